@@ -1,0 +1,301 @@
+"""Renders recipes: one, or several in lockstep, as a stream of updates. Owns what is in memory.
+
+Knows residency and the sampler; nothing of histories, folders of runs or screens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import diffusers
+import numpy as np
+import psutil
+import torch
+import transformers
+from PIL import Image
+
+from svdlab import __version__
+from svdlab.checkpoints import Checkpoint
+from svdlab.engine import sampler
+from svdlab.engine.loading import Components
+from svdlab.engine.residency import Residency
+from svdlab.engine.sampler import Conditioning, Noise, Step
+from svdlab.errors import OutOfMemory, RenderFailed, SvdlabError
+from svdlab.records import Outcome
+from svdlab.settings import GenerationSettings
+
+CACHED_CONDITIONINGS = 16  # each a few hundred KB at full size
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to render. `picture` is RGB, exactly the settings' size; `picture_key` names its pixels."""
+
+    id: str
+    checkpoint: Checkpoint
+    settings: GenerationSettings
+    picture: Image.Image
+    picture_key: str
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The job's weights are being read."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The job's picture is being read by the model."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One denoising step is done. `preview` is (frames, h, w, 3) uint8 at latent size."""
+
+    job: str
+    step: int
+    steps: int
+    seconds_left: float
+    preview: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Some frames are decoded."""
+
+    job: str
+    done: int
+    frames: int
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The job is finished: frames (n, height, width, 3) uint8."""
+
+    job: str
+    frames: np.ndarray
+    latents: torch.Tensor  # (1, frames, channels, h, w)
+    versions: dict[str, str]
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job cannot be rendered; `error` is a sentence."""
+
+    job: str
+    error: SvdlabError
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The job was asked to stop and did."""
+
+    job: str
+
+
+Update = Loading | Encoding | Stepped | Decoding | Rendered | Failed | Stopped
+
+
+class _Stop(Exception):
+    """Raised between two pieces of work when a job was asked to stop."""
+
+
+@dataclass
+class _Progress:
+    """What is known of one job while it is rendered."""
+
+    job: Job
+    parts: Components
+    noise: Noise
+    seconds: dict[str, float] = field(default_factory=dict)
+    last: Step | None = None
+
+
+class Renderer:
+    """Renders jobs on one device with cached components and conditionings. Not thread-safe.
+
+    `encodes` counts how often a picture was really encoded.
+    """
+
+    def __init__(
+        self, device: str = "auto", dtype: str = "auto", budget_bytes: int | None = None, previews: bool = True
+    ) -> None:
+        self.residency = Residency(device, dtype, budget_bytes)
+        self.previews = previews
+        self.encodes = 0
+        self._conditionings: OrderedDict[tuple[Any, ...], Conditioning] = OrderedDict()
+        self._decode_cost: dict[str, float] = {}  # checkpoint → seconds per frame and pixel, once seen
+
+    @property
+    def device_name(self) -> str:
+        """The device in words: 'cpu', 'cuda (NVIDIA H200)'."""
+        device = self.residency.device
+        return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+
+    def render(self, jobs: Sequence[Job], stop: Callable[[str], bool] = lambda _: False) -> Iterator[Update]:
+        """Renders all jobs; ends each with exactly one of Rendered, Failed, Stopped.
+
+        Several jobs advance step by step together if their weights fit in memory at once, else one after
+        another. `stop` is asked between any two pieces of work.
+        """
+        together = len(jobs) > 1 and self._fit_together(jobs)
+        for group in [jobs] if together else [[job] for job in jobs]:
+            yield from self._render_group(group, stop)
+
+    def _fit_together(self, jobs: Sequence[Job]) -> bool:
+        first, *others = jobs
+        try:
+            return all(self.residency.fits_beside(first.checkpoint, other.checkpoint) for other in others)
+        except SvdlabError:  # said per job when it is loaded
+            return False
+
+    def _render_group(self, jobs: Sequence[Job], stop: Callable[[str], bool]) -> Iterator[Update]:
+        stages = {job.id: self._stages(job, stop, tuple(j.checkpoint.id for j in jobs)) for job in jobs}
+        while stages:
+            for id in list(stages):
+                try:
+                    yield next(stages[id])
+                except StopIteration:
+                    del stages[id]
+                except _Stop:
+                    del stages[id]
+                    yield Stopped(id)
+                except SvdlabError as error:
+                    del stages[id]
+                    yield Failed(id, error)
+                except torch.OutOfMemoryError:
+                    del stages[id]
+                    self._forget_all()
+                    yield Failed(id, _out_of_memory(jobs))
+                except Exception as error:  # a defect of ours or of a library must not take the worker down
+                    del stages[id]
+                    reason = str(error).splitlines()[0][:200] if str(error) else ""
+                    yield Failed(id, RenderFailed(f"rendering failed: {type(error).__name__}: {reason}"))
+
+    def _stages(self, job: Job, stop: Callable[[str], bool], keep: tuple[str, ...]) -> Iterator[Update]:
+        def check() -> None:
+            if stop(job.id):
+                raise _Stop
+
+        check()
+        clock = time.perf_counter()
+        if not self.residency.holds(job.checkpoint.id):
+            yield Loading(job.id)
+        parts = self.residency.get(job.checkpoint, keep)
+        noise = sampler.draw_noise(job.settings, parts.latent_channels, parts.vae_scale)
+        progress = _Progress(job, parts, noise)
+        clock = self._spent(progress, "load", clock)
+        check()
+        yield Encoding(job.id)
+        conditioning = self._conditioning(job, parts, noise)
+        clock = self._spent(progress, "encode", clock)
+        progress.seconds["denoise"] = 0.0
+        for step in self._denoise(progress, conditioning, check):
+            yield step
+        check()
+        clock = time.perf_counter()
+        pieces = []
+        assert progress.last is not None
+        for chunk in sampler.decode(parts, progress.last.latents, job.settings.decode_chunk_size):
+            pieces.append(chunk.frames)
+            yield Decoding(job.id, chunk.start + len(chunk.frames), chunk.total, chunk.seconds_left)
+            check()
+        self._spent(progress, "decode", clock)
+        yield self._rendered(progress, np.concatenate(pieces))
+
+    def _denoise(self, progress: _Progress, conditioning: Conditioning, check: Callable[[], None]) -> Iterator[Stepped]:
+        job, parts = progress.job, progress.parts
+        steps = sampler.denoise(parts, conditioning, progress.noise, job.settings)
+        decode_seconds = self._decode_cost.get(job.checkpoint.id, 0.0) * _pixels(job.settings)
+        while True:
+            clock = time.perf_counter()
+            step = next(steps, None)
+            progress.seconds["denoise"] += time.perf_counter() - clock  # lockstep: the other job's time is not ours
+            if step is None:
+                return
+            progress.last = step
+            own = progress.seconds["denoise"] / step.index * (step.total - step.index)
+            shown = sampler.preview(parts, step.predicted) if self.previews else None
+            yield Stepped(job.id, step.index, step.total, own + decode_seconds, shown)
+            check()
+
+    def _conditioning(self, job: Job, parts: Components, noise: Noise) -> Conditioning:
+        """From the cache, or computed: the same picture, size, seed and strength give the same tensors."""
+        s = job.settings
+        clip_key = ("clip", parts.keys["image_encoder"], job.picture_key)
+        vae_key = ("vae", parts.keys["vae"], job.picture_key, s.width, s.height, s.seed, s.noise_aug_strength)
+        key = (*clip_key, *vae_key)
+        held = self._conditionings.get(key)
+        if held is None:
+            held = sampler.encode(parts, job.picture, noise, s)
+            self.encodes += 1
+            self._conditionings[key] = held
+            if len(self._conditionings) > CACHED_CONDITIONINGS:
+                self._conditionings.popitem(last=False)
+        self._conditionings.move_to_end(key)
+        return held
+
+    def _rendered(self, progress: _Progress, frames: np.ndarray) -> Rendered:
+        job, parts = progress.job, progress.parts
+        self._decode_cost[job.checkpoint.id] = progress.seconds["decode"] / _pixels(job.settings)
+        outcome = Outcome(
+            noise_sha256=progress.noise.sha256,
+            noise_frames=progress.noise.frame_hashes,
+            seconds=progress.seconds,
+            device=self.device_name,
+            dtype=str(parts.dtype).removeprefix("torch."),
+            peak_memory_bytes=self._peak_memory(),
+            decode_chunk_size=job.settings.decode_chunk_size or job.settings.num_frames,
+        )
+        assert progress.last is not None
+        return Rendered(job.id, frames, progress.last.latents, self._versions(parts), outcome)
+
+    def _versions(self, parts: Components) -> dict[str, str]:
+        """What decides the bits beside the recipe. No times or ids: a rerun must give the same file."""
+        return {
+            "svdlab": __version__,
+            "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
+            "transformers": transformers.__version__,
+            "device": self.device_name,
+            "dtype": str(parts.dtype).removeprefix("torch."),
+            **{f"{part}_sha256": key for part, key in parts.keys.items()},
+        }
+
+    def _peak_memory(self) -> int:
+        if self.residency.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.residency.device))
+        return int(psutil.Process().memory_info().rss)
+
+    def _forget_all(self) -> None:
+        self._conditionings.clear()
+        for entry in {id for r in self.residency.resident() for id in r.used_by}:
+            self.residency.evict(entry)
+
+    @staticmethod
+    def _spent(progress: _Progress, what: str, since: float) -> float:
+        now = time.perf_counter()
+        progress.seconds[what] = now - since
+        return now
+
+
+def _pixels(settings: GenerationSettings) -> int:
+    return settings.num_frames * settings.width * settings.height
+
+
+def _out_of_memory(jobs: Sequence[Job]) -> OutOfMemory:
+    s = jobs[0].settings
+    return OutOfMemory(
+        f"the device ran out of memory at {s.width}×{s.height}, {s.num_frames} frames; "
+        f"set decode_chunk_size to 2, or make the clip smaller or shorter"
+    )

@@ -1,0 +1,400 @@
+"""The record of runs, which is also the queue. Knows SQLite and folders; nothing of models or screens.
+
+Every state change is one committed transaction (WAL, synchronous=FULL): what a caller was told is on
+disk. Workers claim rows under a lease; a row whose worker died becomes `interrupted`, never lost.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from svdlab.errors import DataFolderError, NotFound
+from svdlab.records import UNFINISHED, Comparison, Outcome, Recipe, Run, RunState
+
+LEASE_SECONDS = 120.0  # a worker on another host that has not been heard of for this long is taken for dead
+
+# Append only. Each entry is run once, in order; PRAGMA user_version counts how many have been.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY,
+        state TEXT NOT NULL CHECK (state IN ('queued','running','done','failed','cancelled','interrupted')),
+        recipe TEXT NOT NULL,
+        recipe_hash TEXT NOT NULL,
+        checkpoint TEXT NOT NULL,
+        picture TEXT NOT NULL,
+        preset TEXT,
+        comparison TEXT,
+        created REAL NOT NULL,
+        started REAL,
+        finished REAL,
+        step INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        outcome TEXT,
+        cancel_requested INTEGER NOT NULL DEFAULT 0,
+        owner TEXT,
+        lease_until REAL
+    );
+    CREATE INDEX runs_by_state ON runs (state, created);
+    CREATE INDEX runs_by_recipe ON runs (recipe_hash, state);
+    CREATE INDEX runs_by_created ON runs (created);
+    CREATE TABLE comparisons (
+        id TEXT PRIMARY KEY,
+        a TEXT NOT NULL REFERENCES runs (id),
+        b TEXT NOT NULL REFERENCES runs (id),
+        created REAL NOT NULL
+    );
+    CREATE INDEX comparisons_by_created ON comparisons (created);
+    """,
+)
+
+
+def new_id() -> str:
+    """An id that sorts by time: 11 hex digits of milliseconds and 6 random ones."""
+    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(3)}"
+
+
+def this_process() -> str:
+    """host|pid|start: names one life of one process, so a reused pid is not taken for it."""
+    return f"{socket.gethostname()}|{os.getpid()}|{psutil.Process().create_time():.2f}"
+
+
+def is_alive(owner: str | None, lease_until: float | None, now: float) -> bool:
+    """Whether a claim's owner still lives: by its process on this host, by its lease elsewhere."""
+    if not owner:
+        return False
+    host, pid, start = owner.split("|")
+    if host != socket.gethostname():
+        return lease_until is not None and lease_until > now
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(start)) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+
+
+class History:
+    """Runs and comparisons in `folder/svdlab.db`, their files in `folder/runs/<id>`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.RLock()
+        try:
+            for part in (folder, self.runs_folder, self.pictures_folder):
+                part.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                folder / "svdlab.db", isolation_level=None, check_same_thread=False, timeout=30.0
+            )
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+            self._migrate()
+        except (OSError, sqlite3.Error) as error:
+            raise DataFolderError(f"the data folder {folder} cannot be used: {error}") from error
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where finished runs' files are."""
+        return self.folder / "runs"
+
+    @property
+    def pictures_folder(self) -> Path:
+        """Where pictures are, by hash."""
+        return self.folder / "pictures"
+
+    def picture_path(self, sha256: str) -> Path:
+        """Where the picture of that hash is or would be."""
+        return self.pictures_folder / f"{sha256}.png"
+
+    def close(self) -> None:
+        """Closes the database; the object is unusable afterwards."""
+        with self._lock:
+            self._db.close()
+
+    def _migrate(self) -> None:
+        with self._transaction():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(MIGRATIONS):
+                raise DataFolderError(
+                    f"the data folder {self.folder} was written by a newer svdlab; update svdlab or choose another folder"
+                )
+            for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+                for statement in script.split(";"):
+                    if statement.strip():
+                        self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={number}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One write transaction; other processes wait, readers do not."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._db.execute(sql, parameters).fetchall()
+
+    def _run(self, row: sqlite3.Row) -> Run:
+        return Run(
+            id=row["id"],
+            state=row["state"],
+            recipe=Recipe.from_json(row["recipe"]),
+            folder=self.runs_folder / row["id"],
+            picture=self.picture_path(row["picture"]),
+            created=row["created"],
+            started=row["started"],
+            finished=row["finished"],
+            step=row["step"],
+            error=row["error"],
+            comparison=row["comparison"],
+            preset=row["preset"],
+            outcome=Outcome.from_json(row["outcome"]),
+        )
+
+    # Accepting
+
+    def add(self, recipe: Recipe, preset: str | None = None) -> Run:
+        """Writes a queued run and returns it; from here it cannot be lost."""
+        with self._transaction():
+            id = self._insert(recipe, preset, None)
+        return self.get(id)
+
+    def add_comparison(self, a: Recipe, b: Recipe, preset: str | None = None) -> Comparison:
+        """Writes two queued runs that belong together."""
+        id = new_id()
+        with self._transaction() as db:
+            first, second = self._insert(a, preset, id), self._insert(b, preset, id)
+            db.execute("INSERT INTO comparisons VALUES (?, ?, ?, ?)", (id, first, second, time.time()))
+        return self.comparison(id)
+
+    def _insert(self, recipe: Recipe, preset: str | None, comparison: str | None) -> str:
+        id = new_id()
+        self._db.execute(
+            "INSERT INTO runs (id, state, recipe, recipe_hash, checkpoint, picture, preset, comparison, created)"
+            " VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
+            (
+                id,
+                recipe.to_json(),
+                recipe.hash,
+                recipe.checkpoint,
+                recipe.picture_sha256,
+                preset,
+                comparison,
+                time.time(),
+            ),
+        )
+        return id
+
+    # Reading
+
+    def get(self, id: str) -> Run:
+        """The run of that id. Raises `NotFound`."""
+        rows = self._rows("SELECT * FROM runs WHERE id = ?", (id,))
+        if not rows:
+            raise NotFound(f"there is no run {str(id)[:40]!r}")
+        return self._run(rows[0])
+
+    def comparison(self, id: str) -> Comparison:
+        """The comparison of that id. Raises `NotFound`."""
+        rows = self._rows("SELECT * FROM comparisons WHERE id = ?", (id,))
+        if not rows:
+            raise NotFound(f"there is no comparison {str(id)[:40]!r}")
+        row = rows[0]
+        return Comparison(row["id"], self.get(row["a"]), self.get(row["b"]), row["created"])
+
+    def runs(self, limit: int = 50, states: Sequence[RunState] | None = None) -> list[Run]:
+        """Runs, newest first."""
+        wanted = tuple(states or ())
+        where = f"WHERE state IN ({','.join('?' * len(wanted))})" if wanted else ""
+        rows = self._rows(f"SELECT * FROM runs {where} ORDER BY created DESC, id DESC LIMIT ?", (*wanted, limit))
+        return [self._run(row) for row in rows]
+
+    def comparisons(self, limit: int = 50) -> list[Comparison]:
+        """Comparisons, newest first."""
+        rows = self._rows("SELECT id FROM comparisons ORDER BY created DESC, id DESC LIMIT ?", (limit,))
+        return [self.comparison(row["id"]) for row in rows]
+
+    def rendered(self, recipe_hash: str) -> Run | None:
+        """The newest finished run of that recipe whose files are there."""
+        rows = self._rows(
+            "SELECT * FROM runs WHERE recipe_hash = ? AND state = 'done' ORDER BY created DESC LIMIT 5", (recipe_hash,)
+        )
+        return next((run for run in map(self._run, rows) if run.video.is_file()), None)
+
+    def position(self, id: str) -> int:
+        """How many unfinished runs are ahead of a queued one (a comparison's two sides run together)."""
+        return self._rows(
+            "SELECT COUNT(*) FROM runs r, runs me WHERE me.id = ? AND r.id <> me.id"
+            " AND (r.comparison IS NULL OR r.comparison IS NOT me.comparison)"
+            " AND (r.state = 'running' OR (r.state = 'queued' AND (r.created, r.id) < (me.created, me.id)))",
+            (id,),
+        )[0][0]
+
+    # Working
+
+    def claim(self, owner: str, only: Sequence[str] | None = None) -> list[Run]:
+        """Takes the oldest queued run, with its comparison's other side, for `owner`; empty if none waits.
+
+        With `only`, runs of other ids are left to other workers.
+        """
+        where, parameters = "state = 'queued'", tuple(only or ())
+        if only is not None:
+            where += f" AND id IN ({','.join('?' * len(parameters))})"
+        with self._transaction() as db:
+            row = db.execute(
+                f"SELECT id, comparison FROM runs WHERE {where} ORDER BY created, id LIMIT 1", parameters
+            ).fetchone()
+            if row is None:
+                return []
+            ids = [row["id"]]
+            if row["comparison"] is not None:
+                both = "SELECT id FROM runs WHERE comparison = ? AND state = 'queued' ORDER BY created, id"
+                ids = [r["id"] for r in db.execute(both, (row["comparison"],))]
+            now = time.time()
+            for id in ids:
+                db.execute(
+                    "UPDATE runs SET state = 'running', owner = ?, lease_until = ?, started = ?, step = 0, error = NULL"
+                    " WHERE id = ?",
+                    (owner, now + LEASE_SECONDS, now, id),
+                )
+        return [self.get(id) for id in ids]
+
+    def beat(self, id: str, step: int) -> bool:
+        """Renews the lease and notes the step; returns whether the person asked to stop."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET lease_until = ?, step = ? WHERE id = ? AND state = 'running'",
+                (time.time() + LEASE_SECONDS, step, id),
+            )
+            row = db.execute("SELECT cancel_requested FROM runs WHERE id = ?", (id,)).fetchone()
+        return bool(row and row["cancel_requested"])
+
+    def stop_asked(self, id: str) -> bool:
+        """Whether the person asked this run to stop."""
+        rows = self._rows("SELECT cancel_requested FROM runs WHERE id = ?", (id,))
+        return bool(rows and rows[0]["cancel_requested"])
+
+    def finish(
+        self,
+        id: str,
+        state: RunState,
+        *,
+        recipe: Recipe | None = None,
+        outcome: Outcome | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Ends a running run. With `recipe`, the one that says the versions replaces the asked one."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = ?, finished = ?, error = ?, outcome = COALESCE(?, outcome),"
+                " recipe = COALESCE(?, recipe), owner = NULL, lease_until = NULL, cancel_requested = 0"
+                " WHERE id = ? AND state = 'running'",
+                (
+                    state,
+                    time.time(),
+                    error,
+                    outcome.to_json() if outcome else None,
+                    recipe.to_json() if recipe else None,
+                    id,
+                ),
+            )
+
+    def cancel(self, id: str) -> RunState:
+        """Cancels a queued run at once, asks a running one to stop; returns the state it then has."""
+        self.get(id)
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'cancelled', finished = ? WHERE id = ? AND state = 'queued'",
+                (time.time(), id),
+            )
+            db.execute("UPDATE runs SET cancel_requested = 1 WHERE id = ? AND state = 'running'", (id,))
+        return self.get(id).state
+
+    def requeue(self, id: str) -> Run:
+        """Puts an interrupted, failed or cancelled run back into the queue."""
+        self.get(id)
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL,"
+                " cancel_requested = 0 WHERE id = ? AND state IN ('interrupted', 'failed', 'cancelled')",
+                (id,),
+            )
+        return self.get(id)
+
+    def recover(self) -> list[Run]:
+        """Settles runs whose worker is gone: adopted as done if their files are whole, else interrupted.
+
+        Returns the runs it settled.
+        """
+        now, settled = time.time(), []
+        running = self._rows("SELECT * FROM runs WHERE state = 'running'")
+        for row in running:
+            if is_alive(row["owner"], row["lease_until"], now):
+                continue
+            whole = read_result(self.runs_folder / row["id"])
+            if whole is not None:
+                self.finish(row["id"], "done", recipe=whole[0], outcome=whole[1])
+            else:
+                self.finish(row["id"], "interrupted", error="The program ended while this was being rendered.")
+            settled.append(self.get(row["id"]))
+        return settled
+
+    def unfinished(self) -> list[Run]:
+        """Queued and running runs, oldest first."""
+        return self.runs(limit=10_000, states=UNFINISHED)[::-1]
+
+
+RESULT_NAME = "result.json"
+
+
+def write_result(folder: Path, recipe: Recipe, outcome: Outcome) -> None:
+    """Writes what a row will say beside the files, so that recovery can adopt them."""
+    (folder / RESULT_NAME).write_text(recipe.to_json() + "\n" + outcome.to_json() + "\n", encoding="utf-8")
+
+
+def read_result(folder: Path) -> tuple[Recipe, Outcome] | None:
+    """What `write_result` wrote, or None where it is not there."""
+    path = folder / RESULT_NAME
+    if not path.is_file():
+        return None
+    recipe, outcome = path.read_text(encoding="utf-8").splitlines()
+    return Recipe.from_json(recipe), Outcome.from_json(outcome)
+
+
+def publish_folder(temporary: Path, final: Path) -> None:
+    """Makes a folder of finished files appear whole: sync each file, sync, rename, sync the parent."""
+    for path in (*sorted(temporary.iterdir()), temporary):
+        _sync(path)
+    if final.exists():  # a rerun of an interrupted run whose row was never committed
+        import shutil
+
+        shutil.rmtree(final)
+    temporary.rename(final)
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    """fsync of a file or, where the system has it, a folder."""
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

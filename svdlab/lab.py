@@ -1,0 +1,444 @@
+"""The one way in: submit, watch, cancel, compare, find. Pages, shell and Python use only this.
+
+Knows the history, pictures and videos; models are behind whoever claims the runs (`svdlab.workers`),
+so building a Lab loads neither torch nor gradio.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import platformdirs
+from PIL import Image
+
+from svdlab import advice, images, video
+from svdlab.checkpoints import Catalogue, Checkpoint
+from svdlab.errors import Cancelled, NotFound, RenderFailed
+from svdlab.history import History, new_id, publish_folder, this_process, write_result
+from svdlab.presets import Preset, Presets
+from svdlab.records import Comparison, Event, Fairness, Outcome, Recipe, Run, fairness
+from svdlab.settings import GenerationSettings, resolve_seed
+
+POLL_SECONDS = 0.5  # how often another process's progress is read from the database
+POSTER_SIDE = 480  # pixels, long side
+
+
+def default_data_dir() -> Path:
+    """`SVDLAB_DATA_DIR`, or the system's place for a user's data."""
+    given = os.environ.get("SVDLAB_DATA_DIR", "").strip()
+    return Path(given).expanduser() if given else Path(platformdirs.user_data_dir("svdlab", appauthor=False))
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """A picture the lab keeps: upright RGB, by the hash of its pixels."""
+
+    sha256: str
+    path: Path
+    width: int
+    height: int
+    notes: tuple[str, ...] = ()
+
+
+class Lab:
+    """Pictures, recipes, runs and comparisons in one data folder.
+
+    Thread-safe. Several processes may open one folder: each run is claimed by one worker.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path | str | None = None,
+        catalogue: Catalogue | None = None,
+        presets: Presets | None = None,
+    ) -> None:
+        self.data_dir = Path(data_dir) if data_dir is not None else default_data_dir()
+        self.catalogue = catalogue or Catalogue()
+        self.presets = presets or Presets()
+        self.history = History(self.data_dir)
+        self.interrupted = self.history.recover()
+        self.owner = this_process()
+        self._changed = threading.Condition()
+        self._live: dict[str, Event] = {}
+        self._stops: dict[str, threading.Event] = {}
+        self._closers: list[Callable[[], None]] = []
+        self._closed = False
+
+    # Life
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops the workers attached to this lab and closes the database."""
+        if self._closed:
+            return
+        self._closed = True
+        with self._changed:
+            self._changed.notify_all()
+        for closer in reversed(self._closers):
+            closer()
+        self.history.close()
+
+    def on_close(self, closer: Callable[[], None]) -> None:
+        """Has something stopped before the lab closes (a worker)."""
+        self._closers.append(closer)
+
+    # Asking
+
+    def add_picture(self, source: str | Path | bytes | Image.Image) -> StoredPicture:
+        """Checks an untrusted picture and keeps it by hash. Raises `BadPicture`."""
+        if isinstance(source, Image.Image):
+            picture = images.picture_from_image(source)
+        else:
+            picture = images.load_picture(source)
+        path = self.history.picture_path(picture.sha256)
+        if not path.is_file():
+            temporary = path.with_name(f".{new_id()}.png")
+            images.save_picture(picture, temporary)
+            temporary.replace(path)
+        return StoredPicture(picture.sha256, path, picture.image.width, picture.image.height, picture.notes)
+
+    def picture(self, sha256: str) -> StoredPicture:
+        """A kept picture by hash. Raises `NotFound`."""
+        path = self.history.picture_path(sha256)
+        if not sha256.isalnum() or not path.is_file():
+            raise NotFound("the picture of that recipe is not in this lab; drop it in again")
+        with Image.open(path) as image:
+            return StoredPicture(sha256, path, *image.size)
+
+    def settings(
+        self,
+        checkpoint: str,
+        changes: Mapping[str, Any] | None = None,
+        preset: str | None = None,
+        seed: int | str | None = None,
+    ) -> GenerationSettings:
+        """All knobs: the checkpoint's official ones, then the preset's, then `changes`; the seed resolved.
+
+        `seed` None, '' or 'random' draws one. Raises `BadSettings`, `NotFound`.
+        """
+        made_for = self.catalogue.get(checkpoint)
+        base = self.presets.get(preset).settings_for(made_for) if preset else advice.defaults_for(made_for)
+        settings = GenerationSettings.parse({**(changes or {}), "seed": resolve_seed(seed)}, base=base)
+        advice.check(made_for, settings)
+        return settings
+
+    def recipe(self, checkpoint: str, picture: StoredPicture | str, settings: GenerationSettings) -> Recipe:
+        """A checked recipe. Raises `NotFound`, `BadSettings`."""
+        advice.check(self.catalogue.get(checkpoint), settings)
+        sha256 = picture if isinstance(picture, str) else picture.sha256
+        return Recipe(checkpoint=checkpoint, picture_sha256=sha256, settings=settings)
+
+    def notes(self, checkpoint: str, settings: GenerationSettings) -> tuple[advice.Note, ...]:
+        """What the checkpoint was not trained for. Raises `BadSettings` on what it cannot do."""
+        return advice.check(self.catalogue.get(checkpoint), settings)
+
+    def submit(self, recipe: Recipe, preset: str | None = None) -> Run:
+        """Accepts a run: when this returns it is on disk and waits to be claimed.
+
+        Raises `CheckpointUnavailable`-free: whether weights can be had is found when it is rendered.
+        """
+        self._check_recipe(recipe)
+        run = self.history.add(recipe, preset)
+        self._notify()
+        return run
+
+    def submit_comparison(self, a: Recipe, b: Recipe, preset: str | None = None) -> Comparison:
+        """Accepts two runs that are rendered together, in lockstep where both models fit."""
+        self._check_recipe(a)
+        self._check_recipe(b)
+        comparison = self.history.add_comparison(a, b, preset)
+        self._notify()
+        return comparison
+
+    def _check_recipe(self, recipe: Recipe) -> None:
+        advice.check(self.catalogue.get(recipe.checkpoint), recipe.settings)
+        self.picture(recipe.picture_sha256)
+
+    def rendered_before(self, recipe: Recipe) -> Run | None:
+        """The newest finished run of the same recipe, to be shown instead of rendering again."""
+        return self.history.rendered(recipe.hash)
+
+    def generate(
+        self,
+        picture: str | Path | bytes | Image.Image,
+        checkpoint: str | None = None,
+        preset: str | None = None,
+        seed: int | str | None = None,
+        **changes: Any,
+    ) -> Run:
+        """Picture in, finished run out; needs a worker. Raises `SvdlabError` of any kind.
+
+        `changes` are knobs by name. Raises `RenderFailed` with the run's sentence if it failed.
+        """
+        id = checkpoint or self.catalogue.default().id
+        settings = self.settings(id, changes, preset, seed)
+        run = self.submit(self.recipe(id, self.add_picture(picture), settings), preset)
+        return self.wait(run.id)[0]
+
+    def compare(
+        self,
+        picture: str | Path | bytes | Image.Image,
+        a: str | None = None,
+        b: str | None = None,
+        preset: str | None = None,
+        seed: int | str | None = None,
+        **changes: Any,
+    ) -> Comparison:
+        """One picture and one set of knobs through two checkpoints, same noise; needs a worker."""
+        recipes = self.comparison_recipes(self.add_picture(picture), a, b, preset, seed, changes)
+        comparison = self.submit_comparison(*recipes, preset=preset)
+        self.wait(comparison.a.id, comparison.b.id)
+        return self.history.comparison(comparison.id)
+
+    def comparison_recipes(
+        self,
+        picture: StoredPicture,
+        a: str | None = None,
+        b: str | None = None,
+        preset: str | None = None,
+        seed: int | str | None = None,
+        changes: Mapping[str, Any] | None = None,
+        native_frames: bool = False,
+    ) -> tuple[Recipe, Recipe]:
+        """Two recipes with the same settings: A's official ones, the preset's, then `changes`.
+
+        Each side decodes with what its checkpoint has. With `native_frames` each side makes the frame count
+        it was trained for, and only the shared prefix can be put side by side.
+        """
+        default_a, default_b = self.catalogue.pair()
+        first = self.catalogue.get(a) if a else default_a
+        second = self.catalogue.get(b) if b else default_b
+        shared = dict(changes or {})
+        decoder = shared.pop("decoder", None)
+        base = self.settings(first.id, shared, preset, seed)
+
+        def side(checkpoint: Checkpoint) -> Recipe:
+            own: dict[str, Any] = {"decoder": decoder if decoder in checkpoint.decoders else checkpoint.decoders[0]}
+            if native_frames:
+                own["num_frames"] = checkpoint.native_frames
+            return self.recipe(checkpoint.id, picture, base.but(**own))
+
+        return side(first), side(second)
+
+    # Watching
+
+    def get(self, run_id: str) -> Run:
+        """The run of that id. Raises `NotFound`."""
+        return self.history.get(run_id)
+
+    def comparison(self, comparison_id: str) -> Comparison:
+        """The comparison of that id. Raises `NotFound`."""
+        return self.history.comparison(comparison_id)
+
+    def runs(self, limit: int = 50, **filters: Any) -> list[Run]:
+        """Runs, newest first."""
+        return self.history.runs(limit, **filters)
+
+    def comparisons(self, limit: int = 50) -> list[Comparison]:
+        """Comparisons, newest first."""
+        return self.history.comparisons(limit)
+
+    def fairness(self, comparison: Comparison) -> Fairness:
+        """Whether a comparison is one, and in words why or why not."""
+        return fairness(comparison.a, comparison.b)
+
+    def watch(self, *run_ids: str) -> Iterator[Event]:
+        """Events of the given runs from their present state until all have ended.
+
+        Stopping to watch stops nothing else. Events may be skipped, never reordered; each run's last one is final.
+        """
+        shown: dict[str, Event] = {}
+        while True:
+            fresh = []
+            for id in run_ids:
+                event = self._present(id)
+                if shown.get(id) != event:
+                    shown[id] = event
+                    fresh.append(event)
+            yield from fresh
+            if all(event.final for event in shown.values()) or self._closed:
+                return
+            with self._changed:
+                if all(self._live.get(id) in (None, shown[id]) for id in run_ids):
+                    self._changed.wait(POLL_SECONDS)
+
+    def _present(self, id: str) -> Event:
+        """The newest event of a run: this process's own, or made from the row."""
+        live = self._live.get(id)
+        if live is not None and not live.final:
+            return live
+        run = self.history.get(id)
+        steps = run.settings.num_inference_steps
+        if run.state == "queued":
+            return Event(id, "queued", steps=steps, position=self.history.position(id))
+        if run.state == "running":
+            return Event(id, "step", step=run.step, steps=steps)
+        return Event(id, run.state, step=steps, steps=steps, message=run.error or "")
+
+    def wait(self, *run_ids: str) -> list[Run]:
+        """Watches to the end. Raises `RenderFailed` with the sentence of the first that failed, `Cancelled`."""
+        for _ in self.watch(*run_ids):
+            pass
+        runs = [self.get(id) for id in run_ids]
+        for run in runs:
+            if run.state in ("failed", "interrupted"):
+                raise RenderFailed(run.error or "rendering failed")
+            if run.state == "cancelled":
+                raise Cancelled("the run was cancelled")
+        return runs
+
+    def cancel(self, run_id: str) -> None:
+        """Asks a run to stop: a queued one at once, a running one within one step; ended ones are left."""
+        self.history.cancel(run_id)
+        with self._changed:
+            stop = self._stops.get(run_id)
+            if stop is not None:
+                stop.set()
+        self._notify()
+
+    def resume(self, run_id: str) -> Run:
+        """Queues an interrupted, failed or cancelled run again under its own id."""
+        with self._changed:
+            self._live.pop(run_id, None)
+        run = self.history.requeue(run_id)
+        self._notify()
+        return run
+
+    def estimate(self, checkpoint: str, settings: GenerationSettings) -> float | None:
+        """Seconds a run will take, from the newest finished one of that checkpoint; None if there is none."""
+        for run in self.history.runs(limit=30, states=("done",)):
+            spent = sum(v for k, v in run.outcome.seconds.items() if k != "load")
+            if run.recipe.checkpoint == checkpoint and spent:
+                return spent * _work(settings) / _work(run.settings)
+        return None
+
+    # Working: what a worker calls
+
+    def claim(self, only: Sequence[str] | None = None) -> list[Run]:
+        """The next run to render, or a comparison's two; empty if none waits."""
+        runs = self.history.claim(self.owner, only)
+        with self._changed:
+            for run in runs:
+                self._stops[run.id] = threading.Event()
+                self._live.pop(run.id, None)
+        return runs
+
+    def wait_for_work(self, seconds: float) -> None:
+        """Sleeps until something was submitted or the time is over."""
+        with self._changed:
+            if not self._closed:
+                self._changed.wait(seconds)
+
+    def publish(self, event: Event) -> None:
+        """Shows an event to everyone who watches in this process."""
+        with self._changed:
+            self._live[event.run_id] = event
+            self._changed.notify_all()
+
+    def beat(self, run_id: str, step: int) -> None:
+        """Renews the claim and lets other processes see the step; picks up their wish to cancel."""
+        if self.history.beat(run_id, step):
+            self._stops[run_id].set()
+
+    def stop_asked(self, run_id: str) -> bool:
+        """Whether this run should stop now. Cheap: asked between any two pieces of work."""
+        stop = self._stops.get(run_id)
+        return self._closed or (stop is not None and stop.is_set())
+
+    def finish(self, run: Run, frames: np.ndarray, versions: Mapping[str, str], outcome: Outcome) -> Run:
+        """Writes a rendered run's files, then says done: (frames, height, width, 3) uint8."""
+        started = time.perf_counter()
+        recipe = run.recipe.model_copy(update={"versions": dict(versions)})
+        temporary = run.folder.with_name(f".{run.id}.{new_id()}")
+        temporary.mkdir()
+        try:
+            comment = recipe.to_json()
+            video.write_mp4(temporary / "video.mp4", frames, run.settings.effective_playback_fps, comment)
+            video.write_frames_zip(temporary / "frames.zip", frames, comment)
+            still = video.poster(frames)
+            still.thumbnail((POSTER_SIDE, POSTER_SIDE))
+            still.save(temporary / "poster.webp", quality=85)
+            spent = {**outcome.seconds, "write": time.perf_counter() - started}
+            final = replace(outcome, seconds={k: round(v, 3) for k, v in spent.items()})
+            write_result(temporary, recipe, final)
+            publish_folder(temporary, run.folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        self.history.finish(run.id, "done", recipe=recipe, outcome=final)
+        self._ended(Event(run.id, "done", step=run.settings.num_inference_steps, steps=run.settings.num_inference_steps))
+        return self.get(run.id)
+
+    def fail(self, run: Run, error: str) -> None:
+        """Says why a run could not be rendered, in one sentence."""
+        self.history.finish(run.id, "failed", error=error)
+        self._ended(Event(run.id, "failed", message=error))
+
+    def cancelled(self, run: Run) -> None:
+        """Says a run stopped because it was asked to, or was interrupted by the lab's closing."""
+        if self.history.stop_asked(run.id) or not self._closed:
+            self.history.finish(run.id, "cancelled")
+            self._ended(Event(run.id, "cancelled"))
+        else:
+            self.history.finish(run.id, "interrupted", error="The program was closed while this was being rendered.")
+            self._ended(Event(run.id, "interrupted"))
+
+    def _ended(self, event: Event) -> None:
+        with self._changed:
+            self._stops.pop(event.run_id, None)
+        self.publish(event)
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    # Exports
+
+    def export_side_by_side(self, comparison: Comparison, path: Path) -> Path:
+        """Both sides with labels as one MP4 or, by the ending, animated WebP. Returns `path`."""
+        a, b = comparison.a, comparison.b
+        clips = [video.read_frames_zip(run.frames_zip) for run in (a, b)]
+        labels = [self.label(run) for run in (a, b)]
+        frames = video.side_by_side(clips[0], clips[1], labels[0], labels[1])
+        fps = a.settings.effective_playback_fps
+        if path.suffix.lower() == ".webp":
+            video.write_webp(path, frames, fps)
+        else:
+            video.write_mp4(path, frames, fps)
+        return path
+
+    def label(self, run: Run) -> str:
+        """What stands above a clip: the checkpoint's name and id."""
+        try:
+            return f"{self.catalogue.get(run.recipe.checkpoint).name} · {run.recipe.checkpoint}"
+        except NotFound:
+            return run.recipe.checkpoint
+
+    def preset_of(self, run: Run) -> Preset | None:
+        """The preset a run was started from, if it is still there."""
+        try:
+            return self.presets.get(run.preset) if run.preset else None
+        except NotFound:
+            return None
+
+
+def _work(settings: GenerationSettings) -> float:
+    """Relative cost of a run: model evaluations times pixels."""
+    branches = 2 if settings.guided else 1
+    return settings.num_frames * settings.width * settings.height * (settings.num_inference_steps * branches + 4)

@@ -1,0 +1,171 @@
+"""A thread that claims runs and renders them on one device of this machine.
+
+Knows the lab and the renderer; nothing of screens. The renderer is built when the first run is claimed,
+so starting a worker costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from svdlab import images, video
+from svdlab.errors import SvdlabError
+from svdlab.lab import Lab
+from svdlab.records import Event, Run
+
+if TYPE_CHECKING:
+    from svdlab.engine.renderer import Job, Renderer, Update
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 1.0  # how often the queue is looked at when nobody in this process submits
+BEAT_SECONDS = 0.5  # how often progress is written for other processes
+STOP_SECONDS = 30.0  # how long closing waits for the step in progress
+PREVIEW_QUALITY = 60
+
+
+class LocalWorker:
+    """Renders what the lab's queue holds until stopped. `only` limits it to some run ids."""
+
+    def __init__(self, lab: Lab, device: str = "auto", dtype: str = "auto", only: Sequence[str] | None = None) -> None:
+        self.lab = lab
+        self._device, self._dtype = device, dtype
+        self._only = only
+        self._renderer: Renderer | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="svdlab-worker", daemon=True)
+
+    @property
+    def renderer(self) -> Renderer:
+        """The renderer, built at first use: this is where torch is loaded."""
+        if self._renderer is None:
+            from svdlab.engine.renderer import Renderer
+
+            self._renderer = Renderer(self._device, self._dtype)
+        return self._renderer
+
+    def start(self) -> LocalWorker:
+        """Starts the thread; the lab stops it on closing."""
+        self.lab.on_close(self.stop)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Asks the thread to end and waits for the step in progress."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+
+    def warm_up(self) -> None:
+        """Loads torch ahead of the first run, in the background, so that the page is served first."""
+        threading.Thread(target=lambda: self.renderer, name="svdlab-warm-up", daemon=True).start()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            runs: list[Run] = []
+            try:
+                runs = self.lab.claim(self._only)
+                if runs:
+                    self._render(runs)
+                else:
+                    self.lab.wait_for_work(IDLE_SECONDS)
+            except Exception as error:  # one run's fault must not stop the next one
+                log.exception("a run could not be rendered")
+                self._give_up(runs, error)
+
+    def _give_up(self, runs: Sequence[Run], error: Exception) -> None:
+        """Fails what is left of a claim after an unforeseen error; a broken disk may refuse even that."""
+        sentence = str(error) if isinstance(error, SvdlabError) else f"rendering failed: {type(error).__name__}: {error}"
+        try:
+            for run in runs:
+                if self.lab.get(run.id).unfinished:
+                    self.lab.fail(run, sentence)
+        except Exception:
+            log.exception("the failure could not be recorded")
+            self._stopping.wait(IDLE_SECONDS)
+
+    def _render(self, runs: Sequence[Run]) -> None:
+        jobs: list[Job] = []
+        for run in runs:
+            self.lab.publish(Event(run.id, "loading", steps=run.settings.num_inference_steps))
+        renderer = self.renderer
+        for run in runs:
+            try:
+                jobs.append(self._job(run))
+            except SvdlabError as error:
+                self.lab.fail(run, str(error))
+        by_id = {run.id: run for run in runs}
+        reporter = _Reporter(self.lab)
+        for update in renderer.render(jobs, self.lab.stop_asked):
+            reporter.report(by_id[update.job], update)
+
+    def _job(self, run: Run) -> Job:
+        from svdlab.engine.renderer import Job
+
+        s = run.settings
+        self.lab.picture(run.recipe.picture_sha256)
+        with Image.open(run.picture) as stored:
+            fitted = images.fit_picture(stored.convert("RGB"), s.width, s.height, s.fit, s.focus_x, s.focus_y)
+        key = f"{run.recipe.picture_sha256}|{s.width}|{s.height}|{s.fit}|{s.focus_x}|{s.focus_y}"
+        return Job(run.id, self.lab.catalogue.get(run.recipe.checkpoint), s, fitted, key)
+
+
+class _Reporter:
+    """Turns the renderer's updates into the lab's events and records."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self._last_beat: dict[str, float] = {}
+
+    def report(self, run: Run, update: Update) -> None:
+        """Publishes one update; the last of a run writes its files and its row."""
+        from svdlab.engine import renderer as r
+
+        steps = run.settings.num_inference_steps
+        match update:
+            case r.Loading():
+                name = self.lab.catalogue.get(run.recipe.checkpoint).name
+                self.lab.publish(Event(run.id, "loading", steps=steps, message=f"Loading {name}."))
+            case r.Encoding():
+                self.lab.publish(Event(run.id, "encoding", steps=steps))
+            case r.Stepped():
+                shown = None if update.preview is None else video.webp_bytes(update.preview, _rate(run), PREVIEW_QUALITY)
+                event = Event(run.id, "step", update.step, update.steps, eta=update.seconds_left, preview=shown)
+                self.lab.publish(event)
+                self._beat(run, update.step)
+            case r.Decoding():
+                event = Event(run.id, "decoding", update.done, update.frames, eta=update.seconds_left)
+                self.lab.publish(event)
+                self._beat(run, steps)
+            case r.Rendered():
+                self.lab.publish(Event(run.id, "saving", steps, steps))
+                self._finish(run, update)
+            case r.Failed():
+                self.lab.fail(run, str(update.error))
+            case r.Stopped():
+                self.lab.cancelled(run)
+
+    def _finish(self, run: Run, update: object) -> None:
+        from svdlab.engine import renderer as r
+
+        assert isinstance(update, r.Rendered)
+        try:
+            self.lab.finish(run, update.frames, update.versions, update.outcome)
+        except OSError as error:
+            self.lab.fail(run, f"the video could not be written: {error.strerror or error}")
+
+    def _beat(self, run: Run, step: int) -> None:
+        now = time.monotonic()
+        if now - self._last_beat.get(run.id, 0.0) >= BEAT_SECONDS:
+            self._last_beat[run.id] = now
+            self.lab.beat(run.id, step)
+
+
+def _rate(run: Run) -> float:
+    return run.settings.effective_playback_fps

@@ -1,0 +1,199 @@
+"""The stages give what diffusers' own pipeline gives, tensor for tensor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableVideoDiffusionPipeline
+from diffusers.schedulers import AysSchedules
+from PIL import Image
+
+from svdlab.advice import defaults_for
+from svdlab.checkpoints import Catalogue
+from svdlab.engine import loading, sampler
+from svdlab.engine.loading import Components
+from svdlab.engine.residency import Residency
+from svdlab.settings import GenerationSettings
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def demo() -> Components:
+    return Residency("cpu", "float32").get(Catalogue().get("demo-1-0"))
+
+
+@pytest.fixture(scope="module")
+def demo_pipeline(demo: Components) -> StableVideoDiffusionPipeline:
+    """On the very same modules: the same weights read twice may lie at other addresses, and that alone can
+    change the last bit of a CPU's matrix product."""
+    pipe = StableVideoDiffusionPipeline(
+        vae=demo.vae,
+        image_encoder=demo.image_encoder,
+        unet=demo.unet,
+        scheduler=demo.scheduler,
+        feature_extractor=demo.feature_extractor,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def picture(width: int, height: int) -> Image.Image:
+    rng = np.random.default_rng(3)
+    coarse = Image.fromarray(rng.integers(0, 255, (6, 9, 3), dtype=np.uint8))
+    return coarse.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def settings(**changes: object) -> GenerationSettings:
+    small = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3, "seed": 11}
+    return defaults_for(Catalogue().get("demo-1-0")).but(**{**small, **changes})
+
+
+def by_pipeline(
+    pipe: StableVideoDiffusionPipeline, image: Image.Image, s: GenerationSettings, output_type: str
+) -> torch.Tensor:
+    sigmas = sampler.ays_sigmas(s.num_inference_steps, pipe.scheduler.config.sigma_max) if s.schedule == "ays" else None
+    return pipe(
+        image,
+        height=s.height,
+        width=s.width,
+        num_frames=s.num_frames,
+        num_inference_steps=s.num_inference_steps,
+        sigmas=sigmas,
+        min_guidance_scale=s.min_guidance_scale,
+        max_guidance_scale=s.max_guidance_scale,
+        fps=s.fps,
+        motion_bucket_id=s.motion_bucket_id,
+        noise_aug_strength=s.noise_aug_strength,
+        decode_chunk_size=s.decode_chunk_size,
+        generator=torch.Generator("cpu").manual_seed(s.seed),
+        output_type=output_type,
+    ).frames
+
+
+def by_stages(parts: Components, image: Image.Image, s: GenerationSettings) -> tuple[torch.Tensor, np.ndarray]:
+    noise = sampler.draw_noise(s, parts.latent_channels, parts.vae_scale)
+    conditioning = sampler.encode(parts, image, noise, s)
+    *_, last = sampler.denoise(parts, conditioning, noise, s)
+    frames = [chunk.frames for chunk in sampler.decode(parts, last.latents, s.decode_chunk_size)]
+    return last.latents, np.concatenate(frames)
+
+
+def components_of(pipe: StableVideoDiffusionPipeline) -> Components:
+    return Components(
+        image_encoder=pipe.image_encoder,
+        vae=pipe.vae,
+        unet=pipe.unet,
+        scheduler=pipe.scheduler,
+        feature_extractor=pipe.feature_extractor,
+        latent_rgb=loading.latent_rgb(Path(__file__).parent, 4),  # a folder without a matrix of its own
+    )
+
+
+CASES = {
+    "as the demo is sampled": {},
+    "no noise on the picture": {"noise_aug_strength": 0.0},
+    "without guidance": {"min_guidance_scale": 1.0, "max_guidance_scale": 1.0},
+    "falling guidance": {"min_guidance_scale": 3.0, "max_guidance_scale": 1.5},
+    "an odd number of frames": {"num_frames": 5},
+    "decoded in uneven chunks": {"num_frames": 5, "decode_chunk_size": 2},
+    "decoded one by one": {"decode_chunk_size": 1},
+    "other motion and rate": {"motion_bucket_id": 200, "fps": 24, "seed": 2**40 + 7},
+    "one step": {"num_inference_steps": 1},
+    "AYS schedule": {"schedule": "ays", "num_inference_steps": 10},
+    "AYS resampled": {"schedule": "ays", "num_inference_steps": 4},
+}
+
+
+@pytest.mark.parametrize("changes", CASES.values(), ids=CASES.keys())
+def test_stages_are_bit_equal_to_diffusers_pipeline(
+    changes: dict, demo: Components, demo_pipeline: StableVideoDiffusionPipeline
+) -> None:
+    s = settings(**changes)
+    image = picture(s.width, s.height)
+    latents, frames = by_stages(demo, image, s)
+    expected = by_pipeline(demo_pipeline, image, s, "latent")
+    assert torch.equal(latents, expected)
+    expected_frames = np.stack([np.asarray(f) for f in by_pipeline(demo_pipeline, image, s, "pil")[0]])
+    assert frames.shape == (s.num_frames, s.height, s.width, 3)
+    assert np.array_equal(frames, expected_frames)
+
+
+@pytest.mark.parametrize("image_decoder", [False, True], ids=["temporal", "image decoder"])
+@pytest.mark.parametrize("chunk", [None, 1, 4])
+def test_bit_equal_with_either_decoder_and_stabilitys_schedule(image_decoder: bool, chunk: int | None) -> None:
+    pipe = tiny.pipeline(image_decoder)
+    s = settings(width=64, height=64, num_frames=6, decode_chunk_size=chunk, max_guidance_scale=3.0)
+    image = picture(s.width, s.height)
+    latents, frames = by_stages(components_of(pipe), image, s)
+    assert torch.equal(latents, by_pipeline(pipe, image, s, "latent"))
+    expected = np.stack([np.asarray(f) for f in by_pipeline(pipe, image, s, "pil")[0]])
+    assert np.array_equal(frames, expected)
+
+
+def test_native_size_is_bit_equal_too(demo: Components, demo_pipeline: StableVideoDiffusionPipeline) -> None:
+    s = defaults_for(Catalogue().get("demo-1-0")).but(num_inference_steps=2, seed=5)
+    image = picture(s.width, s.height)
+    latents, _ = by_stages(demo, image, s)
+    assert torch.equal(latents, by_pipeline(demo_pipeline, image, s, "latent"))
+
+
+def test_image_decoder_frames_do_not_depend_on_chunks() -> None:
+    parts = components_of(tiny.pipeline(image_decoder=True))
+    latents = torch.randn((1, 5, 4, 12, 16), generator=torch.Generator().manual_seed(0))
+    whole = np.concatenate([c.frames for c in sampler.decode(parts, latents, None)]).astype(int)
+    single = np.concatenate([c.frames for c in sampler.decode(parts, latents, 1)]).astype(int)
+    assert abs(whole - single).max() <= 1  # batched convolutions may round the last bit differently
+
+
+def test_noise_follows_the_seed_and_nothing_else() -> None:
+    base = sampler.draw_noise(settings(), 4, 8)
+    other_knobs = settings(motion_bucket_id=9, fps=20, noise_aug_strength=0.5, max_guidance_scale=5)
+    assert sampler.draw_noise(other_knobs, 4, 8).sha256 == base.sha256
+    assert sampler.draw_noise(settings(seed=12), 4, 8).sha256 != base.sha256
+
+
+def test_a_shorter_clips_noise_is_a_prefix_of_a_longer_ones() -> None:
+    short = sampler.draw_noise(settings(num_frames=14), 4, 8)
+    long = sampler.draw_noise(settings(num_frames=25), 4, 8)
+    assert torch.equal(short.latents, long.latents[:, :14])
+    assert short.frame_hashes == long.frame_hashes[:15]
+
+
+def test_denoising_yields_every_step_with_a_preview_of_every_frame(demo: Components) -> None:
+    s = settings(num_inference_steps=4)
+    noise = sampler.draw_noise(s, demo.latent_channels, demo.vae_scale)
+    conditioning = sampler.encode(demo, picture(s.width, s.height), noise, s)
+    steps = list(sampler.denoise(demo, conditioning, noise, s))
+    assert [step.index for step in steps] == [1, 2, 3, 4]
+    assert steps[0].seconds_left > steps[-1].seconds_left == 0
+    shown = sampler.preview(demo, steps[0].predicted)
+    assert shown.shape == (s.num_frames, s.height // demo.vae_scale, s.width // demo.vae_scale, 3)
+
+
+def test_the_last_preview_looks_like_the_clip(demo: Components) -> None:
+    s = settings(num_inference_steps=4)
+    noise = sampler.draw_noise(s, demo.latent_channels, demo.vae_scale)
+    conditioning = sampler.encode(demo, picture(s.width, s.height), noise, s)
+    *_, last = sampler.denoise(demo, conditioning, noise, s)
+    cheap = sampler.preview(demo, last.predicted)[0].astype(float)
+    frame = next(iter(sampler.decode(demo, last.latents))).frames[0]
+    small = np.asarray(Image.fromarray(frame).resize(cheap.shape[1::-1], Image.Resampling.BOX), dtype=float)
+    assert np.corrcoef(cheap.ravel(), small.ravel())[0, 1] > 0.8
+
+
+def test_ays_at_ten_steps_is_diffusers_own_table() -> None:
+    table = AysSchedules["StableDiffusionVideoSigmas"]
+    assert sampler.ays_sigmas(10, None) == pytest.approx([s for s in table if s > 0] + [0.0])
+    assert sampler.ays_sigmas(5, None)[0] == pytest.approx(700)
+    assert max(sampler.ays_sigmas(10, 80.0)) == 80.0
+
+
+def test_gradients_are_not_left_switched_off_between_steps(demo: Components) -> None:
+    s = settings()
+    noise = sampler.draw_noise(s, demo.latent_channels, demo.vae_scale)
+    conditioning = sampler.encode(demo, picture(s.width, s.height), noise, s)
+    next(iter(sampler.denoise(demo, conditioning, noise, s)))
+    assert torch.is_grad_enabled()
