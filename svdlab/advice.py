@@ -45,7 +45,8 @@ def check(checkpoint: Checkpoint, settings: GenerationSettings) -> tuple[Note, .
             )
     if settings.decoder not in checkpoint.decoders:
         raise BadSettings(
-            f"decoder must be {' or '.join(checkpoint.decoders)} for {checkpoint.id}, got {settings.decoder}", "decoder"
+            f"decoder must be {' or '.join(checkpoint.decoders)} for {checkpoint.id}, got {settings.decoder}",
+            "decoder",
         )
     if settings.num_frames * settings.width * settings.height > MAX_PIXELS_FRAMES:
         most = MAX_PIXELS_FRAMES // (settings.width * settings.height)
@@ -62,7 +63,10 @@ def _notes(checkpoint: Checkpoint, settings: GenerationSettings) -> list[Note]:
     tuned_fps, tuned_bucket = checkpoint.tuned_fps, checkpoint.tuned_bucket
     if tuned_fps is not None and settings.conditioning_fps != tuned_fps:
         notes.append(
-            Note("fps", f"{name} was tuned seeing {tuned_fps} (fps {tuned_fps + 1} here); it sees {settings.fps - 1}.")
+            Note(
+                "fps",
+                f"{name} was tuned seeing {tuned_fps} (fps {tuned_fps + 1} here); it sees {settings.fps - 1}.",
+            )
         )
     elif not 5 <= settings.fps <= 31:
         notes.append(Note("fps", f"{name} was trained at 5 to 30 fps."))

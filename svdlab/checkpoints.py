@@ -39,7 +39,9 @@ class Source:
     variant: str | None = None  # "fp16" where the hub repository carries half-size files
     revision: str | None = None
     gated: bool = False
-    image_decoder_file: str | None = None  # original-layout file in the repository that holds a frame-wise decoder
+    image_decoder_file: str | None = (
+        None  # original-layout file in the repository that holds a frame-wise decoder
+    )
 
     @property
     def url(self) -> str | None:
@@ -93,10 +95,14 @@ class Checkpoint:
             return self._local_availability()
         folder = cached_snapshot(self.source)
         if folder is not None:
-            return Availability("on disk", f"On disk, {_gigabytes(folder_bytes(folder))}.", folder, folder_bytes(folder))
+            return Availability(
+                "on disk", f"On disk, {_gigabytes(folder_bytes(folder))}.", folder, folder_bytes(folder)
+            )
         size = _gigabytes(self.download_bytes)
         if os.environ.get("HF_HUB_OFFLINE", "") in ("1", "ON", "YES", "TRUE", "true"):
-            return Availability("offline", f"Not on disk, and HF_HUB_OFFLINE is set; unset it to download {size}.")
+            return Availability(
+                "offline", f"Not on disk, and HF_HUB_OFFLINE is set; unset it to download {size}."
+            )
         if self.source.gated and not _has_token():
             return Availability(
                 "terms first",
@@ -202,8 +208,13 @@ def _stability(id: str, name: str, repo: str, **rest: Any) -> Checkpoint:
     return Checkpoint(
         id=id,
         name=name,
-        source=Source("hub", repo, variant="fp16", gated=rest.pop("gated", False),
-                      image_decoder_file=rest.pop("image_decoder_file", None)),
+        source=Source(
+            "hub",
+            repo,
+            variant="fp16",
+            gated=rest.pop("gated", False),
+            image_decoder_file=rest.pop("image_decoder_file", None),
+        ),
         width=1024,
         height=576,
         size_step=64,
@@ -278,7 +289,13 @@ def _builtin() -> Iterator[Checkpoint]:
         summary="The first model: 14 frames.",
         native_frames=14,
         official=MappingProxyType(
-            {**_XT, "num_frames": 14, "num_inference_steps": 25, "min_guidance_scale": 1.0, "max_guidance_scale": 2.5}
+            {
+                **_XT,
+                "num_frames": 14,
+                "num_inference_steps": 25,
+                "min_guidance_scale": 1.0,
+                "max_guidance_scale": 2.5,
+            }
         ),
         trained_for="trained at 14 frames, 1024×576",
         download_bytes=4_510_000_000,
@@ -347,7 +364,9 @@ class Catalogue:
 
     def pair(self) -> tuple[Checkpoint, Checkpoint]:
         """The 1.0 and 1.1 to put side by side: Stability's if both are here, else the demo pair."""
-        svd_10 = next((c for c in map(self.get, ("svd-xt-image-decoder", "svd-xt")) if c.availability().ready), None)
+        svd_10 = next(
+            (c for c in map(self.get, ("svd-xt-image-decoder", "svd-xt")) if c.availability().ready), None
+        )
         svd_11 = self.get("svd-xt-1-1")
         if svd_10 is not None and svd_11.availability().ready:
             return svd_10, svd_11
@@ -380,6 +399,8 @@ def local_checkpoint(folder: Path, id: str | None = None) -> Checkpoint:
         width=width,
         height=height,
         size_step=layout.size_step,
-        official=MappingProxyType({**_XT, "width": width, "height": height, "num_frames": layout.native_frames}),
+        official=MappingProxyType(
+            {**_XT, "width": width, "height": height, "num_frames": layout.native_frames}
+        ),
         trained_for=f"its configuration names {layout.native_frames} frames",
     )

@@ -1,18 +1,18 @@
 """The errors a user can meet. Each carries one sentence: what was wrong and what would be right.
 
-    SvdlabError
-    ├── BadInput                 the person can change it
-    │   ├── BadSettings          a knob outside what is possible (names the knob)
-    │   ├── BadPicture           a file that is not a usable picture
-    │   ├── BadVideo             a file that is not a usable video, or a recipe that is not one
-    │   ├── BadPreset            a preset file that does not load
-    │   └── NotFound             no checkpoint, preset, run or picture of that name
-    ├── CheckpointUnavailable    known, but its weights are not here (gated, offline, not downloaded)
-    ├── BadCheckpoint            weights that are broken or not Stable Video Diffusion
-    ├── OutOfMemory              the device has too little memory, after every fallback
-    ├── RenderFailed             the model gave no usable frames
-    ├── DataFolderError          the data folder cannot be written, or is newer than this version
-    └── Cancelled                the person asked to stop; not a fault
+SvdlabError
+├── BadInput                 the person can change it
+│   ├── BadSettings          a knob outside what is possible (names the knob)
+│   ├── BadPicture           a file that is not a usable picture
+│   ├── BadVideo             a file that is not a usable video, or a recipe that is not one
+│   ├── BadPreset            a preset file that does not load
+│   └── NotFound             no checkpoint, preset, run or picture of that name
+├── CheckpointUnavailable    known, but its weights are not here (gated, offline, not downloaded)
+├── BadCheckpoint            weights that are broken or not Stable Video Diffusion
+├── OutOfMemory              the device has too little memory, after every fallback
+├── RenderFailed             the model gave no usable frames
+├── DataFolderError          the data folder cannot be written, or is newer than this version
+└── Cancelled                the person asked to stop; not a fault
 """
 
 from __future__ import annotations

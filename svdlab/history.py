@@ -126,7 +126,8 @@ class History:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > len(MIGRATIONS):
                 raise DataFolderError(
-                    f"the data folder {self.folder} was written by a newer svdlab; update svdlab or choose another folder"
+                    f"the data folder {self.folder} was written by a newer svdlab; "
+                    f"update svdlab or choose another folder"
                 )
             for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
                 for statement in script.split(";"):
@@ -222,7 +223,9 @@ class History:
         """Runs, newest first."""
         wanted = tuple(states or ())
         where = f"WHERE state IN ({','.join('?' * len(wanted))})" if wanted else ""
-        rows = self._rows(f"SELECT * FROM runs {where} ORDER BY created DESC, id DESC LIMIT ?", (*wanted, limit))
+        rows = self._rows(
+            f"SELECT * FROM runs {where} ORDER BY created DESC, id DESC LIMIT ?", (*wanted, limit)
+        )
         return [self._run(row) for row in rows]
 
     def comparisons(self, limit: int = 50) -> list[Comparison]:
@@ -233,7 +236,8 @@ class History:
     def rendered(self, recipe_hash: str) -> Run | None:
         """The newest finished run of that recipe whose files are there."""
         rows = self._rows(
-            "SELECT * FROM runs WHERE recipe_hash = ? AND state = 'done' ORDER BY created DESC LIMIT 5", (recipe_hash,)
+            "SELECT * FROM runs WHERE recipe_hash = ? AND state = 'done' ORDER BY created DESC LIMIT 5",
+            (recipe_hash,),
         )
         return next((run for run in map(self._run, rows) if run.video.is_file()), None)
 
@@ -351,7 +355,9 @@ class History:
             if whole is not None:
                 self.finish(row["id"], "done", recipe=whole[0], outcome=whole[1])
             else:
-                self.finish(row["id"], "interrupted", error="The program ended while this was being rendered.")
+                self.finish(
+                    row["id"], "interrupted", error="The program ended while this was being rendered."
+                )
             settled.append(self.get(row["id"]))
         return settled
 

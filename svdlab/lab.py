@@ -20,7 +20,7 @@ import numpy as np
 import platformdirs
 from PIL import Image
 
-from svdlab import advice, images, video
+from svdlab import advice, images, metrics, video
 from svdlab.checkpoints import Catalogue, Checkpoint
 from svdlab.errors import Cancelled, NotFound, RenderFailed
 from svdlab.history import History, new_id, publish_folder, this_process, write_result
@@ -229,7 +229,9 @@ class Lab:
         base = self.settings(first.id, shared, preset, seed)
 
         def side(checkpoint: Checkpoint) -> Recipe:
-            own: dict[str, Any] = {"decoder": decoder if decoder in checkpoint.decoders else checkpoint.decoders[0]}
+            own: dict[str, Any] = {
+                "decoder": decoder if decoder in checkpoint.decoders else checkpoint.decoders[0]
+            }
             if native_frames:
                 own["num_frames"] = checkpoint.native_frames
             return self.recipe(checkpoint.id, picture, base.but(**own))
@@ -361,8 +363,18 @@ class Lab:
         stop = self._stops.get(run_id)
         return self._closed or (stop is not None and stop.is_set())
 
-    def finish(self, run: Run, frames: np.ndarray, versions: Mapping[str, str], outcome: Outcome) -> Run:
-        """Writes a rendered run's files, then says done: (frames, height, width, 3) uint8."""
+    def finish(
+        self,
+        run: Run,
+        frames: np.ndarray,
+        versions: Mapping[str, str],
+        outcome: Outcome,
+        picture: np.ndarray | None = None,
+    ) -> Run:
+        """Measures a rendered run and writes its files, then says done.
+
+        `frames` is (frames, height, width, 3) uint8, `picture` what the model was given, (height, width, 3).
+        """
         started = time.perf_counter()
         recipe = run.recipe.model_copy(update={"versions": dict(versions)})
         temporary = run.folder.with_name(f".{run.id}.{new_id()}")
@@ -374,15 +386,20 @@ class Lab:
             still = video.poster(frames)
             still.thumbnail((POSTER_SIDE, POSTER_SIDE))
             still.save(temporary / "poster.webp", quality=85)
+            measured = metrics.measure(frames, picture).to_dict()
             spent = {**outcome.seconds, "write": time.perf_counter() - started}
-            final = replace(outcome, seconds={k: round(v, 3) for k, v in spent.items()})
+            final = replace(outcome, seconds={k: round(v, 3) for k, v in spent.items()}, metrics=measured)
             write_result(temporary, recipe, final)
             publish_folder(temporary, run.folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         self.history.finish(run.id, "done", recipe=recipe, outcome=final)
-        self._ended(Event(run.id, "done", step=run.settings.num_inference_steps, steps=run.settings.num_inference_steps))
+        self._ended(
+            Event(
+                run.id, "done", step=run.settings.num_inference_steps, steps=run.settings.num_inference_steps
+            )
+        )
         return self.get(run.id)
 
     def fail(self, run: Run, error: str) -> None:
@@ -396,7 +413,9 @@ class Lab:
             self.history.finish(run.id, "cancelled")
             self._ended(Event(run.id, "cancelled"))
         else:
-            self.history.finish(run.id, "interrupted", error="The program was closed while this was being rendered.")
+            self.history.finish(
+                run.id, "interrupted", error="The program was closed while this was being rendered."
+            )
             self._ended(Event(run.id, "interrupted"))
 
     def _ended(self, event: Event) -> None:
@@ -441,4 +460,6 @@ class Lab:
 def _work(settings: GenerationSettings) -> float:
     """Relative cost of a run: model evaluations times pixels."""
     branches = 2 if settings.guided else 1
-    return settings.num_frames * settings.width * settings.height * (settings.num_inference_steps * branches + 4)
+    return (
+        settings.num_frames * settings.width * settings.height * (settings.num_inference_steps * branches + 4)
+    )

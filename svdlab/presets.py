@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +29,8 @@ from svdlab.resources import presets_dir
 from svdlab.settings import GenerationSettings
 
 MAX_PRESET_BYTES = 64 * 1024
+Group = Literal["official", "speed", "motion", "article", "own"]
+GROUPS: tuple[Group, ...] = get_args(Group)  # in the order a person should see them
 
 
 class Preset(BaseModel):
@@ -40,7 +42,7 @@ class Preset(BaseModel):
     name: str = Field(min_length=1, max_length=80)
     summary: str = Field(max_length=400)
     look_for: str = Field("", max_length=600)
-    group: Literal["official", "speed", "motion", "article", "own"] = "own"
+    group: Group = "own"
     compare: tuple[str, str] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -77,14 +79,15 @@ def load_preset(path: Path) -> Preset:
 
 
 class Presets:
-    """The presets of a folder by id, in file-name order."""
+    """The presets of a folder by id, group by group and in file-name order within one."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or presets_dir()
 
     @cached_property
     def _by_id(self) -> dict[str, Preset]:
-        return {path.stem: load_preset(path) for path in sorted(self._folder.glob("*.toml"))}
+        found = [load_preset(path) for path in sorted(self._folder.glob("*.toml"), key=lambda p: p.stem)]
+        return {preset.id: preset for preset in sorted(found, key=lambda preset: GROUPS.index(preset.group))}
 
     def __iter__(self) -> Iterator[Preset]:
         return iter(self._by_id.values())
@@ -94,4 +97,6 @@ class Presets:
         try:
             return self._by_id[id]
         except (KeyError, TypeError):
-            raise NotFound(f"there is no preset {str(id)[:60]!r}; there are {', '.join(self._by_id)}") from None
+            raise NotFound(
+                f"there is no preset {str(id)[:60]!r}; there are {', '.join(self._by_id)}"
+            ) from None

@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -154,8 +154,18 @@ class Event:
     """
 
     run_id: str
-    kind: Literal["queued", "loading", "encoding", "step", "decoding", "saving", "done", "failed", "cancelled",
-                  "interrupted"]
+    kind: Literal[
+        "queued",
+        "loading",
+        "encoding",
+        "step",
+        "decoding",
+        "saving",
+        "done",
+        "failed",
+        "cancelled",
+        "interrupted",
+    ]
     step: int = 0
     steps: int = 0
     position: int = 0  # runs ahead of it in the queue
@@ -218,8 +228,6 @@ class Fairness:
     def fair(self) -> bool:
         """Same picture, same settings, same noise."""
         return self.same_picture and self.same_settings and self.same_noise
-
-
 
 
 def fairness(a: Run, b: Run) -> Fairness:

@@ -10,7 +10,7 @@ import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -237,8 +237,8 @@ class GenerationSettings(BaseModel):
         # its first frames would need a branch that does not exist (it fails on shapes).
         if self.max_guidance_scale <= 1.0 < self.min_guidance_scale:
             raise ValueError(
-                f"max_guidance_scale must be above 1 when min_guidance_scale is "
-                f"({self.min_guidance_scale:g}), got {self.max_guidance_scale:g}; raise it or set both to 1"
+                f"max_guidance_scale must be above 1 when min_guidance_scale is above 1 ({self.min_guidance_scale:g}), "
+                f"got {self.max_guidance_scale:g}; raise it or set both to 1"
             )
         return self
 
@@ -278,10 +278,12 @@ class GenerationSettings(BaseModel):
             return cls.model_validate(merged)
         except ValidationError as error:
             first = error.errors()[0]
-            name = str(first["loc"][0]) if first["loc"] else None
-            if name is None:
+            if not first["loc"]:  # the pair of guidance values
                 raise BadSettings(str(first["ctx"]["error"]), "max_guidance_scale") from None
-            raise BadSettings(f"{name} must be {KNOBS[name].wanted}, got {_shown(first['input'])}", name) from None
+            name = str(first["loc"][0])
+            raise BadSettings(
+                f"{name} must be {KNOBS[name].wanted}, got {_shown(first['input'])}", name
+            ) from None
 
     def but(self, **changes: Any) -> GenerationSettings:
         """A validated copy with some knobs changed; raises `BadSettings`."""
@@ -337,9 +339,10 @@ class Knob:
         if self.kind == "choice":
             return " or ".join(self.choices)
         noun = "a whole number" if self.kind == "int" else "a number"
-        return f"{noun} from {self.minimum:.15g} to {self.maximum:.15g}" if self.name != "seed" else (
-            f"{noun} from 0 to {MAX_SEED}"
+        lowest, highest = (
+            f"{bound:g}" if isinstance(bound, float) else str(bound) for bound in (self.minimum, self.maximum)
         )
+        return f"{noun} from {lowest} to {highest}"
 
 
 def _bound(field: Any, attribute: str) -> Any:
@@ -383,6 +386,10 @@ def random_seed() -> int:
 
 def resolve_seed(value: int | str | None) -> int:
     """The seed itself, or a fresh one for None, an empty box, -1 or 'random'. Raises `BadSettings`."""
-    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "random", "-1")) or value == -1:
+    if (
+        value is None
+        or (isinstance(value, str) and value.strip().lower() in ("", "random", "-1"))
+        or value == -1
+    ):
         return random_seed()
     return GenerationSettings.parse({"seed": value}).seed

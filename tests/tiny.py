@@ -47,7 +47,12 @@ def pipeline(image_decoder: bool = False, seed: int = 0) -> StableVideoDiffusion
         num_frames=6,
         sample_size=16,
     )
-    shared = {"block_out_channels": (32, 64), "layers_per_block": 1, "latent_channels": 4, "scaling_factor": 0.18215}
+    shared = {
+        "block_out_channels": (32, 64),
+        "layers_per_block": 1,
+        "latent_channels": 4,
+        "scaling_factor": 0.18215,
+    }
     vae = (
         AutoencoderKL(
             **shared,

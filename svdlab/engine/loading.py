@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.utils
 import safetensors
 import safetensors.torch
 import torch
@@ -27,7 +28,6 @@ from diffusers import (
     EulerDiscreteScheduler,
     UNetSpatioTemporalConditionModel,
 )
-from huggingface_hub.utils import are_progress_bars_disabled
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from svdlab.checkpoints import Checkpoint, cached_snapshot, read_layout, weight_name
@@ -45,7 +45,12 @@ SD_LATENT_RGB = (
 ALLOWED_CLASSES = {
     "feature_extractor": {
         ("transformers", name)
-        for name in ("CLIPImageProcessor", "CLIPImageProcessorPil", "CLIPImageProcessorFast", "CLIPFeatureExtractor")
+        for name in (
+            "CLIPImageProcessor",
+            "CLIPImageProcessorPil",
+            "CLIPImageProcessorFast",
+            "CLIPFeatureExtractor",
+        )
     },
     "image_encoder": {("transformers", "CLIPVisionModelWithProjection")},
     "scheduler": {("diffusers", "EulerDiscreteScheduler")},
@@ -100,7 +105,9 @@ def resolve_folder(checkpoint: Checkpoint) -> Path:
     if checkpoint.source.kind != "hub":
         folder = Path(checkpoint.source.location)
         if not (folder / "model_index.json").is_file():
-            raise CheckpointUnavailable(f"the weights of {checkpoint.id} are not there: {folder} has no model_index.json")
+            raise CheckpointUnavailable(
+                f"the weights of {checkpoint.id} are not there: {folder} has no model_index.json"
+            )
         return folder
     return cached_snapshot(checkpoint.source) or _download(checkpoint)
 
@@ -130,7 +137,9 @@ def _download(checkpoint: Checkpoint) -> Path:
             f"{checkpoint.id} needs its terms accepted: log in at {source.url}, accept them, and set HF_TOKEN"
         ) from None
     except RepositoryNotFoundError:
-        raise CheckpointUnavailable(f"the hub does not know {source.location}, or the token may not read it") from None
+        raise CheckpointUnavailable(
+            f"the hub does not know {source.location}, or the token may not read it"
+        ) from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         raise CheckpointUnavailable(
             f"{checkpoint.id} is not on disk and the hub cannot be reached ({type(error).__name__}); "
@@ -160,7 +169,9 @@ def weights_file(folder: Path, part: str, checkpoint: Checkpoint) -> Path:
         path = folder / part / weight_name(stem, variant)
         if path.is_file():
             return path
-    raise BadCheckpoint(f"{folder.name} has no {part}/{weight_name(stem, None)}; only safetensors weights are read")
+    raise BadCheckpoint(
+        f"{folder.name} has no {part}/{weight_name(stem, None)}; only safetensors weights are read"
+    )
 
 
 @lru_cache(maxsize=256)
@@ -192,7 +203,7 @@ Part = Callable[[], Any]
 @contextmanager
 def _quiet_bars() -> Iterator[None]:
     """No bar per weights file: reading takes a moment, and the lab shows its own progress."""
-    if are_progress_bars_disabled():
+    if huggingface_hub.utils.are_progress_bars_disabled():
         yield
         return
     transformers.utils.logging.disable_progress_bar()
@@ -212,7 +223,11 @@ def part_loaders(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> di
             try:
                 with _quiet_bars():
                     model = cls.from_pretrained(
-                        folder / part, variant=variant, dtype=dtype, use_safetensors=True, local_files_only=True
+                        folder / part,
+                        variant=variant,
+                        dtype=dtype,
+                        use_safetensors=True,
+                        local_files_only=True,
                     )
             except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
                 reason = str(error).splitlines()[0][:200]
@@ -250,8 +265,16 @@ def _image_decoder_vae(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype)
         "first_stage_model.post_quant_conv.": "first_stage_model.post_quant_conv.",
     }
     config = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
-    shared = ("in_channels", "out_channels", "latent_channels", "layers_per_block", "block_out_channels",
-              "scaling_factor", "force_upcast", "sample_size")
+    shared = (
+        "in_channels",
+        "out_channels",
+        "latent_channels",
+        "layers_per_block",
+        "block_out_channels",
+        "scaling_factor",
+        "force_upcast",
+        "sample_size",
+    )
     depth = len(config["block_out_channels"])
     vae = AutoencoderKL(
         **{key: config[key] for key in shared if key in config},
@@ -300,5 +323,6 @@ def check_layout(checkpoint: Checkpoint, folder: Path) -> None:
     layout = read_layout(folder)
     if layout.size_step != checkpoint.size_step:
         raise BadCheckpoint(
-            f"{folder.name} has size step {layout.size_step}, but {checkpoint.id} is catalogued with {checkpoint.size_step}"
+            f"{folder.name} has size step {layout.size_step}, "
+            f"but {checkpoint.id} is catalogued with {checkpoint.size_step}"
         )

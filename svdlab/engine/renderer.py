@@ -128,7 +128,11 @@ class Renderer:
     """
 
     def __init__(
-        self, device: str = "auto", dtype: str = "auto", budget_bytes: int | None = None, previews: bool = True
+        self,
+        device: str = "auto",
+        dtype: str = "auto",
+        budget_bytes: int | None = None,
+        previews: bool = True,
     ) -> None:
         self.residency = Residency(device, dtype, budget_bytes)
         self.previews = previews
@@ -200,8 +204,7 @@ class Renderer:
         conditioning = self._conditioning(job, parts, noise)
         clock = self._spent(progress, "encode", clock)
         progress.seconds["denoise"] = 0.0
-        for step in self._denoise(progress, conditioning, check):
-            yield step
+        yield from self._denoise(progress, conditioning, check)
         check()
         clock = time.perf_counter()
         pieces = []
@@ -213,14 +216,18 @@ class Renderer:
         self._spent(progress, "decode", clock)
         yield self._rendered(progress, np.concatenate(pieces))
 
-    def _denoise(self, progress: _Progress, conditioning: Conditioning, check: Callable[[], None]) -> Iterator[Stepped]:
+    def _denoise(
+        self, progress: _Progress, conditioning: Conditioning, check: Callable[[], None]
+    ) -> Iterator[Stepped]:
         job, parts = progress.job, progress.parts
         steps = sampler.denoise(parts, conditioning, progress.noise, job.settings)
         decode_seconds = self._decode_cost.get(job.checkpoint.id, 0.0) * _pixels(job.settings)
         while True:
             clock = time.perf_counter()
             step = next(steps, None)
-            progress.seconds["denoise"] += time.perf_counter() - clock  # lockstep: the other job's time is not ours
+            progress.seconds["denoise"] += (
+                time.perf_counter() - clock
+            )  # lockstep: the other job's time is not ours
             if step is None:
                 return
             progress.last = step

@@ -78,7 +78,12 @@ class Residency:
     def resident(self) -> list[Resident]:
         """What is in memory now, shared components once."""
         return [
-            Resident(part, key, module_bytes(module), tuple(id for id, c in self._held.items() if c.keys[part] == key))
+            Resident(
+                part,
+                key,
+                module_bytes(module),
+                tuple(id for id, c in self._held.items() if c.keys[part] == key),
+            )
             for (part, key), module in self._parts.items()
         ]
 

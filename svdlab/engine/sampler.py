@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from diffusers import EulerDiscreteScheduler
-from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import _resize_with_antialiasing
+from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import (
+    _resize_with_antialiasing,
+)
 from diffusers.schedulers import AysSchedules
 from diffusers.video_processor import VideoProcessor
 from PIL import Image
@@ -100,7 +102,12 @@ def encode_clip(parts: Components, picture: Image.Image) -> torch.Tensor:
     # Resized in -1..1 as the reference implementation does, then normalised as CLIP wants it.
     pixels = (_resize_with_antialiasing(pixels * 2.0 - 1.0, (CLIP_SIDE, CLIP_SIDE)) + 1.0) / 2.0
     pixels = parts.feature_extractor(
-        images=pixels, do_normalize=True, do_center_crop=False, do_resize=False, do_rescale=False, return_tensors="pt"
+        images=pixels,
+        do_normalize=True,
+        do_center_crop=False,
+        do_resize=False,
+        do_rescale=False,
+        return_tensors="pt",
     ).pixel_values
     encoder = parts.image_encoder
     embeds: torch.Tensor = encoder(pixels.to(encoder.device, encoder.dtype)).image_embeds
@@ -108,7 +115,9 @@ def encode_clip(parts: Components, picture: Image.Image) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def encode_vae(parts: Components, picture: Image.Image, noise: Noise, settings: GenerationSettings) -> torch.Tensor:
+def encode_vae(
+    parts: Components, picture: Image.Image, noise: Noise, settings: GenerationSettings
+) -> torch.Tensor:
     """The autoencoder's latents (1, channels, height/8, width/8) of the picture with noise on it."""
     processor = VideoProcessor(do_resize=True, vae_scale_factor=parts.vae_scale)
     pixels = processor.preprocess(picture, height=settings.height, width=settings.width).to(parts.device)
@@ -125,18 +134,22 @@ def encode_vae(parts: Components, picture: Image.Image, noise: Noise, settings: 
     return latents.contiguous().to(parts.dtype)
 
 
-def encode(parts: Components, picture: Image.Image, noise: Noise, settings: GenerationSettings) -> Conditioning:
+def encode(
+    parts: Components, picture: Image.Image, noise: Noise, settings: GenerationSettings
+) -> Conditioning:
     """Both views of a picture that is exactly `settings.width` × `settings.height`."""
     return Conditioning(encode_clip(parts, picture), encode_vae(parts, picture, noise, settings))
 
 
-def make_schedule(config: EulerDiscreteScheduler, settings: GenerationSettings, device: torch.device) -> (
-    EulerDiscreteScheduler
-):
+def make_schedule(
+    config: EulerDiscreteScheduler, settings: GenerationSettings, device: torch.device
+) -> EulerDiscreteScheduler:
     """A fresh scheduler with its noise levels set, from the checkpoint's own configuration."""
     scheduler: EulerDiscreteScheduler = EulerDiscreteScheduler.from_config(config.config)
     if settings.schedule == "ays":
-        scheduler.set_timesteps(sigmas=ays_sigmas(settings.num_inference_steps, config.config.sigma_max), device=device)
+        scheduler.set_timesteps(
+            sigmas=ays_sigmas(settings.num_inference_steps, config.config.sigma_max), device=device
+        )
     else:
         scheduler.set_timesteps(settings.num_inference_steps, device=device)
     return scheduler
@@ -191,7 +204,9 @@ def denoise(
         each = (time.perf_counter() - started) / index
         yield Step(index, total, latents, result.pred_original_sample, each * (total - index))
     if not torch.isfinite(latents).all():
-        raise RenderFailed(f"the model's numbers ran away in {dtype}; try float32 or other settings".replace("torch.", ""))
+        raise RenderFailed(
+            f"the model's numbers ran away in {dtype}; try float32 or other settings".replace("torch.", "")
+        )
 
 
 @torch.inference_mode()

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from svdlab import images, video
@@ -33,7 +34,9 @@ PREVIEW_QUALITY = 60
 class LocalWorker:
     """Renders what the lab's queue holds until stopped. `only` limits it to some run ids."""
 
-    def __init__(self, lab: Lab, device: str = "auto", dtype: str = "auto", only: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, lab: Lab, device: str = "auto", dtype: str = "auto", only: Sequence[str] | None = None
+    ) -> None:
         self.lab = lab
         self._device, self._dtype = device, dtype
         self._only = only
@@ -81,7 +84,8 @@ class LocalWorker:
 
     def _give_up(self, runs: Sequence[Run], error: Exception) -> None:
         """Fails what is left of a claim after an unforeseen error; a broken disk may refuse even that."""
-        sentence = str(error) if isinstance(error, SvdlabError) else f"rendering failed: {type(error).__name__}: {error}"
+        known = isinstance(error, SvdlabError)
+        sentence = str(error) if known else f"rendering failed: {type(error).__name__}: {error}"
         try:
             for run in runs:
                 if self.lab.get(run.id).unfinished:
@@ -101,7 +105,7 @@ class LocalWorker:
             except SvdlabError as error:
                 self.lab.fail(run, str(error))
         by_id = {run.id: run for run in runs}
-        reporter = _Reporter(self.lab)
+        reporter = _Reporter(self.lab, {job.id: np.asarray(job.picture) for job in jobs})
         for update in renderer.render(jobs, self.lab.stop_asked):
             reporter.report(by_id[update.job], update)
 
@@ -119,8 +123,9 @@ class LocalWorker:
 class _Reporter:
     """Turns the renderer's updates into the lab's events and records."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, pictures: Mapping[str, np.ndarray]) -> None:
         self.lab = lab
+        self._pictures = pictures
         self._last_beat: dict[str, float] = {}
 
     def report(self, run: Run, update: Update) -> None:
@@ -135,9 +140,10 @@ class _Reporter:
             case r.Encoding():
                 self.lab.publish(Event(run.id, "encoding", steps=steps))
             case r.Stepped():
-                shown = None if update.preview is None else video.webp_bytes(update.preview, _rate(run), PREVIEW_QUALITY)
-                event = Event(run.id, "step", update.step, update.steps, eta=update.seconds_left, preview=shown)
-                self.lab.publish(event)
+                frames = update.preview
+                shown = None if frames is None else video.webp_bytes(frames, _rate(run), PREVIEW_QUALITY)
+                left = update.seconds_left
+                self.lab.publish(Event(run.id, "step", update.step, update.steps, eta=left, preview=shown))
                 self._beat(run, update.step)
             case r.Decoding():
                 event = Event(run.id, "decoding", update.done, update.frames, eta=update.seconds_left)
@@ -156,7 +162,7 @@ class _Reporter:
 
         assert isinstance(update, r.Rendered)
         try:
-            self.lab.finish(run, update.frames, update.versions, update.outcome)
+            self.lab.finish(run, update.frames, update.versions, update.outcome, self._pictures[run.id])
         except OSError as error:
             self.lab.fail(run, f"the video could not be written: {error.strerror or error}")
 

@@ -54,7 +54,11 @@ def settings(**changes: object) -> GenerationSettings:
 def by_pipeline(
     pipe: StableVideoDiffusionPipeline, image: Image.Image, s: GenerationSettings, output_type: str
 ) -> torch.Tensor:
-    sigmas = sampler.ays_sigmas(s.num_inference_steps, pipe.scheduler.config.sigma_max) if s.schedule == "ays" else None
+    sigmas = (
+        sampler.ays_sigmas(s.num_inference_steps, pipe.scheduler.config.sigma_max)
+        if s.schedule == "ays"
+        else None
+    )
     return pipe(
         image,
         height=s.height,
@@ -73,7 +77,9 @@ def by_pipeline(
     ).frames
 
 
-def by_stages(parts: Components, image: Image.Image, s: GenerationSettings) -> tuple[torch.Tensor, np.ndarray]:
+def by_stages(
+    parts: Components, image: Image.Image, s: GenerationSettings
+) -> tuple[torch.Tensor, np.ndarray]:
     noise = sampler.draw_noise(s, parts.latent_channels, parts.vae_scale)
     conditioning = sampler.encode(parts, image, noise, s)
     *_, last = sampler.denoise(parts, conditioning, noise, s)
@@ -123,7 +129,9 @@ def test_stages_are_bit_equal_to_diffusers_pipeline(
 
 @pytest.mark.parametrize("image_decoder", [False, True], ids=["temporal", "image decoder"])
 @pytest.mark.parametrize("chunk", [None, 1, 4])
-def test_bit_equal_with_either_decoder_and_stabilitys_schedule(image_decoder: bool, chunk: int | None) -> None:
+def test_bit_equal_with_either_decoder_and_stabilitys_schedule(
+    image_decoder: bool, chunk: int | None
+) -> None:
     pipe = tiny.pipeline(image_decoder)
     s = settings(width=64, height=64, num_frames=6, decode_chunk_size=chunk, max_guidance_scale=3.0)
     image = picture(s.width, s.height)

@@ -1,0 +1,97 @@
+"""The house keeps its order: what import-linter's contracts catch, what starting up loads, who stays apart."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = {"torch", "diffusers", "transformers", "accelerate", "ray"}
+
+
+def lint_imports(tree: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
+    return subprocess.run(
+        [*command, "--no-cache", "--no-logo"],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def copy_of_the_tree(tmp_path: Path) -> Path:
+    """The package and its contracts, free to be broken."""
+    shutil.copytree(ROOT / "svdlab", tmp_path / "svdlab", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_the_imports_keep_to_the_contracts() -> None:
+    result = lint_imports(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("settings.py", "import torch", "Only the engine knows torch"),
+        ("lab.py", "from diffusers import StableVideoDiffusionPipeline", "Only the engine knows torch"),
+        ("lab.py", "import gradio as gr", "Only the pages know gradio"),
+        ("workers/__init__.py", "import ray", "Only the cluster's worker knows Ray"),
+        ("history.py", "from svdlab import lab", "Imports go downward only"),
+        ("history.py", "from svdlab.engine import sampler", "Imports go downward only"),
+        ("ui/__init__.py", "from svdlab.workers import open_lab", "Imports go downward only"),
+        ("a_room_without_a_place.py", "", "Imports go downward only"),
+    ],
+)
+def test_a_forbidden_import_is_caught(copy_of_the_tree: Path, module: str, line: str, contract: str) -> None:
+    with (copy_of_the_tree / "svdlab" / module).open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}\n")
+    result = lint_imports(copy_of_the_tree)
+    assert result.returncode == 1, result.stdout + result.stderr
+    broken = [verdict for verdict in result.stdout.splitlines() if "BROKEN" in verdict]
+    assert [verdict for verdict in broken if verdict.startswith(contract)], result.stdout
+
+
+@pytest.mark.parametrize(
+    "module", ["svdlab", "svdlab.cli", "svdlab.lab", "svdlab.workers", "svdlab.ui", "app"]
+)
+def test_importing_it_loads_no_model_library(module: str) -> None:
+    script = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == []
+
+
+def imported_names(path: Path) -> set[str]:
+    """The dotted names a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module or "")
+    return names
+
+
+def test_the_entry_point_knows_only_gradio_and_svdlab() -> None:
+    names = {name.split(".")[0] for name in imported_names(ROOT / "app.py")}
+    assert names <= {"svdlab", "gradio", "fastapi", "uvicorn", "spaces", *sys.stdlib_module_names}
+
+
+def test_training_stands_apart_from_the_product() -> None:
+    for path in sorted((ROOT / "training").rglob("*.py")):
+        assert "svdlab" not in {name.split(".")[0] for name in imported_names(path)}, path
+    for path in sorted((ROOT / "svdlab").rglob("*.py")):
+        assert "training" not in {name.split(".")[0] for name in imported_names(path)}, path

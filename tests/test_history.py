@@ -1,0 +1,193 @@
+"""The record that is the queue: nothing accepted is lost, nothing is rendered twice."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from svdlab.errors import DataFolderError, NotFound
+from svdlab.history import History, publish_folder, this_process, write_result
+from svdlab.records import Outcome, Recipe
+from svdlab.settings import GenerationSettings
+
+DEAD = f"{this_process().split('|')[0]}|999999999|0.00"  # a process of this host that is not there
+ELSEWHERE = "another-host|1|0.00"
+
+
+def recipe(seed: int = 1, checkpoint: str = "demo-1-0") -> Recipe:
+    return Recipe(checkpoint=checkpoint, picture_sha256="a" * 64, settings=GenerationSettings(seed=seed))
+
+
+@pytest.fixture
+def history(tmp_path: Path):
+    history = History(tmp_path / "data")
+    yield history
+    history.close()
+
+
+def test_an_accepted_run_is_on_disk_when_add_returns(history: History) -> None:
+    run = history.add(recipe(), preset="fast")
+    other = History(history.folder)
+    assert other.get(run.id) == run
+    assert (run.state, run.preset) == ("queued", "fast")
+    other.close()
+
+
+def test_commits_wait_for_the_disk(history: History) -> None:
+    assert history._db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    assert history._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_runs_are_claimed_in_order_and_once(history: History) -> None:
+    first, second = history.add(recipe(1)), history.add(recipe(2))
+    assert [r.id for r in history.claim("me|1|0")] == [first.id]
+    assert [r.id for r in history.claim("me|1|0")] == [second.id]
+    assert history.claim("me|1|0") == []
+
+
+def test_many_workers_never_claim_the_same_run(history: History) -> None:
+    ids = {history.add(recipe(i)).id for i in range(40)}
+    claimed: list[str] = []
+
+    def work() -> None:
+        own = History(history.folder)
+        while runs := own.claim(this_process()):
+            claimed.extend(run.id for run in runs)
+        own.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == sorted(ids)
+
+
+def test_a_comparison_is_claimed_as_a_pair(history: History) -> None:
+    pair = history.add_comparison(recipe(), recipe(checkpoint="demo-1-1"))
+    assert [r.id for r in history.claim("me|1|0")] == [pair.a.id, pair.b.id]
+
+
+def test_a_worker_can_be_limited_to_its_own_runs(history: History) -> None:
+    history.add(recipe(1))
+    mine = history.add(recipe(2))
+    assert [r.id for r in history.claim("me|1|0", only=[mine.id])] == [mine.id]
+    assert history.claim("me|1|0", only=[]) == []
+
+
+def test_queue_positions_count_what_is_ahead(history: History) -> None:
+    history.add(recipe(1))
+    pair = history.add_comparison(recipe(2), recipe(3))
+    last = history.add(recipe(4))
+    assert history.position(pair.a.id) == history.position(pair.b.id) == 1
+    assert history.position(last.id) == 3
+    history.claim("me|1|0")
+    assert history.position(last.id) == 3  # what is being rendered is still ahead
+
+
+def test_cancelling_a_queued_run_takes_it_out_at_once(history: History) -> None:
+    run = history.add(recipe())
+    assert history.cancel(run.id) == "cancelled"
+    assert history.claim("me|1|0") == []
+
+
+def test_cancelling_a_running_run_is_told_to_its_worker(history: History) -> None:
+    run = history.add(recipe())
+    history.claim("me|1|0")
+    assert not history.beat(run.id, 1)
+    assert history.cancel(run.id) == "running"
+    assert history.beat(run.id, 2) and history.get(run.id).step == 2
+
+
+def test_a_run_whose_worker_died_becomes_interrupted_and_can_be_resumed(history: History) -> None:
+    run = history.add(recipe())
+    history.claim(DEAD)
+    assert [r.id for r in history.recover()] == [run.id]
+    assert history.get(run.id).state == "interrupted"
+    assert history.requeue(run.id).state == "queued"
+    assert [r.id for r in history.claim("me|1|0")] == [run.id]
+
+
+def test_a_living_workers_run_is_left_alone(history: History) -> None:
+    run = history.add(recipe())
+    history.claim(this_process())
+    assert history.recover() == []
+    assert history.get(run.id).state == "running"
+
+
+def test_a_worker_on_another_host_lives_as_long_as_its_lease(history: History) -> None:
+    run = history.add(recipe())
+    history.claim(ELSEWHERE)
+    assert history.recover() == []
+    history._db.execute("UPDATE runs SET lease_until = 1")
+    assert [r.id for r in history.recover()] == [run.id]
+
+
+def test_queued_runs_survive_a_restart_as_they_are(history: History) -> None:
+    run = history.add(recipe())
+    again = History(history.folder)
+    assert again.recover() == [] and again.get(run.id).state == "queued"
+    again.close()
+
+
+def test_files_finished_before_their_row_are_adopted(history: History, tmp_path: Path) -> None:
+    run = history.add(recipe())
+    history.claim(DEAD)
+    temporary = tmp_path / "made"
+    temporary.mkdir()
+    (temporary / "video.mp4").write_bytes(b"frames")
+    write_result(temporary, run.recipe, Outcome(noise_sha256="ab"))
+    publish_folder(temporary, run.folder)
+    history.recover()
+    adopted = history.get(run.id)
+    assert adopted.state == "done" and adopted.outcome.noise_sha256 == "ab"
+    assert adopted.video.read_bytes() == b"frames"
+
+
+def test_a_finished_recipe_is_found_again_only_with_its_file(history: History) -> None:
+    run = history.add(recipe())
+    history.claim("me|1|0")
+    run.folder.mkdir()
+    run.video.write_bytes(b"x")
+    history.finish(run.id, "done", outcome=Outcome())
+    found = history.rendered(recipe().hash)
+    assert found is not None and found.id == run.id
+    assert history.rendered(recipe(9).hash) is None
+    run.video.unlink()
+    assert history.rendered(recipe().hash) is None
+
+
+def test_an_ended_run_stays_ended(history: History) -> None:
+    run = history.add(recipe())
+    history.claim("me|1|0")
+    history.finish(run.id, "failed", error="no")
+    history.finish(run.id, "done")
+    history.cancel(run.id)
+    assert (history.get(run.id).state, history.get(run.id).error) == ("failed", "no")
+
+
+def test_unknown_ids_are_named(history: History) -> None:
+    with pytest.raises(NotFound, match="no run 'zzz'"):
+        history.get("zzz")
+
+
+def test_a_folder_written_by_a_newer_version_is_not_touched(history: History) -> None:
+    history._db.execute("PRAGMA user_version=99")
+    with pytest.raises(DataFolderError, match="newer svdlab"):
+        History(history.folder)
+
+
+def test_a_file_that_is_no_database_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "svdlab.db").write_bytes(b"not a database, " * 64)
+    with pytest.raises(DataFolderError, match="cannot be used"):
+        History(tmp_path)
+
+
+def test_a_failed_write_changes_nothing(history: History) -> None:
+    with pytest.raises(sqlite3.IntegrityError), history._transaction() as db:
+        history._insert(recipe(), None, None)
+        db.execute("INSERT INTO comparisons VALUES ('c', 'nobody', 'nobody', 0)")
+    assert history.runs() == []
