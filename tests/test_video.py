@@ -210,7 +210,7 @@ def test_a_cut_or_damaged_file_never_does_more_than_bad_video(clip: Path, tmp_pa
     data, path = clip.read_bytes(), tmp_path / "damaged.mp4"
     random = np.random.default_rng(1)
     samples = [data[: len(data) * part // 8] for part in range(8)]
-    for _ in range(40):
+    for _ in range(16):
         damaged = bytearray(data)
         for at in random.integers(0, len(data), 12):
             damaged[at] = random.integers(256)
@@ -324,8 +324,8 @@ def test_the_contact_sheet_has_a_numbered_cell_per_frame() -> None:
     assert sheet.shape[0] == 6 + 3 * step
     for row, column, there in [(0, 0, True), (1, 3, True), (2, 0, True), (2, 1, False)]:
         picture = sheet[6 + row * step :, 6 + column * (cell + 6) :][:step, :cell]
-        assert (picture[10, 10].max() > 100) is there
-        assert (picture[-19:].max() > 200) is there  # the number
+        assert bool(picture[10, 10].max() > 100) is there
+        assert bool(picture[-19:].max() > 200) is there  # the number
 
 
 def test_frames_come_back_from_the_archive_without_loss(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ Part = Callable[[], Any]
 @contextmanager
 def _quiet_bars() -> Iterator[None]:
     """No bar per weights file: reading takes a moment, and the lab shows its own progress."""
-    if huggingface_hub.utils.are_progress_bars_disabled():
+    if huggingface_hub.utils.are_progress_bars_disabled():  # type: ignore[attr-defined, unused-ignore]
         yield
         return
     transformers.utils.logging.disable_progress_bar()

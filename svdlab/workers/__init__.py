@@ -10,11 +10,13 @@ from svdlab.workers.local import LocalWorker
 __all__ = ["LocalWorker", "open_lab"]
 
 
-def open_lab(data_dir: Path | str | None = None, device: str = "auto", dtype: str = "auto") -> Lab:
+def open_lab(
+    data_dir: Path | str | None = None, device: str = "auto", dtype: str = "auto", *, warm: bool = False
+) -> Lab:
     """A lab with a worker thread on one device; close it (or use `with`) to stop the worker.
 
-    `device` is 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'; `dtype` 'auto', 'float32', 'float16', 'bfloat16'.
+    With `warm`, torch is loaded soon even if nothing is asked (servers). `device` is 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'; `dtype` 'auto', 'float32', 'float16', 'bfloat16'.
     """
     lab = Lab(data_dir)
-    LocalWorker(lab, device, dtype).start()
+    LocalWorker(lab, device, dtype, warm=warm).start()
     return lab

@@ -27,19 +27,30 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0  # how often the queue is looked at when nobody in this process submits
 BEAT_SECONDS = 0.5  # how often progress is written for other processes
+WARM_SECONDS = 4.0  # a page is served by then
 STOP_SECONDS = 30.0  # how long closing waits for the step in progress
 PREVIEW_QUALITY = 60
 
 
 class LocalWorker:
-    """Renders what the lab's queue holds until stopped. `only` limits it to some run ids."""
+    """Renders what the lab's queue holds until stopped.
+
+    `only` limits it to some run ids. With `warm`, torch is loaded a few seconds after the start even if nothing is
+    asked: a server's page is up by then, and its first visitor does not wait for it.
+    """
 
     def __init__(
-        self, lab: Lab, device: str = "auto", dtype: str = "auto", only: Sequence[str] | None = None
+        self,
+        lab: Lab,
+        device: str = "auto",
+        dtype: str = "auto",
+        only: Sequence[str] | None = None,
+        warm: bool = False,
     ) -> None:
         self.lab = lab
         self._device, self._dtype = device, dtype
         self._only = only
+        self._warm = warm
         self._renderer: Renderer | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="svdlab-worker", daemon=True)
@@ -65,17 +76,17 @@ class LocalWorker:
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
 
-    def warm_up(self) -> None:
-        """Loads torch ahead of the first run, in the background, so that the page is served first."""
-        threading.Thread(target=lambda: self.renderer, name="svdlab-warm-up", daemon=True).start()
-
     def _work(self) -> None:
+        warm_at = time.monotonic() + WARM_SECONDS
         while not self._stopping.is_set():
             runs: list[Run] = []
             try:
                 runs = self.lab.claim(self._only)
                 if runs:
                     self._render(runs)
+                elif self._warm and time.monotonic() > warm_at:
+                    self._warm = False
+                    _ = self.renderer
                 else:
                     self.lab.wait_for_work(IDLE_SECONDS)
             except Exception as error:  # one run's fault must not stop the next one
@@ -97,7 +108,8 @@ class LocalWorker:
     def _render(self, runs: Sequence[Run]) -> None:
         jobs: list[Job] = []
         for run in runs:
-            self.lab.publish(Event(run.id, "loading", steps=run.settings.num_inference_steps))
+            event = Event(run.id, "loading", steps=run.settings.num_inference_steps, message=self._loading(run))
+            self.lab.publish(event)
         renderer = self.renderer
         for run in runs:
             try:
@@ -108,6 +120,14 @@ class LocalWorker:
         reporter = _Reporter(self.lab, {job.id: np.asarray(job.picture) for job in jobs})
         for update in renderer.render(jobs, self.lab.stop_asked):
             reporter.report(by_id[update.job], update)
+
+    def _loading(self, run: Run) -> str:
+        """What the first wait is for, in words."""
+        checkpoint = self.lab.catalogue.get(run.recipe.checkpoint)
+        if checkpoint.availability().state == "can be downloaded":
+            size = checkpoint.download_bytes / 1e9
+            return f"Downloading {checkpoint.name} from the hub, {size:.1f} GB; this happens once."
+        return f"Loading {checkpoint.name}."
 
     def _job(self, run: Run) -> Job:
         from svdlab.engine.renderer import Job
@@ -135,8 +155,7 @@ class _Reporter:
         steps = run.settings.num_inference_steps
         match update:
             case r.Loading():
-                name = self.lab.catalogue.get(run.recipe.checkpoint).name
-                self.lab.publish(Event(run.id, "loading", steps=steps, message=f"Loading {name}."))
+                pass  # said when the run was claimed
             case r.Encoding():
                 self.lab.publish(Event(run.id, "encoding", steps=steps))
             case r.Stepped():
