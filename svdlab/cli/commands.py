@@ -1,0 +1,139 @@
+"""The command line put together: every command by name, `svdlab app` and `svdlab bench`.
+
+Everything slow to import is imported inside the commands.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from svdlab import __version__
+from svdlab.cli import look, make
+from svdlab.cli.flags import HELP_WIDTH, SectionedCommand, dashed, knob_flags
+from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of
+from svdlab.errors import BadInput
+
+SETTINGS = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": HELP_WIDTH,
+    "token_normalize_func": dashed,
+}
+
+
+class _Ordered(TyperGroup):
+    """Lists its commands in the order a person needs them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Called by click for --help."""
+        return ["app", "generate", "compare", "runs", "checkpoints", "presets", "bench"]
+
+
+cli = typer.Typer(
+    name="svdlab", cls=_Ordered, rich_markup_mode=None, add_completion=False, context_settings=SETTINGS
+)
+
+
+@cache
+def command() -> Any:
+    """The whole command line, built once."""
+    for function in (app, make.generate, make.compare, look.checkpoints, look.presets, bench):
+        cli.command(cls=SectionedCommand)(function)
+    cli.add_typer(look.runs_cli, name="runs")
+    return typer.main.get_command(cli)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"svdlab {__version__}")
+        raise typer.Exit
+
+
+@cli.callback(invoke_without_command=True)
+def _svdlab(
+    ctx: typer.Context,
+    data_dir: DataDir = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """A laboratory for image-to-video with Stable Video Diffusion."""
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def app(
+    ctx: typer.Context,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", metavar="ADDRESS", envvar="SVDLAB_HOST", show_envvar=False, help="Where to listen."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option("--port", metavar="N", envvar="SVDLAB_PORT", show_envvar=False, help="On which port."),
+    ] = 7860,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Serve the lab in the browser until Ctrl-C.
+
+    SVDLAB_HOST, SVDLAB_PORT, SVDLAB_DATA_DIR, SVDLAB_DEVICE and SVDLAB_DTYPE stand for the options.
+    """
+    from svdlab.ui import launch
+    from svdlab.workers import open_lab
+
+    with open_lab(data_dir_of(ctx, data_dir), device, dtype, warm=True) as lab:
+        try:
+            launch(lab, host, port, device=device, open_browser=open_browser)
+        except OSError as error:
+            raise BadInput(f"the page cannot be served at {host}:{port}: {error}") from error
+
+
+@knob_flags
+def bench(
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", "-c", metavar="ID", help="Which weights.")
+    ] = "demo-1-1",
+    repeats: Annotated[
+        int, typer.Option("--repeats", metavar="N", min=1, help="Timed runs of each kind.")
+    ] = 5,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two repeats, two steps: to see that it works.")
+    ] = False,
+    startup: Annotated[
+        bool, typer.Option("--startup/--no-startup", help="Time how fast things start.")
+    ] = True,
+    as_json: AsJson = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    *,
+    changes: dict[str, str],
+) -> None:
+    """Measure speed, as ratios in one run.
+
+    The targets stand beside the figures; nothing is asserted. Knobs that are not given are official.
+    """
+    from svdlab.checkpoints import Catalogue
+    from svdlab.cli import words
+    from svdlab.cli.progress import must_be_here
+    from svdlab.video import webp_bytes
+
+    chosen = Catalogue().get(checkpoint)
+    must_be_here(chosen)
+    from svdlab.engine import bench as benchmark
+
+    plan = benchmark.Plan(chosen, device, dtype, repeats, quick, startup, webp_bytes, changes)
+    figures = benchmark.measure(plan, words.say)
+    if as_json:
+        words.say_json({"where": figures.where, "figures": [figure.__dict__ for figure in figures.rows]})
+        return
+    typer.echo(figures.where)
+    rows = [(row.what, row.measured, row.target, row.remark) for row in figures.rows]
+    words.table(("what", "measured", "target", "remark"), rows)

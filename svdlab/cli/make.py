@@ -1,0 +1,212 @@
+"""`svdlab generate` and `svdlab compare`: a picture in, a clip or two side by side out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from svdlab.cli import files
+from svdlab.cli.flags import knob_flags
+from svdlab.cli.options import Again, AsJson, DataDir, Device, Dtype, PicturePath, PresetId, open_data
+
+if TYPE_CHECKING:
+    from svdlab.advice import Note
+    from svdlab.lab import Lab
+    from svdlab.records import Comparison, Recipe, Run
+
+
+@knob_flags
+def generate(
+    ctx: typer.Context,
+    picture: PicturePath,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option("--checkpoint", "-c", metavar="ID", help="Which weights. Default: the best here."),
+    ] = None,
+    preset: PresetId = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the clip there: .mp4 or .webp."),
+    ] = None,
+    frames: Annotated[
+        Path | None,
+        typer.Option("--frames", metavar="DIR", help="Write the lossless frames there, numbered PNGs."),
+    ] = None,
+    again: Again = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    *,
+    changes: dict[str, str],
+) -> None:
+    """Make a clip from a picture.
+
+    Knobs that are not given are the preset's, else what the checkpoint's makers use.
+    """
+    from svdlab.cli import words
+    from svdlab.cli.progress import must_be_here, render
+
+    files.check_video_path(output, picture)
+    files.check_frames_folder(frames)
+    with open_data(ctx, data_dir) as lab:
+        chosen = lab.catalogue.get(checkpoint) if checkpoint else lab.catalogue.default()
+        settings = lab.settings(chosen.id, changes, preset, changes.get("seed"))
+        recipe = lab.recipe(chosen.id, _picture(lab, picture), settings)
+        notes = lab.notes(chosen.id, settings)
+        _say_notes(notes)
+        before = None if again else lab.rendered_before(recipe)
+        if before is None:
+            must_be_here(chosen)
+            [run] = render(lab, [lab.submit(recipe, preset)], device, dtype)
+        else:
+            run = before
+            words.say(f"Rendered before, as run {run.id}; --again renders it anew.")
+        _write_video(run, output)
+        _write_frames(run, frames)
+    if as_json:
+        written = {"output": output, "frames": frames}
+        words.say_json({**words.run_json(run, notes, before is not None), **written})
+    else:
+        typer.echo(f"{output or run.video}: {words.run_line(run)}, run {run.id}")
+
+
+@knob_flags
+def compare(
+    ctx: typer.Context,
+    picture: PicturePath,
+    a: Annotated[
+        str | None, typer.Option("-a", metavar="ID", help="The left checkpoint. Default: a 1.0.")
+    ] = None,
+    b: Annotated[
+        str | None, typer.Option("-b", metavar="ID", help="The right checkpoint. Default: a 1.1.")
+    ] = None,
+    preset: PresetId = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write both side by side there: .mp4 or .webp."),
+    ] = None,
+    native_frames: Annotated[
+        bool, typer.Option("--native-frames", help="Each side makes the frame count it was trained for.")
+    ] = False,
+    again: Again = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    *,
+    changes: dict[str, str],
+) -> None:
+    """Make two clips to compare: two checkpoints, one noise.
+
+    Same picture, same knobs, same noise tensors; what differs all the same is said.
+    Knobs that are not given are the preset's, else what A's makers use.
+    """
+    from svdlab.cli import words
+    from svdlab.cli.progress import must_be_here, render
+
+    files.check_video_path(output, picture)
+    with open_data(ctx, data_dir) as lab:
+        a, b = _sides(lab, a, b, preset)
+        kept = _picture(lab, picture)
+        first, second = lab.comparison_recipes(
+            kept, a, b, preset, changes.get("seed"), changes, native_frames
+        )
+        notes = _both_notes(lab, first, second)
+        _say_notes(notes)
+        comparison = None if again else _compared_before(lab, first, second)
+        before = comparison is not None
+        if comparison is None:
+            for recipe in (first, second):
+                must_be_here(lab.catalogue.get(recipe.checkpoint))
+            asked = lab.submit_comparison(first, second, preset)
+            render(lab, [asked.a, asked.b], device, dtype)
+            comparison = lab.comparison(asked.id)
+        else:
+            words.say(f"Rendered before, as comparison {comparison.id}; --again renders it anew.")
+        done = comparison
+        if output is not None:
+            files.write_whole(output, lambda path: lab.export_side_by_side(done, path))
+        verdict = lab.fairness(done)
+    if as_json:
+        written = {"output": output, "rendered_before": before}
+        words.say_json({**words.comparison_json(done, verdict, notes), **written})
+        return
+    for side, run in (("A", done.a), ("B", done.b)):
+        typer.echo(f"{side} {run.recipe.checkpoint}: {words.run_line(run)}, run {run.id}")
+    typer.echo(words.fairness_line(verdict)[:1].upper() + words.fairness_line(verdict)[1:])
+    if output is not None:
+        typer.echo(f"{output}: side by side, {verdict.shared_frames} frames")
+
+
+def _picture(lab: Lab, path: str) -> Any:
+    """The picture, kept; what reading it had to do is said."""
+    from svdlab.cli import words
+
+    stored = lab.add_picture(path)
+    for note in stored.notes:
+        words.say(f"Note: {note}")
+    return stored
+
+
+def _say_notes(notes: tuple[Note, ...]) -> None:
+    from svdlab.cli import words
+
+    for note in notes:
+        words.say(f"Note: {note.sentence}")
+
+
+def _both_notes(lab: Lab, first: Recipe, second: Recipe) -> tuple[Note, ...]:
+    both = [note for recipe in (first, second) for note in lab.notes(recipe.checkpoint, recipe.settings)]
+    return tuple(dict.fromkeys(both))
+
+
+def _sides(lab: Lab, a: str | None, b: str | None, preset: str | None) -> tuple[str, str]:
+    """Which two checkpoints: as asked, else the preset's pair if it is here, else the lab's usual pair."""
+    from svdlab.cli import words
+
+    usual = lab.catalogue.pair()
+    wanted = lab.presets.get(preset).compare if preset else None
+    pair = (usual[0].id, usual[1].id)
+    if wanted is not None and not (a and b):
+        if all(lab.catalogue.get(id).availability().ready for id in wanted):
+            pair = wanted
+        else:
+            words.say(
+                f"Note: {wanted[0]} and {wanted[1]} are not both here; comparing {a or pair[0]} and {b or pair[1]}."
+            )
+    return a or pair[0], b or pair[1]
+
+
+def _compared_before(lab: Lab, first: Recipe, second: Recipe) -> Comparison | None:
+    """The newest finished comparison of the same two recipes."""
+    wanted = (first.hash, second.hash)
+    for one in lab.comparisons(limit=500):
+        found = (one.a.recipe.hash, one.b.recipe.hash) == wanted and one.a.done and one.b.done
+        if found and one.a.frames_zip.is_file() and one.b.frames_zip.is_file():
+            return one
+    return None
+
+
+def _write_video(run: Run, output: Path | None) -> None:
+    if output is None:
+        return
+    if output.suffix.lower() == ".mp4":
+        files.write_whole(output, files.copy_to(run.video))
+        return
+    from svdlab import video
+
+    clip = video.read_frames_zip(run.frames_zip)
+    rate = run.settings.effective_playback_fps
+    files.write_whole(output, lambda path: video.write_webp(path, clip, rate))
+
+
+def _write_frames(run: Run, folder: Path | None) -> None:
+    if folder is None:
+        return
+    from svdlab import video
+
+    clip = video.read_frames_zip(run.frames_zip)
+    files.write_frames(folder, lambda path: video.write_frames_dir(path, clip))

@@ -1,0 +1,112 @@
+"""Renders runs and shows how far they are: bars on a terminal, nothing elsewhere. Knows the lab's events."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from svdlab.errors import Cancelled, CheckpointUnavailable
+from svdlab.records import Event, Run
+
+if TYPE_CHECKING:
+    from svdlab.checkpoints import Checkpoint
+    from svdlab.lab import Lab
+
+DENOISING_SHARE = 0.9  # of a bar; the rest is decoding
+CANCEL_SECONDS = (
+    60.0  # how long a cancelled run may take to end: one step of a large model on a small machine
+)
+
+
+class Bars(Protocol):
+    """What shows events."""
+
+    def show(self, event: Event) -> None:
+        """Shows one event of one run."""
+
+
+class Quiet:
+    """Shows nothing: a log or a pipe wants the result."""
+
+    def show(self, event: Event) -> None:
+        """Shows nothing."""
+
+
+def must_be_here(checkpoint: Checkpoint) -> None:
+    """Raises `CheckpointUnavailable` before anything is queued if the weights can surely not be had."""
+    here = checkpoint.availability()
+    if here.state in ("terms first", "offline", "missing"):
+        raise CheckpointUnavailable(f"{checkpoint.id}: {here.sentence}")
+
+
+def render(lab: Lab, runs: Sequence[Run], device: str, dtype: str) -> list[Run]:
+    """Renders queued runs here, or watches whoever claimed them first; returns them finished.
+
+    Only these runs are taken from the queue. Ctrl-C cancels them. Raises `RenderFailed`, `Cancelled`.
+    """
+    from svdlab.workers import LocalWorker
+
+    ids = [run.id for run in runs]
+    LocalWorker(lab, device, dtype, only=ids).start()
+    try:
+        with _bars({run.id: run.recipe.checkpoint for run in runs}) as bars:
+            for event in lab.watch(*ids):
+                bars.show(event)
+    except KeyboardInterrupt:
+        _cancel(lab, ids)
+        raise Cancelled("cancelled; nothing was written") from None
+    return lab.wait(*ids)
+
+
+def _cancel(lab: Lab, ids: Sequence[str]) -> None:
+    """Cancels and waits for the step in progress; a second Ctrl-C does not wait."""
+    print("svdlab: cancelling after this step; Ctrl-C again leaves at once", file=sys.stderr)
+    for id in ids:
+        lab.cancel(id)
+    end = time.monotonic() + CANCEL_SECONDS
+    while any(lab.get(id).unfinished for id in ids) and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+@contextmanager
+def _bars(labels: dict[str, str]) -> Iterator[Bars]:
+    if not sys.stderr.isatty():
+        yield Quiet()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[said]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        tasks = {id: progress.add_task(label, total=1.0, said="") for id, label in labels.items()}
+
+        class Shown:
+            """One bar a run."""
+
+            def show(self, event: Event) -> None:
+                """Moves the run's bar and says what is going on."""
+                progress.update(tasks[event.run_id], completed=fraction(event), said=event.text)
+
+        yield Shown()
+
+
+def fraction(event: Event) -> float:
+    """How far a run is, 0 to 1."""
+    part = event.step / event.steps if event.steps else 0.0
+    match event.kind:
+        case "step":
+            return DENOISING_SHARE * part
+        case "decoding":
+            return DENOISING_SHARE + (1 - DENOISING_SHARE) * part
+        case "saving" | "done":
+            return 1.0
+        case _:
+            return 0.0

@@ -1,0 +1,186 @@
+"""Runs, checkpoints and presets as JSON and as lines of text. Knows records; nothing of typer or the lab's doings."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+
+from svdlab.advice import Note
+from svdlab.checkpoints import Checkpoint
+from svdlab.presets import Preset
+from svdlab.records import Comparison, Fairness, Run
+
+
+def say_json(value: object) -> None:
+    """One JSON value on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def say(line: str) -> None:
+    """A remark on stderr, apart from the result."""
+    typer.echo(line, err=True)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as they need to be, on stdout."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    for line in lines:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def run_json(run: Run, notes: Sequence[Note] = (), again: bool = False) -> dict[str, Any]:
+    """A run for programs. `again` says it was rendered before and taken from the history."""
+    return {
+        "run": run.id,
+        "state": run.state,
+        "checkpoint": run.recipe.checkpoint,
+        "preset": run.preset,
+        "seed": run.settings.seed,
+        "picture": str(run.picture.absolute()),
+        "video": str(run.video.absolute()) if run.done else None,
+        "frames_zip": str(run.frames_zip.absolute()) if run.done else None,
+        "rendered_before": again,
+        "seconds": run.outcome.seconds,
+        "device": run.outcome.device,
+        "dtype": run.outcome.dtype,
+        "noise_sha256": run.outcome.noise_sha256,
+        "peak_memory_bytes": run.outcome.peak_memory_bytes,
+        "error": run.error,
+        "created": run.created,
+        "recipe_hash": run.recipe.hash,
+        "recipe": run.recipe.model_dump(mode="json"),
+        "notes": [{"knob": note.field, "sentence": note.sentence} for note in notes],
+    }
+
+
+def comparison_json(comparison: Comparison, verdict: Fairness, notes: Sequence[Note]) -> dict[str, Any]:
+    """A comparison for programs."""
+    return {
+        "comparison": comparison.id,
+        "fair": verdict.fair,
+        "same_picture": verdict.same_picture,
+        "same_settings": verdict.same_settings,
+        "same_noise": verdict.same_noise,
+        "noise": verdict.noise,
+        "differences": list(verdict.differences),
+        "shared_frames": verdict.shared_frames,
+        "seed": comparison.a.settings.seed,
+        "notes": [{"knob": note.field, "sentence": note.sentence} for note in notes],
+        "a": run_json(comparison.a),
+        "b": run_json(comparison.b),
+    }
+
+
+def run_line(run: Run) -> str:
+    """'14 frames, 2.3 s at 6 fps (the model saw 5), seed 7, noise 3f9a1c2e, 8.1 s on cpu'."""
+    s = run.settings
+    clip = f"{s.num_frames} frames, {s.duration:.1f} s at {s.effective_playback_fps:g} fps"
+    spent = seconds_spent(run)
+    effort = f", {spent:.1f} s on {run.outcome.device}" if spent else ""
+    noise = f", noise {run.outcome.noise_sha256[:8]}" if run.outcome.noise_sha256 else ""
+    return f"{clip} (fps {s.fps}, the model saw {s.conditioning_fps}), seed {s.seed}{noise}{effort}"
+
+
+def seconds_spent(run: Run) -> float:
+    """What rendering took, without loading the weights."""
+    return sum(seconds for part, seconds in run.outcome.seconds.items() if part != "load")
+
+
+def fairness_line(verdict: Fairness) -> str:
+    """Whether the pair may be compared, or exactly what differs."""
+    if verdict.fair:
+        return f"same picture, same settings, same noise {verdict.noise}"
+    return "not a fair pair: " + " ".join(verdict.differences)
+
+
+def runs_table(runs: Sequence[Run]) -> None:
+    """The newest runs, one a line."""
+    rows = [
+        (
+            run.id,
+            run.state,
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)),
+            run.recipe.checkpoint,
+            str(run.settings.num_frames),
+            str(run.settings.motion_bucket_id),
+            str(run.settings.fps),
+            str(run.settings.seed),
+            f"{seconds_spent(run):.1f} s" if run.done else (run.error or ""),
+        )
+        for run in runs
+    ]
+    table(("run", "state", "when", "checkpoint", "frames", "bucket", "fps", "seed", "took"), rows)
+
+
+def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
+    """A checkpoint for programs."""
+    here = checkpoint.availability()
+    return {
+        "id": checkpoint.id,
+        "name": checkpoint.name,
+        "version": checkpoint.version,
+        "summary": checkpoint.summary,
+        "state": here.state,
+        "sentence": here.sentence,
+        "path": str(here.path) if here.path else None,
+        "bytes_on_disk": here.bytes_on_disk,
+        "download_bytes": checkpoint.download_bytes,
+        "frames": checkpoint.native_frames,
+        "width": checkpoint.width,
+        "height": checkpoint.height,
+        "size_step": checkpoint.size_step,
+        "decoders": list(checkpoint.decoders),
+        "trained_for": checkpoint.trained_for,
+        "official": dict(checkpoint.official),
+        "licence": checkpoint.licence,
+        "licence_url": checkpoint.licence_url,
+    }
+
+
+def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> None:
+    """What there is, where it is and what to do to have it."""
+    everything = [(checkpoint, checkpoint.availability()) for checkpoint in checkpoints]
+    rows = [
+        (
+            c.id,
+            c.name,
+            here.state,
+            str(c.native_frames),
+            f"{c.width}×{c.height}",
+            str(c.size_step),
+            size_of(c),
+        )
+        for c, here in everything
+    ]
+    table(("id", "name", "weights", "frames", "size", "step", "bytes"), rows)
+    for c, here in everything:
+        typer.echo(f"\n{c.id}: {c.summary}\n  {c.trained_for}. {here.sentence}\n  Licence: {c.licence}")
+        if c.licence_url:
+            typer.echo(f"  {c.licence_url}")
+
+
+def size_of(checkpoint: Checkpoint) -> str:
+    """On disk, else to be downloaded: '27.4 MB', '4.5 GB'."""
+    size = checkpoint.availability().bytes_on_disk or checkpoint.download_bytes
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def presets_table(presets: Iterable[Preset]) -> None:
+    """The presets by group, each with what it is."""
+    table(("group", "id", "what it is"), [(p.group, p.id, p.summary) for p in presets])
+
+
+def preset_text(preset: Preset) -> None:
+    """One preset in full."""
+    typer.echo(
+        f"{preset.name} ({preset.id}, {preset.group})\n\n{preset.summary}\n\nLook for: {preset.look_for}\n"
+    )
+    if preset.compare:
+        typer.echo(f"Compares {preset.compare[0]} and {preset.compare[1]}.\n")
+    for name, value in preset.settings.items():
+        typer.echo(f"  {name} = {'all frames' if value == '' else value}")
