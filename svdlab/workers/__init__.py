@@ -15,7 +15,8 @@ def open_lab(
 ) -> Lab:
     """A lab with a worker thread on one device; close it (or use `with`) to stop the worker.
 
-    With `warm`, torch is loaded soon even if nothing is asked (servers). `device` is 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'; `dtype` 'auto', 'float32', 'float16', 'bfloat16'.
+    With `warm`, torch is loaded soon even if nothing is asked (servers). `device` is 'auto', 'cpu', 'cuda',
+    'cuda:1' or 'mps', `dtype` 'auto', 'float32', 'float16' or 'bfloat16'.
     """
     lab = Lab(data_dir)
     LocalWorker(lab, device, dtype, warm=warm).start()

@@ -1,0 +1,170 @@
+"""Named endpoints for programs: /generate, /runs, /run, /checkpoints, /presets.
+
+Every argument arrives as it was sent and is checked by the lab, so that a wrong one gets its sentence. One
+parameter per knob, made from `KNOBS`. Knows the lab; nothing of the pages.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from typing import Any, Literal
+
+import gradio as gr
+from gradio.data_classes import FileData
+
+from svdlab.errors import BadPicture, NotFound, SvdlabError
+from svdlab.lab import Lab
+from svdlab.records import Run
+from svdlab.settings import KNOBS, Knob
+from svdlab.ui.picture import uploaded
+
+TOGETHER = 16  # calls of /generate that may wait at a time; the lab's own queue orders them
+MOST_RUNS = 200
+
+
+def build(lab: Lab) -> None:
+    """Adds the endpoints to the app being built."""
+    gr.api(_generate(lab), api_name="generate", concurrency_limit=TOGETHER)
+    for function in (_runs(lab), _run(lab), _checkpoints(lab), _presets(lab)):
+        gr.api(function, api_name=function.__name__, concurrency_limit=None)
+
+
+def told(call: Callable[[], Any]) -> Any:
+    """The call's answer; the lab's sentences become the error the caller reads, word for word."""
+    try:
+        return call()
+    except SvdlabError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+
+
+def file_of(value: Any) -> Any:
+    """The path of a file argument (`handle_file(...)`). Raises `BadPicture`."""
+    if isinstance(value, dict):
+        value = value.get("path")
+    if not isinstance(value, str) or not value:
+        raise BadPicture("picture must be a file; send it with gradio_client's handle_file")
+    return uploaded(value)
+
+
+def answer(path: Any) -> dict[str, Any]:
+    """A file as an endpoint returns it."""
+    return {"path": str(path), "orig_name": path.name, "meta": {"_type": "gradio.FileData"}}
+
+
+def run_summary(run: Run) -> dict[str, Any]:
+    """A run as JSON."""
+    return {
+        "id": run.id,
+        "state": run.state,
+        "created": run.created,
+        "error": run.error,
+        "preset": run.preset,
+        "comparison": run.comparison,
+        "recipe": run.recipe.model_dump(mode="json"),
+        "device": run.outcome.device,
+        "seconds": run.outcome.seconds,
+        "noise_sha256": run.outcome.noise_sha256,
+    }
+
+
+def with_knobs(
+    function: Callable[..., Any], first: list[inspect.Parameter], returns: Any
+) -> Callable[..., Any]:
+    """Gives a function the signature Gradio reads: `first`, then one optional parameter per knob."""
+    knobs = [_parameter(knob.name, _hint(knob)) for knob in KNOBS.values()]
+    parameters = [*first, *knobs]
+    function.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
+    function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": returns}
+    return function
+
+
+def _parameter(name: str, hint: Any, default: Any = None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=hint)
+
+
+def _hint(knob: Knob) -> Any:
+    if knob.kind == "choice":
+        return Literal[knob.choices] | None
+    if knob.name == "seed":
+        return int | str | None
+    return (int if knob.kind == "int" else float) | None
+
+
+def _generate(lab: Lab) -> Callable[..., Any]:
+    def generate(picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any) -> Any:
+        changes = {name: value for name, value in zip(KNOBS, knobs, strict=False) if value is not None}
+        seed = changes.pop("seed", None)
+        run: Run = told(lambda: lab.generate(file_of(picture), checkpoint, preset, seed, **changes))
+        return answer(run.video), run.recipe.model_dump(mode="json")
+
+    generate.__doc__ = (
+        "A picture in, a video and its recipe out. Knobs that are not given keep the checkpoint's official value, "
+        "or the preset's. The seed may be 'random', which it also is when it is not given."
+    )
+    first = [
+        inspect.Parameter("picture", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=FileData),
+        _parameter("checkpoint", str | None),
+        _parameter("preset", str | None),
+    ]
+    return with_knobs(generate, first, tuple[FileData, dict])
+
+
+def _runs(lab: Lab) -> Callable[..., Any]:
+    def runs(limit: int = 20) -> list:
+        """The latest runs, newest first."""
+        if os.environ.get("SPACE_ID"):
+            raise gr.Error(
+                "runs on a shared Space are private; ask for one by its id with /run", print_exception=False
+            )
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_RUNS:
+            raise gr.Error(f"limit must be a whole number from 1 to {MOST_RUNS}", print_exception=False)
+        return [run_summary(run) for run in lab.runs(limit)]
+
+    return runs
+
+
+def _run(lab: Lab) -> Callable[..., Any]:
+    def run(id: str) -> dict:
+        """One run by its id."""
+        if not isinstance(id, str):
+            raise gr.Error(str(NotFound(f"there is no run {str(id)[:40]!r}")), print_exception=False)
+        found: dict[str, Any] = told(lambda: run_summary(lab.get(id)))
+        return found
+
+    return run
+
+
+def _checkpoints(lab: Lab) -> Callable[..., Any]:
+    def checkpoints() -> list:
+        """The catalogue, and what of it is here."""
+        return [
+            {
+                "id": c.id,
+                "name": c.name,
+                "version": c.version,
+                "summary": c.summary,
+                "native_frames": c.native_frames,
+                "width": c.width,
+                "height": c.height,
+                "size_step": c.size_step,
+                "official": dict(c.official),
+                "state": (here := c.availability()).state,
+                "sentence": here.sentence,
+                "licence": c.licence,
+                "licence_url": c.licence_url,
+                "limits": list(c.limits),
+            }
+            for c in lab.catalogue
+        ]
+
+    return checkpoints
+
+
+def _presets(lab: Lab) -> Callable[..., Any]:
+    def presets() -> list:
+        """The presets: what each changes and what to look for."""
+        return [preset.model_dump(mode="json") for preset in lab.presets]
+
+    return presets

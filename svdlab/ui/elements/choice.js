@@ -1,0 +1,27 @@
+const select = $("select");
+const notes = JSON.parse(element.firstElementChild.dataset.notes);
+let problem = "";
+const show = () => {
+  const id = props.value ?? "";
+  if (select.value !== id) select.value = id;
+  const note = notes[id] || {};
+  say($(".choice-summary"), note.summary);
+  say($(".choice-look"), note.look && "Look for: " + note.look);
+  sayLinked($(".choice-state"), problem ? "" : note.state);
+  sayLinked($(".choice-error"), problem);
+};
+select.addEventListener("change", () => {
+  problem = "";
+  props.value = select.value;
+  show();
+  trigger("input");
+});
+hear("problem", (detail) => {
+  problem = detail.field === element.firstElementChild.dataset.field ? detail.sentence : "";
+  show();
+});
+watch("value", () => {
+  problem = "";
+  show();
+});
+show();

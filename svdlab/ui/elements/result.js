@@ -1,0 +1,45 @@
+// What stands under the player. value: {run, line, detail, note, words: [[label, value]], recipe, video, frames, compare}
+const root = element.firstElementChild;
+const draw = () => {
+  const value = props.value || {};
+  root.hidden = !value.run;
+  if (!value.run) return;
+  say($(".result-line"), value.line);
+  say($(".result-detail"), value.detail);
+  say($(".result-note > span"), value.note);
+  $(".result-note").hidden = !value.note;
+  const stem = "svdlab-" + value.run;
+  const link = (selector, path, name) => {
+    $(selector).hidden = !path;
+    if (!path) return;
+    $(selector).href = fileUrl(path);
+    $(selector).download = name;
+  };
+  link(".get-video", value.video, stem + ".mp4");
+  link(".get-frames", value.frames, stem + "-frames.zip");
+  const compare = $(".to-compare");
+  compare.hidden = !value.compare;
+  compare.href = "compare?from=" + encodeURIComponent(value.run);
+  $(".recipe-words").replaceChildren(...(value.words || []).flatMap(([label, text]) => [make("dt", {}, label), make("dd", {}, text)]));
+  $(".recipe-json").textContent = value.recipe || "";
+};
+root.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  const value = props.value || {};
+  if (button.matches(".again")) trigger("again", { run: value.run });
+  if (button.matches(".copy-link")) {
+    const link = new URL(window.location.href);
+    link.search = "?run=" + value.run;
+    link.hash = "";
+    copyText(link.href, button);
+  }
+  if (button.matches(".copy-recipe")) copyText(value.recipe, button);
+  if (button.matches(".show-recipe")) {
+    const panel = $(".recipe");
+    panel.hidden = !panel.hidden;
+    button.setAttribute("aria-expanded", String(!panel.hidden));
+  }
+});
+watch("value", draw);
+draw();

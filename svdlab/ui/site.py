@@ -1,0 +1,118 @@
+"""All pages as one Gradio app, and its launch. Knows every page; nothing of what is on them."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+
+import gradio as gr
+
+from svdlab.lab import Lab
+from svdlab.ui import api, explore, frame
+from svdlab.ui.theme import STYLESHEET, theme
+
+THREADS = 256  # each page that watches a run holds one while it waits for news
+MAX_UPLOAD = "64mb"  # as images.MAX_FILE_BYTES
+
+
+def pages() -> tuple[frame.PageLink, ...]:
+    """The pages there are, in the order of the navigation."""
+    found = [frame.PageLink("Explore", "")]
+    if _compare() is not None:
+        found.append(frame.PageLink("Compare", "compare"))
+    return tuple(found)
+
+
+def _compare() -> Any:
+    """The Compare page's module, or None where it is not there."""
+    if find_spec("svdlab.ui.compare") is None:
+        return None
+    return import_module("svdlab.ui.compare")
+
+
+def build_app(lab: Lab, device: str = "auto") -> gr.Blocks:
+    """Every page over one lab. Loads no model library."""
+    links = pages()
+    compare = _compare()
+    with gr.Blocks(title="svdlab", fill_width=True, analytics_enabled=False) as app:
+        api.build(lab)  # first: a page's handler of the same name would take it
+        frame.build_header(lab, links, "", device)
+        explore.build(lab, app, compare=compare is not None)
+    if compare is not None:
+        with app.route("Compare", "/compare"):
+            frame.build_header(lab, links, "compare", device)
+            compare.build(lab, app)
+    app.queue(api_open=False, default_concurrency_limit=None)
+    return app
+
+
+def launch(
+    lab: Lab,
+    host: str = "127.0.0.1",
+    port: int | None = 7860,
+    *,
+    device: str = "auto",
+    open_browser: bool = False,
+    block: bool = True,
+) -> str:
+    """Serves the pages over a lab and returns the address; with `block`, until it is interrupted.
+
+    `port` None takes the first free one from 7860. Closing the lab stops the serving.
+    """
+    _bypass_proxies()
+    app = build_app(lab, device)
+    _, address, _ = app.launch(
+        server_name=host,
+        server_port=port,
+        inbrowser=open_browser,
+        prevent_thread_lock=True,
+        quiet=True,
+        share=False,
+        run_history=False,
+        footer_links=[],
+        show_error=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        max_threads=THREADS,
+        max_file_size=MAX_UPLOAD,
+        # Public to whoever has a file's address: runs only, and a run's id is not guessable. Pictures stay out.
+        allowed_paths=[str(lab.history.runs_folder.resolve())],
+        theme=theme(),
+        css=STYLESHEET.read_text(encoding="utf-8"),
+        head=frame.HEAD,
+    )
+    lab.on_close(partial(app.close, verbose=False))
+    if block:
+        print(f"svdlab is at {address}", flush=True)
+        app.block_thread()
+    return address
+
+
+def _bypass_proxies() -> None:
+    """Gradio asks its own address before it calls itself started; a proxy would not find it."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = os.environ.get(name, "")
+        os.environ[name] = ",".join(filter(None, (known, "127.0.0.1", "localhost")))
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    data_dir: Path | str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    open_browser: bool = False,
+) -> None:
+    """Opens a lab, serves its pages until interrupted, closes it. The page answers before torch is loaded."""
+    from svdlab import open_lab  # the package's own lazy name: pages and workers do not know each other
+
+    with open_lab(data_dir, device, dtype, warm=True) as lab:
+        launch(lab, host, port, device=device, open_browser=open_browser)

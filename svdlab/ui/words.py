@@ -1,0 +1,65 @@
+"""How pages say things: sentences, durations, lines about a run. Knows records and knobs; nothing of Gradio."""
+
+from __future__ import annotations
+
+import time
+
+from svdlab.records import Run
+from svdlab.settings import KNOBS
+
+STATE_WORDS = {
+    "queued": "Waiting",
+    "running": "Rendering",
+    "done": "Done",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+    "interrupted": "Interrupted",
+}
+
+
+def sentence(error: Exception) -> str:
+    """An error's words as they stand on a page: the control's label, a capital and a full stop."""
+    text = str(error).strip()
+    name = text.split(" ", 1)[0]
+    if name in KNOBS:
+        text = KNOBS[name].label + text[len(name) :]
+    if name.isalpha():  # a file or checkpoint stays as it is called
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?", "!")) else text + "."
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: '8 s', '1:20 min'."""
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02d} min"
+
+
+def ago(when: float) -> str:
+    """A moment as a person says it: 'just now', '5 min ago', '12 May'."""
+    passed = max(0.0, time.time() - when)
+    if passed < 60:
+        return "just now"
+    if passed < 3600:
+        return f"{passed // 60:.0f} min ago"
+    if passed < 86400:
+        return f"{passed // 3600:.0f} h ago"
+    day = time.localtime(when)
+    return f"{day.tm_mday} {time.strftime('%b', day)}"
+
+
+def clip_line(run: Run) -> str:
+    """'14 frames, 2.3 s at 6 fps · model saw 5 · seed 42'."""
+    s = run.settings
+    return (
+        f"{s.num_frames} frames, {s.duration:.1f} s at {s.effective_playback_fps:g} fps · "
+        f"model saw {s.conditioning_fps} · seed {s.seed}"
+    )
+
+
+def effort_line(run: Run) -> str:
+    """'Rendered in 8 s on cpu, float32', or nothing where it is not known."""
+    spent = sum(v for k, v in run.outcome.seconds.items() if k != "load")
+    if not spent:
+        return ""
+    where = f" on {run.outcome.device}, {run.outcome.dtype}" if run.outcome.device else ""
+    return f"Rendered in {duration(spent)}{where}."
