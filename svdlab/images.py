@@ -237,7 +237,7 @@ def _printable(name: str) -> str:
 
 
 def _kind(name: str, data: bytes) -> str:
-    """The format by its first bytes, whatever the file is called. Raises `BadPicture` for what is not read."""
+    """The format by its first bytes, whatever the file is called. Raises `BadPicture` for others."""
     head = data[:1024]
     for kind, magic in MAGIC.items():
         if re.match(magic, head, re.DOTALL):
@@ -250,8 +250,6 @@ def _kind(name: str, data: bytes) -> str:
 
 def _decode(name: str, kind: str, data: bytes, notes: list[str]) -> Picture:
     """Raises `BadPicture` for what is refused, and whatever a decoder raises for what is broken."""
-    if kind == "WEBP":
-        _check_size(name, _webp_size(data))  # its plugin allocates the canvas on opening
     # Not Image.open: that warns of large pictures through the process-wide filter, which no thread
     # can mute safely. This is its core, for the one format.
     Image.init()
@@ -264,22 +262,6 @@ def _decode(name: str, kind: str, data: bytes, notes: list[str]) -> Picture:
     return _to_picture(name, image, [*notes, *_frame_notes(image, kind, len(data))])
 
 
-def _webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height from the header, laid out as in RFC 9649. Raises `ValueError` if it has none."""
-
-    def number(start: int, count: int) -> int:
-        return int.from_bytes(data[start : start + count], "little")
-
-    chunk = data[12:16] if len(data) >= 30 else b""
-    if chunk == b"VP8X":
-        return number(24, 3) + 1, number(27, 3) + 1
-    if chunk == b"VP8L":
-        return (number(21, 4) & 0x3FFF) + 1, (number(21, 4) >> 14 & 0x3FFF) + 1
-    if chunk == b"VP8 ":
-        return number(26, 2) & 0x3FFF, number(28, 2) & 0x3FFF
-    raise ValueError("no WebP header")
-
-
 def _check_size(name: str, size: tuple[int, int]) -> None:
     width, height = size
     if width * height > MAX_MEGAPIXELS * 1_000_000:
@@ -289,7 +271,7 @@ def _check_size(name: str, size: tuple[int, int]) -> None:
         )
     if min(size) < MIN_SIDE:
         raise BadPicture(
-            f"{name} is only {width}×{height} pixels; give one of at least {MIN_SIDE} pixels on the short side"
+            f"{name} is only {width}×{height} pixels; at least {MIN_SIDE} on the short side are needed"
         )
     if min(_within(size, MAX_STORED_SIDE)) < MIN_SIDE:
         most = MAX_STORED_SIDE // MIN_SIDE
@@ -312,16 +294,16 @@ def _frame_notes(image: Image.Image, kind: str, file_bytes: int) -> list[str]:
     frames = "pages" if kind == "TIFF" else "animation frames"
     if kind in ("GIF", "TIFF") and file_bytes > COUNTED_BYTES:
         return [f"First of many {frames} used."]
-    return [f"First of {image.n_frames} {frames} used."]
+    return [f"First of {getattr(image, 'n_frames', 1)} {frames} used."]
 
 
 def _to_picture(name: str, image: Image.Image, notes: list[str]) -> Picture:
     """Decode and bring to what a `Picture` promises. Any exception is the file's fault."""
-    orientation = _orientation(image)  # before decoding: a TIFF turns itself then, and forgets it
-    raw_modes = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    raw_modes = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))  # gone once decoded
+    orientation = _orientation(image)  # a TIFF turns itself on decoding, and forgets it
     image.load()
     if _orientation(image) in UPRIGHT:
-        image = _turned(image, orientation)
+        image = image.transpose(UPRIGHT[orientation])
     if orientation in UPRIGHT:
         notes.append("Turned upright as its EXIF says.")
     if image.mode.startswith("I;16") or re.search(r";16[BLN]", raw_modes):
@@ -347,12 +329,6 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    turned = image.transpose(UPRIGHT[orientation])
-    turned.info = image.info  # the colour profile and the transparent colour are still needed
-    return turned
-
-
 def _opaque(name: str, image: Image.Image, notes: list[str]) -> Image.Image:
     """Eight bits, no palette, no alpha: mode L, RGB or CMYK. Transparent parts become white."""
     info = image.info
@@ -361,13 +337,13 @@ def _opaque(name: str, image: Image.Image, notes: list[str]) -> Image.Image:
         image = Image.fromarray((levels * 255 + 32895 >> 16).astype(np.uint8))  # = round(levels / 257)
     elif image.mode in ("I", "F"):
         raise BadPicture(
-            f"{name} holds {'whole' if image.mode == 'I' else 'floating-point'} numbers of 32 bits, where nothing says "
-            "which one is white; export it with 8 or 16 bits per channel"
+            f"{name} has 32 bits per channel, where nothing says which value is white; "
+            "export it with 8 or 16 bits per channel"
         )
     elif image.has_transparency_data:
         gray = image.mode in ("L", "LA", "La")
         image = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
-        if image.getextrema()[3][0] < 255:
+        if np.asarray(image.getchannel("A")).min() < 255:
             notes.append("Transparent parts were put on white.")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         image = image.convert("L" if gray else "RGB")
@@ -402,7 +378,8 @@ def _srgb(name: str, image: Image.Image, notes: list[str]) -> Image.Image:
     except Exception:  # PyCMSError, OSError, ImportError without LittleCMS: the pixels are still good
         notes.append("Its colour profile could not be used and was ignored.")
         return plain
-    moved = max(high for _, high in ImageChops.difference(plain, converted).getextrema())
+    assert converted is not None  # only inPlace gives None
+    moved = int(np.asarray(ImageChops.difference(plain, converted)).max())
     if image.mode != "CMYK" and moved <= SAME_COLOUR:
         return plain
     notes.append("Colours converted from its colour profile to sRGB.")

@@ -13,7 +13,7 @@ const once = (target, good, bad, signal) =>
     signal.addEventListener("abort", () => end(fail, new Error("stale")), { signal: inner.signal });
   });
 
-// {video, url, label, count, width, height, frames: []} of one side's file; throws "missing" or "unplayable".
+// {video, url, count, width, height, frames: []} of one side's file; throws "missing" or "unplayable".
 async function openClip(side, fps, signal) {
   const answer = await fetch(side.file.url, { signal, credentials: "same-origin" });
   if (!answer.ok) throw new Error("missing");
@@ -28,7 +28,7 @@ async function openClip(side, fps, signal) {
     throw error;
   }
   const total = Number(side.frames) || Math.round(video.duration * fps) || 1;
-  return { video, url, label: side.label, count: total, width: video.videoWidth, height: video.videoHeight, frames: [] };
+  return { video, url, count: total, width: video.videoWidth, height: video.videoHeight, frames: [] };
 }
 
 async function seekTo(video, time, signal) {

@@ -5,7 +5,8 @@ const pointers = new Map();
 let gesture = null;
 const inView = (event) => event.target.closest(".sp-view, .sp-over");
 const place = (point) => {
-  const box = (mode === "side" && clips.length === 2 ? point.view : panes[mode === "wipe" ? 1 : 0].view).getBoundingClientRect();
+  const seen = mode === "side" && clips.length === 2 ? point.view : panes[mode === "wipe" ? 1 : 0].view;
+  const box = seen.getBoundingClientRect();
   return { x: (point.clientX - box.left) / box.width, y: (point.clientY - box.top) / box.height, box };
 };
 const middle = () => {
@@ -22,7 +23,9 @@ const point = (event) => ({
   view: event.target.closest(".sp-view") || (pointers.get(event.pointerId) || {}).view || panes[0].view,
 });
 
+root.addEventListener("keydown", () => (pointed = false), true);
 root.addEventListener("pointerdown", (event) => {
+  pointed = true;
   if (!inView(event) || event.button !== 0 || root.dataset.ready !== "true") return;
   pointers.set(event.pointerId, point(event));
   if (pointers.size === 2) {
@@ -31,7 +34,8 @@ root.addEventListener("pointerdown", (event) => {
   }
   const onDivider = event.target.closest(".sp-divider");
   const wiping = mode === "wipe" && clips.length === 2 && (onDivider || view.zoom === 1);
-  gesture = { kind: wiping ? "wipe" : view.zoom > 1 ? "pan" : "click", x: event.clientX, y: event.clientY, start: { ...view }, moved: false };
+  const kind = wiping ? "wipe" : view.zoom > 1 ? "pan" : "click";
+  gesture = { kind, x: event.clientX, y: event.clientY, start: { ...view }, moved: false };
   if (onDivider) {
     event.preventDefault();
     onDivider.focus({ preventScroll: true });
@@ -62,7 +66,8 @@ root.addEventListener("pointermove", (event) => {
 });
 const letGo = (event) => {
   if (!pointers.delete(event.pointerId)) return;
-  const clicked = event.type === "pointerup" && gesture && gesture.kind !== "pinch" && !gesture.moved && !event.target.closest(".sp-divider");
+  const still = gesture && gesture.kind !== "pinch" && !gesture.moved;
+  const clicked = event.type === "pointerup" && still && !event.target.closest(".sp-divider");
   if (!pointers.size) {
     gesture = null;
     delete root.dataset.dragging;
@@ -82,7 +87,7 @@ root.addEventListener("wheel", (event) => {
 // ---- Keys: when the player has the focus, or nothing has
 
 const keyDoings = {
-  " ": doings.play, k: doings.play,
+  " ": doings.play,
   ArrowLeft: doings.back, ArrowRight: doings.on, Home: doings.first, End: doings.last,
   l: doings.loop, "+": doings["zoom-in"], "=": doings["zoom-in"], "-": doings["zoom-out"], 0: () => zoomTo(1),
   "?": doings.keys,
@@ -93,8 +98,8 @@ const firstInSight = () =>
     const box = one.getBoundingClientRect();
     return box.width > 0 && box.bottom > 0 && box.top < innerHeight;
   });
-const isOurs = (target) =>
-  root.contains(target) || (props.keys !== "player" && (target === document.body || target === document.documentElement) && firstInSight() === root);
+const nobody = (target) => target === document.body || target === document.documentElement;
+const isOurs = (target) => root.contains(target) || (props.keys !== "player" && nobody(target) && firstInSight() === root);
 
 function onKey(event) {
   const { target, key } = event;
@@ -123,7 +128,8 @@ function onKey(event) {
 const gone = new AbortController();
 const whileHere = (handler) => (event) => (element.isConnected ? handler(event) : gone.abort());
 document.addEventListener("keydown", whileHere(onKey), { signal: gone.signal });
-document.addEventListener("keyup", whileHere((event) => event.key.toLowerCase() === "x" && swap(false)), { signal: gone.signal });
+const onKeyUp = (event) => event.key.toLowerCase() === "x" && swap(false);
+document.addEventListener("keyup", whileHere(onKeyUp), { signal: gone.signal });
 window.addEventListener("blur", whileHere(() => swap(false)), { signal: gone.signal });
 
 for (const range of $$("input[type=range]")) fill(range);

@@ -24,7 +24,7 @@ const panes = [".sp-pane.sp-a", ".sp-pane.sp-b"].map((name) => ({
 const diff = $(".sp-diff");
 const lone = document.createElement("canvas"); // |A − B| before it is amplified
 
-let clips = []; // one per side: {frames: ImageBitmap[], count, width, height, label}
+let clips = []; // one per side: {frames: ImageBitmap[], count, width, height}
 let count = 0; // frames that are compared: the shorter clip's
 let fps = 6;
 let frame = 0;
@@ -40,6 +40,7 @@ let swapped = false; // while X is held
 let view = { zoom: 1, x: 0.5, y: 0.5 }; // what is in the middle, in parts of the picture
 let loading = null; // AbortController of the clips being read
 let ticking = 0;
+let pointed = false; // the last thing that happened here was a pointer's doing, not a key's
 let cancelling = null; // the run the Cancel button is for
 
 // ---- Words and numbers on the page
@@ -78,15 +79,12 @@ const setAspect = (value) => {
   const aspect = parts.length === 2 ? parts[0] / parts[1] : parts[0];
   if (aspect > 0.1 && aspect < 10) root.style.setProperty("--aspect", aspect.toFixed(4));
 };
-const setNames = () => {
-  const labels = panes.map((_, side) => (clips[side] || {}).label);
+const setNames = (value) => {
+  const labels = [value.a, value.b].map((side) => (side || {}).label);
   if (swapped) labels.reverse();
-  panes.forEach((pane, side) => {
-    text(pane.name, labels[side]);
-    pane.name.title = labels[side] || "";
-  });
-  text($(".sp-pane.sp-a figcaption b"), swapped ? "B" : "A");
-  text($(".sp-pane.sp-b figcaption b"), swapped ? "A" : "B");
+  panes.forEach((pane, side) => text(pane.name, labels[side]));
+  text($(".sp-a figcaption b"), swapped ? "B" : "A");
+  text($(".sp-b figcaption b"), swapped ? "A" : "B");
 };
 
 function release() {
@@ -304,19 +302,19 @@ function swap(on) {
     root.dataset.side = "ab"[shown];
     return;
   }
-  setNames();
+  setNames(props.value);
   draw();
 }
 
 function showKeys(on) {
   $(".sp-keys").hidden = !on;
-  const opener = $(".sp-tools [data-do=keys]");
-  opener.setAttribute("aria-expanded", String(on));
+  $(".sp-tools [data-do=keys]").setAttribute("aria-expanded", String(on));
 }
 
 const nextZoom = (up) => {
   const steps = [...ZOOMS, MAX_ZOOM];
-  return up ? steps.find((z) => z > view.zoom + 0.01) || MAX_ZOOM : [...steps].reverse().find((z) => z < view.zoom - 0.01) || 1;
+  if (up) return steps.find((z) => z > view.zoom + 0.01) || MAX_ZOOM;
+  return steps.reverse().find((z) => z < view.zoom - 0.01) || 1;
 };
 
 // Keeps the picture's point under (px, py) where it is; both in parts of the view.
@@ -382,6 +380,7 @@ root.addEventListener("click", (event) => {
   if (!button) return;
   if (button.dataset.setMode) setMode(button.dataset.setMode);
   else if (button.dataset.do) doings[button.dataset.do]();
+  if (event.detail) root.focus({ preventScroll: true }); // after a mouse, Space plays instead of pressing it again
 });
 root.addEventListener("input", (event) => {
   const { target } = event;
@@ -399,12 +398,14 @@ root.addEventListener("input", (event) => {
   if (target.type === "range") fill(target);
 });
 root.addEventListener("change", (event) => {
-  if (event.target.matches(".sp-speed")) keepTime(() => (speed = Number(event.target.value) || 1));
+  if (!event.target.matches(".sp-speed")) return;
+  keepTime(() => (speed = Number(event.target.value) || 1));
+  if (pointed) root.focus({ preventScroll: true });
 });
 
 // ---- Previews: each step brings a new picture, shown once it is decoded so that nothing flickers
 
-const showable = (url) => typeof url === "string" && (/^data:image\//.test(url) || !/^[a-z][a-z0-9+.-]*:/i.test(url) || url.startsWith(location.origin + "/"));
+const showable = (url) => /^data:image\//.test(url) || new URL(url, location.href).origin === location.origin;
 function hideForming(pane) {
   pane.forming.hidden = true;
   pane.forming.removeAttribute("src");
@@ -415,15 +416,15 @@ async function preview(value) {
   $(".sp-cancel").hidden = !value.cancel;
   if (value.cancel !== cancelling) $(".sp-cancel").disabled = false;
   cancelling = value.cancel || null;
-  const coming = sides.map((side) => (side && showable(side.url) && side.url) || "");
-  await Promise.all(coming.filter(Boolean).map((url) => Object.assign(new Image(), { src: url }).decode().catch(() => null)));
-  if (root.dataset.state === "preview" && props.value === value) {
-    panes.forEach((pane, side) => {
-      if (!coming[side]) return;
-      pane.forming.src = coming[side];
-      pane.forming.hidden = false;
-    });
-  }
+  const coming = sides.map((side) => (side && side.url && showable(side.url) && side.url) || "");
+  const decoded = coming.filter(Boolean).map((url) => Object.assign(new Image(), { src: url }).decode());
+  await Promise.allSettled(decoded);
+  if (root.dataset.state !== "preview" || props.value !== value) return; // something newer came meanwhile
+  panes.forEach((pane, side) => {
+    if (!coming[side]) return;
+    pane.forming.src = coming[side];
+    pane.forming.hidden = false;
+  });
 }
 
 // ---- A new value
@@ -432,6 +433,7 @@ function blank() {
   release();
   count = 0;
   frame = 0;
+  swapped = false;
   pause();
   Object.assign(root.dataset, { frame: "0", frames: "0" });
   for (const canvas of [...panes.map((pane) => pane.canvas), diff]) canvas.width = canvas.height = 0;
@@ -451,9 +453,8 @@ function update() {
       panes.forEach(hideForming);
       blank();
     }
-    clips = [];
     setState("preview");
-    panes.forEach((pane, side) => text(pane.name, ([value.a, value.b][side] || {}).label));
+    setNames(value);
     preview(value);
     return;
   }
@@ -461,7 +462,7 @@ function update() {
   $(".sp-cancel").hidden = true;
   if (kind === "clips" && value.a) {
     setState("loading");
-    panes.forEach((pane, side) => text(pane.name, ([value.a, value.b][side] || {}).label));
+    setNames(value);
     zoomTo(1);
     load(value);
     return;
