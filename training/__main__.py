@@ -1,0 +1,70 @@
+"""Trains the demo pair, stage by stage. Each stage goes on from where it stopped.
+
+scripts/train_demo vae  --minutes 30        the autoencoder
+scripts/train_demo unet --minutes 240       demo-1-0: every rate and bucket, a restless camera
+scripts/train_demo tune --minutes 60        demo-1-1: from demo-1-0, at 6 fps and bucket 127, a steady camera
+scripts/train_demo export                   both into assets/
+scripts/train_demo adopt                    the reverse: go on from what assets/ holds, with fresh momentum
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from training import unet, vae
+from training.clips import STEADY
+from training.export import adopt, export
+from training.unet import MOVES
+
+ROOT = Path(__file__).resolve().parent.parent
+TUNED = (6, 127)  # fps and bucket of demo-1-1
+
+
+def main() -> None:
+    """The shell's way in."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/train_demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("stage", choices=("vae", "unet", "tune", "export", "adopt"))
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--work", type=Path, default=ROOT / "data" / "training", help="where state is kept")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
+    parser.add_argument("--clips", type=int, default=4, help="clips a step")
+    parser.add_argument("--frames", type=int, default=8, help="frames a clip; end with 14 and some 25")
+    parser.add_argument("--rows", type=int, default=24, help="latent rows of the training crop (36: whole)")
+    parser.add_argument(
+        "--columns", type=int, default=32, help="latent columns of the training crop (64: whole)"
+    )
+    parser.add_argument(
+        "--zoom", action="store_true", help="also train zooms (crops then stay in the middle)"
+    )
+    parser.add_argument("--rate", type=float, default=1.0, help="times the learning rate")
+    parser.add_argument("--out", type=Path, default=ROOT / "assets", help="where export writes")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    shape = {key: getattr(options, key) for key in ("clips", "frames", "rows", "columns", "rate")}
+    moves = (*MOVES, "in", "out") if options.zoom else MOVES
+    match options.stage:
+        case "vae":
+            vae.train(options.work, options.minutes, options.device)
+        case "unet":
+            unet.train(options.work, options.minutes, options.device, moves=moves, **shape)
+        case "tune":
+            steady = {"name": "tuned", "start": "unet", "jitter": STEADY, "fixed": TUNED}
+            unet.train(options.work, options.minutes, options.device, moves=moves, **steady, **shape)
+        case "export":
+            for stage, name in (("unet", "demo-1-0"), ("tuned", "demo-1-1")):
+                card = (ROOT / "training" / "cards" / f"{name}.md").read_text(encoding="utf-8")
+                export(options.work, stage, options.out / name, card)
+        case "adopt":
+            for stage, name in (("unet", "demo-1-0"), ("tuned", "demo-1-1")):
+                adopt(options.out / name, options.work, stage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The optimiser of the demo models: Muon for matrices, AdamW for vectors, and a running average of the weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # quintic coefficients of Jordan et al. 2024, "Muon"
+
+
+@torch.no_grad()
+def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """The nearest semi-orthogonal matrix, roughly: singular values end between 0.7 and 1.2. Zeros stay zeros."""
+    a, b, c = NEWTON_SCHULZ
+    x = matrix / (matrix.norm() + 1e-7)
+    tall = x.shape[0] > x.shape[1]
+    if tall:
+        x = x.T
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is orthogonalised; a convolution counts as a matrix (out, in·kernel).
+
+    The step has root mean square about `lr·0.2·√max(1, rows/columns)`-free: it is scaled so that every entry
+    moves by about 0.2·lr, which lets one learning rate serve all shapes (Liu et al. 2025, "Muon is scalable").
+    """
+
+    def __init__(
+        self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                buffer.lerp_(p.grad, 1 - group["momentum"])
+                update = p.grad.lerp(buffer, group["momentum"]).flatten(1)
+                if not torch.isfinite(update).all() or not update.any():
+                    continue
+                step = orthogonalize(update) * 0.2 * max(update.shape) ** 0.5
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.sub_(step.view_as(p), alpha=group["lr"])
+
+
+class Trainer:
+    """Muon and AdamW over one module with one learning-rate factor; its whole state can be saved and restored."""
+
+    def __init__(self, module: nn.Module, matrix_lr: float, vector_lr: float, average: float = 0.995):
+        trained = [p for p in module.parameters() if p.requires_grad]
+        self.module = module
+        self.lrs = (matrix_lr, vector_lr)
+        self.matrices = Muon([p for p in trained if p.dim() >= 2], matrix_lr)
+        self.vectors = torch.optim.AdamW(
+            [p for p in trained if p.dim() < 2], vector_lr, betas=(0.9, 0.99), weight_decay=0.0
+        )
+        self.average = copy.deepcopy(module).eval().requires_grad_(False)
+        self.decay = average
+        self.steps = 0
+
+    def update(self, loss: torch.Tensor, factor: float, clip: float = 1.0) -> float:
+        """One step at `factor` times the learning rates; returns the gradient norm. A non-finite loss is skipped."""
+        for optimizer, lr in zip((self.matrices, self.vectors), self.lrs, strict=True):
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] = lr * factor
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.module.parameters(), clip)
+        if torch.isfinite(norm):
+            self.matrices.step()
+            self.vectors.step()
+        self.steps += 1
+        self._follow(min(self.decay, (1 + self.steps) / (10 + self.steps)))
+        return float(norm)
+
+    @torch.no_grad()
+    def _follow(self, decay: float) -> None:
+        for slow, fast in zip(self.average.parameters(), self.module.parameters(), strict=True):
+            slow.lerp_(fast, 1 - decay)
+
+    def state_dict(self) -> dict:
+        return {
+            "module": self.module.state_dict(),
+            "average": self.average.state_dict(),
+            "matrices": self.matrices.state_dict(),
+            "vectors": self.vectors.state_dict(),
+            "steps": self.steps,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.module.load_state_dict(state["module"])
+        self.average.load_state_dict(state["average"])
+        self.matrices.load_state_dict(state["matrices"])
+        self.vectors.load_state_dict(state["vectors"])
+        self.steps = state["steps"]
