@@ -1,7 +1,7 @@
 """Paint the example pictures into assets/examples. All are made of numbers here; nothing is downloaded.
 
-    python scripts/make_examples            all of them, a few minutes
-    python scripts/make_examples beach      only those named
+python scripts/make_examples            all of them, a few minutes
+python scripts/make_examples balloon    only those named
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from canvas import save
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "examples"
-PICTURES = ("balloon", "beach", "mountains", "northern_lights")
+PICTURES = ("aerial_beach", "balloon", "mountains", "northern_lights", "rocket", "still_life", "street")
 
 
 def main(names: list[str]) -> None:

@@ -44,7 +44,9 @@ def _land() -> Land:
 def _woods(x: Array, y: Array) -> Array:
     """1 where trees stand: on the slopes and in strips along the river."""
     patches = smooth(0.06, 0.16, warped(x * 0.9, y * 0.9, 5, 0.6, 340))
-    strip = smooth(0.11, 0.07, np.abs(np.abs(x - river(y)) - 0.13)) * smooth(-0.15, 0.05, noise(x * 4, y * 4, 345))
+    strip = smooth(0.11, 0.07, np.abs(np.abs(x - river(y)) - 0.13)) * smooth(
+        -0.15, 0.05, noise(x * 4, y * 4, 345)
+    )
     return np.maximum(patches * smooth(0.15, 0.35, np.abs(x - river(y))), strip)
 
 
@@ -69,7 +71,9 @@ def _fields(px: Array, py: Array) -> Array:
     """Patchwork of crops with mown lines and dark hedges between."""
     wx, wy = px + 0.06 * noise(px * 2, py * 2, 360), py + 0.06 * noise(px * 2 + 4, py * 2, 361)
     near, far, name = cells(wx * 3.6, wy * 2.7, 362)
-    crops = np.stack([colour(c) for c in ("6f8a3a", "8aa04a", "b7a04f", "557a35", "a8b45c", "7d8f42", "c2ad62")])
+    crops = np.stack(
+        [colour(c) for c in ("6f8a3a", "8aa04a", "b7a04f", "557a35", "a8b45c", "7d8f42", "c2ad62")]
+    )
     ground = crops[(name * 6.99).astype(int)]
     turn = name * 19
     lines = np.sin((px * np.cos(turn) + py * np.sin(turn)) * 260) * smooth(7, 2, py)
@@ -96,8 +100,14 @@ def _ground(sky: Array, land: Land, depth: Array, side: Array) -> Array:
     rock = mix(colour("4d5a4a"), colour("77756c"), smooth(1.0, 1.7, height))
     albedo = mix(albedo, rock, smooth(0.7, 1.2, height))
     shaded = albedo * ((facing * lit)[..., None] * SUNLIGHT + SKYLIGHT * 0.8)
-    water = smooth(0.062, 0.054, np.abs(px - river(py)) + 0.012 * fbm(px * 9, py * 9, 3, 375)) * smooth(0.13, 0.07, height)
-    glitter = mix(colour("9fc3dc") * 0.8, np.float32([1.5, 1.05, 0.62]), smooth(-0.3, 0.5, (px - 14) / np.maximum(far, 1)))
+    water = smooth(0.062, 0.054, np.abs(px - river(py)) + 0.012 * fbm(px * 9, py * 9, 3, 375)) * smooth(
+        0.13, 0.07, height
+    )
+    glitter = mix(
+        colour("9fc3dc") * 0.8,
+        np.float32([1.5, 1.05, 0.62]),
+        smooth(-0.3, 0.5, (px - 14) / np.maximum(far, 1)),
+    )
     shaded = mix(shaded, glitter * (1 + 0.15 * noise(px * 60, py * 25, 376))[..., None], water)
     return _air(sky, shaded, ground, far, height, px, py)
 
@@ -165,12 +175,20 @@ def _envelope(u: Array, up: Array, pixel: float, scheme: tuple[str, ...]) -> tup
     band = (1 - up + zigzag * 1.6) / (1 - MOUTH) * len(scheme) * 1.02
     cloth = colours[np.clip(band, 0, len(scheme) - 1).astype(int)]
     cloth = cloth * (1 - 0.22 * smooth(0.05, 0.0, np.minimum(phase, 1 - phase)))[..., None]
-    cloth = cloth * (1 - 0.16 * smooth(0.03, 0.0, np.abs((up * 5.5) % 1 - 0.5) * 0.5))[..., None]  # panel seams
+    cloth = (
+        cloth * (1 - 0.16 * smooth(0.03, 0.0, np.abs((up * 5.5) % 1 - 0.5) * 0.5))[..., None]
+    )  # panel seams
     sun = np.clip(nx * 0.80 + ny * 0.42 + nz * 0.30, 0, 1) ** 0.9
-    through = np.clip(nx * -0.55 + 0.5, 0, 1) * 0.10 + 0.10 * smooth(-0.6, -1.25, up)  # light through the cloth
+    through = np.clip(nx * -0.55 + 0.5, 0, 1) * 0.10 + 0.10 * smooth(
+        -0.6, -1.25, up
+    )  # light through the cloth
     earth = np.clip(-ny, 0, 1)
     light = sun[..., None] * SUNLIGHT * 0.80 + SKYLIGHT * (0.50 + 0.35 * ny)[..., None]
-    light = light + np.float32([0.40, 0.30, 0.16]) * earth[..., None] + np.float32([1.3, 0.8, 0.35]) * through[..., None]
+    light = (
+        light
+        + np.float32([0.40, 0.30, 0.16]) * earth[..., None]
+        + np.float32([1.3, 0.8, 0.35]) * through[..., None]
+    )
     sheen = np.clip(nx * 0.62 + ny * 0.40 + nz * 0.68, 0, 1) ** 26 * 0.30
     inside = np.maximum(np.abs(u) - radius, np.maximum(up - 1, MOUTH - up))
     away = np.hypot(u, up) - 1
@@ -184,7 +202,9 @@ def _basket(image: Array, u: Array, up: Array, pixel: float) -> Array:
     for side in (-1, -0.45, 0.45, 1):
         share = np.clip((MOUTH - up) / 0.36, 0, 1)
         line = side * (0.27 - 0.14 * share)
-        ropes = np.maximum(ropes, cover(np.maximum(np.abs(u - line) - 0.004, np.abs(up - (MOUTH - 0.18)) - 0.19), pixel))
+        ropes = np.maximum(
+            ropes, cover(np.maximum(np.abs(u - line) - 0.004, np.abs(up - (MOUTH - 0.18)) - 0.19), pixel)
+        )
     image = mix(image, colour("2a2018"), ropes * 0.85)
     inner = cover(np.hypot(u / 0.275, (up - MOUTH) / 0.055) * 0.1 - 0.1, pixel)
     image = mix(image, colour("241510"), inner)
@@ -192,7 +212,13 @@ def _basket(image: Array, u: Array, up: Array, pixel: float) -> Array:
     round_light = 0.35 + 1.5 * np.clip(0.45 + u * 4.2, 0, 1)
     body = cover(np.maximum(np.abs(u) - 0.125 - 0.08 * (up + 1.75), np.abs(up + 1.755) - 0.095), pixel)
     for px, tall in ((-0.06, 0.085), (0.0, 0.10), (0.055, 0.08)):  # the crew
-        person = cover(np.minimum(np.hypot(u - px, up + 1.655 - tall) - 0.019, np.maximum(np.abs(u - px) - 0.026, np.abs(up + 1.655 - tall / 2 + 0.03) - tall / 2)), pixel)
+        person = cover(
+            np.minimum(
+                np.hypot(u - px, up + 1.655 - tall) - 0.019,
+                np.maximum(np.abs(u - px) - 0.026, np.abs(up + 1.655 - tall / 2 + 0.03) - tall / 2),
+            ),
+            pixel,
+        )
         image = mix(image, colour("33262a"), person)
     image = mix(image, colour("8a5a30") * (weave * round_light)[..., None], body)
     rim = cover(np.maximum(np.abs(u) - 0.135, np.abs(up + 1.662) - 0.014), pixel)

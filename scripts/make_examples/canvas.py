@@ -35,8 +35,12 @@ def colour(code: str) -> Array:
 
 def mix(a: Array | float, b: Array | float, share: Array | float) -> Array:
     """a where share is 0, b where it is 1; a share of one number per pixel works on colours too."""
-    if isinstance(share, np.ndarray) and (np.ndim(a) == 3 or np.ndim(b) == 3 or np.shape(b) == (3,)):
-        share = share[..., None] if share.ndim == 2 else share
+    if (
+        np.ndim(share) == 2
+        and share.shape[1] > 1
+        and (np.ndim(a) == 3 or np.ndim(b) == 3 or np.shape(b) == (3,))
+    ):
+        share = share[..., None]
     return a + (b - a) * share
 
 
@@ -142,7 +146,9 @@ def blur(image: Array, sigma: float) -> Array:
         return cv2.GaussianBlur(image, (0, 0), sigma)
     factor = int(sigma / 4)
     height, width = image.shape[:2]
-    small = cv2.resize(image, (max(1, width // factor), max(1, height // factor)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        image, (max(1, width // factor), max(1, height // factor)), interpolation=cv2.INTER_AREA
+    )
     small = cv2.GaussianBlur(small, (0, 0), sigma / factor)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
@@ -178,7 +184,9 @@ def tone(image: Array) -> Array:
     return np.clip(image * (2.51 * image + 0.03) / (image * (2.43 * image + 0.59) + 0.14), 0, 1)
 
 
-def finish(image: Array, exposure: float = 1.0, vignette: float = 0.25, grain: float = 0.012, seed: int = 1) -> Array:
+def finish(
+    image: Array, exposure: float = 1.0, vignette: float = 0.25, grain: float = 0.012, seed: int = 1
+) -> Array:
     """Lens and film: vignette, tone curve, half the size, a little grain. Gives sRGB 0..1."""
     height, width = image.shape[:2]
     x, y = grid(width, height)
@@ -196,6 +204,8 @@ def save(srgb: Array, path: Path) -> None:
     """JPEG of the best quality that stays under `MAX_BYTES`."""
     image = Image.fromarray(np.round(srgb * 255).astype(np.uint8))
     for quality in range(94, 70, -2):
-        image.save(path, quality=quality, subsampling=0 if quality > 88 else 2, optimize=True, progressive=True)
+        image.save(
+            path, quality=quality, subsampling=0 if quality > 88 else 2, optimize=True, progressive=True
+        )
         if path.stat().st_size <= MAX_BYTES:
             return

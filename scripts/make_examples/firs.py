@@ -18,17 +18,28 @@ def fir(mask: Array, px: float, base: float, tall: float, random: np.random.Gene
         cv2.fillPoly(mask, [np.round(np.array(points) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
 
     trunk = tall * 0.010
-    fill([(px - trunk, base), (px + trunk, base), (px + lean + 0.3, base - tall), (px + lean - 0.3, base - tall)])
+    fill(
+        [
+            (px - trunk, base),
+            (px + trunk, base),
+            (px + lean + 0.3, base - tall),
+            (px + lean - 0.3, base - tall),
+        ]
+    )
     whorls = int(np.clip(tall / 7, 18, 46))
     for n in range(whorls):
-        up = 0.08 + 0.92 * (1 - (1 - (n + random.uniform(-0.3, 0.3)) / whorls) ** 1.45)  # closer toward the top
+        up = 0.08 + 0.92 * (
+            1 - (1 - (n + random.uniform(-0.3, 0.3)) / whorls) ** 1.45
+        )  # closer toward the top
         cx, cy = px + lean * up, base - tall * up
         for side in (-1, 1):
             reach = wide * (1 - up) ** 0.8 * random.uniform(0.5, 1.12) + tall * 0.004
             droop = reach * random.uniform(0.15, 0.55)
             tufts = max(4, int(reach / 3.5))
             along = np.linspace(0, 1, tufts)
-            crown = [(cx + side * reach * s, cy - 0.12 * reach * np.sin(s * 2.6) + droop * s * s) for s in along]
+            crown = [
+                (cx + side * reach * s, cy - 0.12 * reach * np.sin(s * 2.6) + droop * s * s) for s in along
+            ]
             hang = (0.34 * (1 - along) ** 0.7 + 0.06) * reach * random.uniform(0.5, 1.3, tufts) + tall * 0.004
             below = []
             for (bx, by), length in zip(crown, hang, strict=True):

@@ -36,9 +36,18 @@ def _land() -> Land:
     valley = np.exp(-(((x - 16 - 1.6 * np.sin(y * 0.45)) / 2.3) ** 2)) * smooth(24, 6, y)
     height *= 1 - 0.72 * valley
     height *= 0.45 + 0.55 * smooth(1.5, 9, y)
-    for px, py, rise, wide in ((19.6, 18.0, 2.3, 2.6), (12.2, 22.0, 1.5, 2.6), (23.5, 11.0, 0.7, 2.2), (9.0, 12.5, 0.8, 2.2)):
+    for px, py, rise, wide in (
+        (19.6, 18.0, 2.3, 2.6),
+        (12.2, 22.0, 1.5, 2.6),
+        (23.5, 11.0, 0.7, 2.2),
+        (9.0, 12.5, 0.8, 2.2),
+    ):
         away = np.hypot(x - px, (y - py) * 0.8) + 0.35 * fbm(x * 0.7, y * 0.7, 4, 220)
-        height += rise * np.exp(-np.maximum(away, 0) / wide * 1.25) * (0.72 + 0.35 * fbm(wx * 0.8, wy * 0.8, 8, 230, ridged=True))
+        height += (
+            rise
+            * np.exp(-np.maximum(away, 0) / wide * 1.25)
+            * (0.72 + 0.35 * fbm(wx * 0.8, wy * 0.8, 8, 230, ridged=True))
+        )
     trees = np.maximum(noise(x * 26, y * 26, 235), 0) + 0.6 * np.maximum(noise(x * 15, y * 15, 236), 0)
     height += 0.045 * trees * smooth(1.75, 1.35, height)
     return Land(height.astype(np.float32), SIZE)
@@ -83,7 +92,9 @@ def _ground(sky: Array, land: Land, depth: Array, side: Array) -> Array:
     stone = mix(wood, rock, smooth(1.25, 1.65, height + steep * 1.4 + 0.2 * fbm(px * 1.5, py * 1.5, 4, 267)))
     snow = smooth(1.75, 2.05, height - steep * 0.9 + 0.28 * fbm(px * 2, py * 2, 5, 268))
     stone = mix(stone, np.float32([0.82, 0.86, 0.93]), snow)
-    shaded = stone * (sun[..., None] * np.float32([4.2, 2.3, 1.2]) + open_sky[..., None] * np.float32([0.20, 0.26, 0.42]))
+    shaded = stone * (
+        sun[..., None] * np.float32([4.2, 2.3, 1.2]) + open_sky[..., None] * np.float32([0.20, 0.26, 0.42])
+    )
     return _air(sky, shaded, ground, far, height)
 
 
@@ -98,7 +109,11 @@ def _air(sky: Array, shaded: Array, ground: Array, far: Array, height: Array) ->
     image = mix(shaded, tint, haze)
     x, y = grid(WIDTH, HEIGHT)
     wisps = 1 + 0.7 * fbm(x * 3.2, y * 13, 5, 270)
-    mist = fog(length, VIEW.place[2] - 0.30, height - 0.30, 0.9, 0.17) * smooth(1.0, 3.5, far) * np.clip(wisps, 0.2, 1.8)
+    mist = (
+        fog(length, VIEW.place[2] - 0.30, height - 0.30, 0.9, 0.17)
+        * smooth(1.0, 3.5, far)
+        * np.clip(wisps, 0.2, 1.8)
+    )
     image = mix(image, tint * 1.25 + 0.05, np.clip(mist, 0, 0.9))
     return np.where(ground[..., None], image, sky)
 

@@ -25,7 +25,7 @@ def paint() -> Array:
 
 
 def _sky() -> Array:
-    right, ahead, up = rays(VIEW)
+    _, _, up = rays(VIEW)
     lift = np.clip(up / 0.55, 0, 1)
     sky = mix(colour("2b5a6e") * 0.55, colour("0b1a3a") * 0.75, smooth(0, 0.55, lift))
     sky = mix(sky, colour("060d24") * 0.8, smooth(0.4, 1, lift))
@@ -63,15 +63,30 @@ def _aurora() -> Array:
         x, y = right / high * height, ahead / high * height
         bend = 0.55 * fbm(x * 0.32, y * 0.32, 3, 410)
         sheet = np.zeros(up.shape, np.float32)
-        for place, width, power, seed in ((2.25, 0.020, 1.25, 420), (3.7, 0.032, 0.9, 423), (6.4, 0.075, 0.75, 426)):
+        for place, width, power, seed in (
+            (2.25, 0.020, 1.25, 420),
+            (3.7, 0.032, 0.9, 423),
+            (6.4, 0.075, 0.75, 426),
+        ):
             across = y - place - 0.34 * (x - 0.2) - bend * (1 + place * 0.4) - 0.14 * np.sin(x * 2.6 + place)
             folds = np.clip(0.45 + 1.5 * noise(x * 0.8 + seed, y * 0.15, seed), 0.0, 1.5)
-            pleats = 0.25 + 0.9 * np.abs(noise(x * 9 + 2 * bend, y * 0.5, seed + 1)) + 0.5 * noise(x * 23, y * 0.8, seed + 2)
-            sheet += power * folds * np.maximum(pleats, 0.05) * np.exp(-((across / (width * (1 + 1.5 * share))) ** 2))
+            pleats = (
+                0.25
+                + 0.9 * np.abs(noise(x * 9 + 2 * bend, y * 0.5, seed + 1))
+                + 0.5 * noise(x * 23, y * 0.8, seed + 2)
+            )
+            sheet += (
+                power
+                * folds
+                * np.maximum(pleats, 0.05)
+                * np.exp(-((across / (width * (1 + 1.5 * share))) ** 2))
+            )
         fade = smooth(0.0, 0.06, share) * np.exp(-share * 3.6)
         green, violet = np.float32([0.10, 1.0, 0.42]), np.float32([0.62, 0.20, 0.95])
         tint = green + (violet - green) * smooth(0.22, 0.85, share)[..., None]
-        light += (sheet * fade / high**0.35)[..., None] * tint * (1 + 1.4 * smooth(0.3, 0.9, share))[..., None]
+        light += (
+            (sheet * fade / high**0.35)[..., None] * tint * (1 + 1.4 * smooth(0.3, 0.9, share))[..., None]
+        )
     light = cv2.GaussianBlur(light, (0, 0), 1.0) * (0.42 * smooth(0.03, 0.10, up))[..., None]
     light = light + 0.22 * blur(light, 30)
     return np.maximum(cv2.resize(light, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), 0)
@@ -93,7 +108,9 @@ def _peaks(sky: Array) -> Array:
     rise_x, rise_y = land.slopes()
     sx, sy = land.at(rise_x, px, py), land.at(rise_y, px, py)
     length = np.sqrt(sx * sx + sy * sy + 1)
-    moon = np.clip((-sx * MOON[0] - sy * MOON[1] + MOON[2]) / length, 0, 1) * land.at(land.sunlit(MOON, 5), px, py)
+    moon = np.clip((-sx * MOON[0] - sy * MOON[1] + MOON[2]) / length, 0, 1) * land.at(
+        land.sunlit(MOON, 5), px, py
+    )
     steep = 1 - 1 / length
     above = land.at(land.height, px, py)
     snow = smooth(0.5, 0.28, steep + 0.25 * fbm(px * 3, py * 3, 5, 450)) * smooth(0.12, 0.55, above)
@@ -108,11 +125,21 @@ def _shore(image: Array) -> Array:
     """Firs along the far shore, and the cabin."""
     x, y = grid(WIDTH, HEIGHT)
     far = forest(WIDTH, HEIGHT, HORIZON + 0.004, 0.050, 260, 11, lambda u: 0.006 + 0.05 * abs(u - 0.45) ** 2)
-    near = forest(WIDTH, HEIGHT, HORIZON + 0.004, 0.125, 120, 12, lambda u: 0.15 * max(0.0, abs(u - 0.47) - 0.22) - 0.018)
+    near = forest(
+        WIDTH,
+        HEIGHT,
+        HORIZON + 0.004,
+        0.125,
+        120,
+        12,
+        lambda u: 0.15 * max(0.0, abs(u - 0.47) - 0.22) - 0.018,
+    )
     above = y < HORIZON
     image = mix(image, colour("16323a") * 0.6, far * above)
     image = mix(image, colour("07131a") * 0.8, near * above)
-    mist = np.exp(-(((y - HORIZON + 0.006) / 0.016) ** 2)) * np.clip(0.6 + 0.8 * fbm(x * 3, y * 20, 4, 455), 0, 1)
+    mist = np.exp(-(((y - HORIZON + 0.006) / 0.016) ** 2)) * np.clip(
+        0.6 + 0.8 * fbm(x * 3, y * 20, 4, 455), 0, 1
+    )
     image = mix(image, colour("4d8f92") * 0.45, np.clip(mist, 0, 1) * 0.6 * above)
     return _cabin(image)
 
@@ -128,9 +155,19 @@ def _cabin(image: Array) -> Array:
     image = mix(image, np.float32([0.10, 0.15, 0.17]), bank)
     _, y = grid(WIDTH, HEIGHT)
     planks = 0.8 + 0.2 * np.sin(y * 1900)
-    image = mix(image, colour("6b2f25") * 0.10 * planks[..., None], part((-0.9, 0.2), (-0.9, 0.95), (1.0, 0.95), (1.0, 0.2)))
-    image = mix(image, colour("7a3328") * 0.16 * planks[..., None], part((-1.55, 0.2), (-1.55, 0.95), (-1.22, 1.5), (-0.9, 0.95), (-0.9, 0.2)))
-    image = mix(image, colour("cfe0ea") * 0.30, part((-1.26, 1.60), (-0.80, 0.86), (1.12, 0.86), (0.75, 1.60)))
+    image = mix(
+        image,
+        colour("6b2f25") * 0.10 * planks[..., None],
+        part((-0.9, 0.2), (-0.9, 0.95), (1.0, 0.95), (1.0, 0.2)),
+    )
+    image = mix(
+        image,
+        colour("7a3328") * 0.16 * planks[..., None],
+        part((-1.55, 0.2), (-1.55, 0.95), (-1.22, 1.5), (-0.9, 0.95), (-0.9, 0.2)),
+    )
+    image = mix(
+        image, colour("cfe0ea") * 0.30, part((-1.26, 1.60), (-0.80, 0.86), (1.12, 0.86), (0.75, 1.60))
+    )
     image = mix(image, colour("2b2b30") * 0.2, part((0.25, 1.5), (0.25, 1.95), (0.45, 1.95), (0.45, 1.5)))
     warm = np.float32([6.5, 3.1, 0.85])
     for left in (-0.62, 0.12, 0.55):
@@ -140,8 +177,16 @@ def _cabin(image: Array) -> Array:
     x, _ = grid(WIDTH, HEIGHT)
     drift = (HORIZON - 1.95 * 0.052 - y) / 0.2  # smoke from the chimney, bending to the right
     middle = 0.385 + 0.35 * 0.052 + 0.05 * np.maximum(drift, 0) ** 1.5 + 0.006 * noise(x * 20, y * 14, 460)
-    smoke = np.exp(-(((x - middle) / (0.004 + 0.022 * np.maximum(drift, 0))) ** 2)) * smooth(0, 0.06, drift) * smooth(0.9, 0.1, drift)
-    return mix(image, colour("86a7ad") * 0.32, np.clip(smoke * (0.6 + 0.5 * fbm(x * 22, y * 22, 3, 461)), 0, 1) * 0.55)
+    smoke = (
+        np.exp(-(((x - middle) / (0.004 + 0.022 * np.maximum(drift, 0))) ** 2))
+        * smooth(0, 0.06, drift)
+        * smooth(0.9, 0.1, drift)
+    )
+    return mix(
+        image,
+        colour("86a7ad") * 0.32,
+        np.clip(smoke * (0.6 + 0.5 * fbm(x * 22, y * 22, 3, 461)), 0, 1) * 0.55,
+    )
 
 
 def _lake(image: Array) -> Array:
@@ -151,12 +196,20 @@ def _lake(image: Array) -> Array:
     far = 0.02 / below  # perspective: ripples crowd toward the horizon
     wx, wy = (x - 0.89) * far * 260, far * 900
     ripple = 0.55 * fbm(wx * 0.5, wy * 0.55, 4, 470, gain=0.55) + 0.45 * noise(wx * 1.6, wy * 2.2, 475)
-    calm = np.clip(0.35 + 0.9 * fbm(x * 1.6, np.log(below) * 1.6, 3, 476), 0.08, 1.2)  # gusts here, glass there
+    calm = np.clip(
+        0.35 + 0.9 * fbm(x * 1.6, np.log(below) * 1.6, 3, 476), 0.08, 1.2
+    )  # gusts here, glass there
     shift = ripple * calm * below * 0.16
     source_y = ((HORIZON - below * 0.985 + shift) * HEIGHT).astype(np.float32)
     source_x = ((x + ripple * calm * below * 0.03) * HEIGHT).astype(np.float32)
     soft = mix(image, cv2.GaussianBlur(image, (0, 0), sigmaX=1.2, sigmaY=7), 0.75)
-    mirrored = cv2.remap(soft, source_x, np.clip(source_y, 0, HORIZON * HEIGHT - 1), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    mirrored = cv2.remap(
+        soft,
+        source_x,
+        np.clip(source_y, 0, HORIZON * HEIGHT - 1),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT,
+    )
     depth = smooth(0.0, 0.4, below)
     water = mirrored * (0.80 - 0.30 * depth)[..., None] + colour("06202b") * (0.35 * depth)[..., None]
     return mix(image, water, cover(HORIZON - y, 1 / HEIGHT))
@@ -188,8 +241,12 @@ def _jetty(image: Array) -> Array:
     lamp_right, lamp_ahead = _side(9.6) + 0.72, 9.6
     lamp = _place(lamp_right, lamp_ahead, DECK - 1.35)
     foot = _place(lamp_right, lamp_ahead, WATER)
-    glitter = np.exp(-(((x - foot[0]) / (0.006 + 0.035 * np.maximum(y - foot[1], 0))) ** 2)) * smooth(foot[1], foot[1] + 0.02, y)
-    broken = np.clip(0.35 + 1.6 * noise(x * 16, y * 130, 490), 0, 1) * np.exp(-np.maximum(y - foot[1], 0) * 13)
+    glitter = np.exp(-(((x - foot[0]) / (0.006 + 0.035 * np.maximum(y - foot[1], 0))) ** 2)) * smooth(
+        foot[1], foot[1] + 0.02, y
+    )
+    broken = np.clip(0.35 + 1.6 * noise(x * 16, y * 130, 490), 0, 1) * np.exp(
+        -np.maximum(y - foot[1], 0) * 13
+    )
     image = image + (glitter * broken)[..., None] * np.float32([1.9, 0.85, 0.22])
     image = image * (1 - 0.72 * _strip(-0.8, 0.8, 2 * WATER - DECK))[..., None]  # its dark mirror image
     image = _posts(image, mirrored=True)
@@ -197,8 +254,16 @@ def _jetty(image: Array) -> Array:
     image = mix(image, _planks(x, y, lamp_right, lamp_ahead), _strip(-0.8, 0.8, DECK))
     image = _posts(image, mirrored=False)
     away = np.hypot(x - lamp[0], y - lamp[1])
-    image = mix(image, np.float32([0.02, 0.02, 0.02]), cover(np.maximum(np.abs(x - lamp[0]) - 0.0075, np.abs(y - lamp[1]) - 0.012), 1 / HEIGHT))
-    image = mix(image, np.float32([9.0, 4.6, 1.4]), cover(np.maximum(np.abs(x - lamp[0]) - 0.0055, np.abs(y - lamp[1]) - 0.0085), 1 / HEIGHT))
+    image = mix(
+        image,
+        np.float32([0.02, 0.02, 0.02]),
+        cover(np.maximum(np.abs(x - lamp[0]) - 0.0075, np.abs(y - lamp[1]) - 0.012), 1 / HEIGHT),
+    )
+    image = mix(
+        image,
+        np.float32([9.0, 4.6, 1.4]),
+        cover(np.maximum(np.abs(x - lamp[0]) - 0.0055, np.abs(y - lamp[1]) - 0.0085), 1 / HEIGHT),
+    )
     return image + (0.10 * np.exp(-away / 0.03))[..., None] * np.float32([1.0, 0.5, 0.15])
 
 
@@ -234,6 +299,8 @@ def _posts(image: Array, mirrored: bool) -> Array:
             image = mix(image, np.float32([0.012, 0.017, 0.019]), post * (0.55 if mirrored else 1))
             if not mirrored and top > 0:
                 span = np.linspace(0, np.pi, 24)
-                cap = np.stack([px + half * 1.15 * np.cos(span), y0 + half * 0.25 - half * 0.95 * np.sin(span)], 1)
+                cap = np.stack(
+                    [px + half * 1.15 * np.cos(span), y0 + half * 0.25 - half * 0.95 * np.sin(span)], 1
+                )
                 image = mix(image, np.float32([0.10, 0.17, 0.18]), polygon((HEIGHT, WIDTH), cap * HEIGHT))
     return image

@@ -49,7 +49,9 @@ class Land:
         while step < reach:
             dx, dy = sun[0] / flat * step / pixel, sun[1] / flat * step / pixel
             shift = np.float32([[1, 0, -dx], [0, 1, -dy]])
-            ahead = cv2.warpAffine(self.height, shift, self.height.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+            ahead = cv2.warpAffine(
+                self.height, shift, self.height.shape[::-1], borderMode=cv2.BORDER_REPLICATE
+            )
             over = ahead - self.height - step * sun[2] / flat
             lit = np.minimum(lit, 0.5 - over / (soft * step + 0.004))
             step += max(pixel * 1.5, step * 0.05)
@@ -72,7 +74,9 @@ def eroded(x: Array, y: Array, octaves: int, seed: int, damp: float = 1.0, gain:
     return total
 
 
-def cast(land: Land, view: View, near: float = 0.05, far: float = 60.0, steps: int = 1500) -> tuple[Array, Array]:
+def cast(
+    land: Land, view: View, near: float = 0.05, far: float = 60.0, steps: int = 1500
+) -> tuple[Array, Array]:
     """Depth (kilometres ahead; infinite for sky) and sideways place of what every pixel shows.
 
     Each column marches outward once; a pixel shows the first place that rises to its line of sight.

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 from canvas import (
-    Array, bloom, blur, cast_shadow, cells, colour, cover, fbm, finish, grid, mix, noise, normals, smooth, warped,
+    Array,
+    bloom,
+    blur,
+    cast_shadow,
+    cells,
+    colour,
+    cover,
+    fbm,
+    finish,
+    grid,
+    mix,
+    noise,
+    normals,
+    smooth,
+    warped,
 )
 
 WIDTH, HEIGHT = 2560, 1440
@@ -46,19 +60,29 @@ def _footprints(x: Array, y: Array, out: Array) -> Array:
     for n in range(5):
         along = -0.045 - 0.028 * n + 0.02 * np.sin(x * (2 + n) + n * 1.7)
         side = np.abs(out - along + 0.0022 * np.sign(np.sin(x * 420)))
-        dents += smooth(0.0028, 0.001, side) * smooth(0.2, 0.7, np.sin(x * 840 + n)) * smooth(-0.2, 0.3, noise(x * 2, y * 0 + n, 60 + n))
+        dents += (
+            smooth(0.0028, 0.001, side)
+            * smooth(0.2, 0.7, np.sin(x * 840 + n))
+            * smooth(-0.2, 0.3, noise(x * 2, y * 0 + n, 60 + n))
+        )
     return dents
 
 
 def _depth(x: Array, y: Array, out: Array) -> Array:
     bars = 0.10 * np.exp(-(((out - 0.17 - 0.03 * fbm(x * 2, y * 2, 3, 30)) / 0.05) ** 2))
     slope = np.maximum(out, 0) ** 1.3 * 1.75
-    return np.maximum(slope - bars * smooth(0.0, 0.1, out) + 0.10 * fbm(x * 3, y * 3, 5, 31) * smooth(0, 0.3, out), 0.004)
+    return np.maximum(
+        slope - bars * smooth(0.0, 0.1, out) + 0.10 * fbm(x * 3, y * 3, 5, 31) * smooth(0, 0.3, out), 0.004
+    )
 
 
 def _water(x: Array, y: Array, out: Array) -> Array:
     depth = _depth(x, y, out)
-    bottom = mix(colour("e8d3a5"), colour("27433f"), smooth(0.12, 0.5, warped(x * 5, y * 5, 6, 0.6, 33)) * smooth(0.1, 0.24, out) * 0.85)
+    bottom = mix(
+        colour("e8d3a5"),
+        colour("27433f"),
+        smooth(0.12, 0.5, warped(x * 5, y * 5, 6, 0.6, 33)) * smooth(0.1, 0.24, out) * 0.85,
+    )
     wx, wy = x + 0.022 * fbm(x * 11, y * 11, 3, 34), y + 0.022 * fbm(x * 11 + 7, y * 11, 3, 35)
     caustics = np.zeros(x.shape, np.float32)
     for scale, seed in ((38, 36), (61, 46)):
@@ -90,12 +114,29 @@ def _foam(image: Array, x: Array, y: Array, out: Array, rocks: Array) -> Array:
     lace = lace * 0.75 + 0.35 * fbm(x * 40, y * 40, 3, 75)
     amount = np.zeros(x.shape, np.float32)
     line = _waterline(x, y, out)
-    for place, width, strength, seed in ((0.0, 0.024, 1.0, 80), (0.058, 0.034, 0.92, 81), (0.128, 0.042, 0.8, 82), (0.215, 0.035, 0.6, 83)):
-        wave = (line if place == 0 else out) - place - 0.030 * fbm(x * 2.2, y * 0.7 + place * 9, 4, seed) * (place > 0)
-        gaps = smooth(-0.45 + 0.5 * (1 - strength), 0.25, noise(x * 2.7 + 3, y * 0.8 + place * 20, seed + 5) + 0.3 * strength)
+    for place, width, strength, seed in (
+        (0.0, 0.024, 1.0, 80),
+        (0.058, 0.034, 0.92, 81),
+        (0.128, 0.042, 0.8, 82),
+        (0.215, 0.035, 0.6, 83),
+    ):
+        wave = (
+            (line if place == 0 else out)
+            - place
+            - 0.030 * fbm(x * 2.2, y * 0.7 + place * 9, 4, seed) * (place > 0)
+        )
+        gaps = smooth(
+            -0.45 + 0.5 * (1 - strength),
+            0.25,
+            noise(x * 2.7 + 3, y * 0.8 + place * 20, seed + 5) + 0.3 * strength,
+        )
         front = smooth(-0.002, 0.0015, wave)
         amount = np.maximum(amount, strength * gaps * front * np.exp(-np.maximum(wave, 0) / width))
-    splash = smooth(-0.03, 0.012, blur(rocks, 14) - 0.0) * smooth(0.0, 0.03, out) * (0.75 + 0.5 * noise(x * 9, y * 9, 90))
+    splash = (
+        smooth(-0.03, 0.012, blur(rocks, 14) - 0.0)
+        * smooth(0.0, 0.03, out)
+        * (0.75 + 0.5 * noise(x * 9, y * 9, 90))
+    )
     amount = np.maximum(amount, np.clip(splash, 0, 1))
     foam = smooth(1.02, 0.55, 1.10 - amount + 0.85 * (1 - lace) * (1.12 - amount))
     shade = 0.86 + 0.14 * smooth(0, 1, foam) + 0.12 * fbm(x * 60, y * 60, 2, 91)
@@ -118,7 +159,9 @@ def _rock_height(x: Array, y: Array, out: Array) -> Array:
         cracked = smooth(-0.25, 0.35, noise(x * 5 + seed, y * 5, seed))  # some faces are whole
         rough += depth * (name - 0.2 + 0.9 * (smooth(0.0, 0.22, far - near) - 1) * cracked)
     rough += 0.003 * fbm(x * 110, y * 110, 3, 106)
-    return np.where(base > -0.03, np.minimum(base, 0.055) + rough * smooth(-0.03, 0.02, base) - 0.010, base - 0.010)
+    return np.where(
+        base > -0.03, np.minimum(base, 0.055) + rough * smooth(-0.03, 0.02, base) - 0.010, base - 0.010
+    )
 
 
 def _rocks(image: Array, x: Array, y: Array, height: Array, out: Array) -> Array:
@@ -128,11 +171,18 @@ def _rocks(image: Array, x: Array, y: Array, height: Array, out: Array) -> Array
     nx, ny, nz = normals(pixels, 1.0)
     sun = np.clip((nx * SUN[0] + ny * SUN[1] + nz * 0.62) / 1.03, 0, 1) * lit
     stone = mix(colour("3d3b3b"), colour("75695d"), smooth(-0.3, 0.5, fbm(x * 12, y * 12, 5, 110)))
-    stone = mix(stone, colour("4f5b35"), smooth(0.1, 0.4, warped(x * 7, y * 7, 4, 0.4, 111)) * smooth(0.03, 0.07, height) * 0.6)
+    stone = mix(
+        stone,
+        colour("4f5b35"),
+        smooth(0.1, 0.4, warped(x * 7, y * 7, 4, 0.4, 111)) * smooth(0.03, 0.07, height) * 0.6,
+    )
     wet = smooth(0.012, 0.0, height) * smooth(-0.02, 0.02, out)
     stone = stone * (1 - 0.5 * wet)[..., None]
     hollow = np.clip(1 + (pixels - blur(pixels, 14)) * 0.05, 0.35, 1.15)
-    shaded = stone * (sun[..., None] * np.float32([1.5, 1.4, 1.22]) + (hollow * 0.24)[..., None] * np.float32([0.75, 0.95, 1.2]))
+    shaded = stone * (
+        sun[..., None] * np.float32([1.5, 1.4, 1.22])
+        + (hollow * 0.24)[..., None] * np.float32([0.75, 0.95, 1.2])
+    )
     return mix(image, shaded, smooth(-0.001, 0.0015, height))
 
 
@@ -141,13 +191,21 @@ def _furniture(image: Array, x: Array, y: Array, out: Array) -> Array:
     random = np.random.default_rng(12)
     shades = [colour(c) for c in ("e8503a", "f4f1ea", "2f7fb8", "f2c230", "f4f1ea", "e98aa2")]
     for row, distance in enumerate((0.085, 0.135, 0.185)):
-        for px in np.arange(0.42, 1.75, 0.082):
-            px += random.normal(0, 0.012) + 0.03 * row
+        for place in np.arange(0.42, 1.75, 0.082):
+            px = place + random.normal(0, 0.012) + 0.03 * row
             kind, turn, skip = random.integers(0, 6), random.random() * 3, random.random() < 0.22 + 0.1 * row
             py = 0.60 - 0.09 * px + 0.035 * np.sin(2.3 * px + 0.6) + distance + random.normal(0, 0.006)
             if skip or py > 0.83 - 0.04 * px:
                 continue
-            image = _towel(image, x, y, px + 0.020, py + 0.006 * random.normal(), turn, colour(["d96c5f", "5d9fb5", "e6dcc3", "7a9c6a"][kind % 4]))
+            image = _towel(
+                image,
+                x,
+                y,
+                px + 0.020,
+                py + 0.006 * random.normal(),
+                turn,
+                colour(["d96c5f", "5d9fb5", "e6dcc3", "7a9c6a"][kind % 4]),
+            )
             image = _umbrella(image, x, y, px, py, 0.0135 + 0.002 * random.random(), turn, shades[kind])
     for _ in range(16):  # people at the water
         px = random.uniform(0.35, 1.7)
@@ -162,7 +220,9 @@ def _box(px: float, py: float, reach: float) -> tuple[slice, slice]:
     return slice(low[0], high[0]), slice(low[1], high[1])
 
 
-def _umbrella(image: Array, x: Array, y: Array, px: float, py: float, radius: float, turn: float, cloth: Array) -> Array:
+def _umbrella(
+    image: Array, x: Array, y: Array, px: float, py: float, radius: float, turn: float, cloth: Array
+) -> Array:
     part = _box(px, py, 0.06)
     dx, dy = x[part] - px, y[part] - py
     shadow = cover(np.hypot(dx + SUN[0] * 0.022, dy + SUN[1] * 0.022) - radius, 0.004)

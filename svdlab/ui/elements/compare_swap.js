@@ -1,0 +1,2 @@
+// The button between the two choosers.
+$("button").addEventListener("click", () => trigger("swap"));
