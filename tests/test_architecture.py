@@ -92,6 +92,8 @@ def test_the_entry_point_knows_only_gradio_and_svdlab() -> None:
 
 def test_training_stands_apart_from_the_product() -> None:
     for path in sorted((ROOT / "training").rglob("*.py")):
-        assert "svdlab" not in {name.split(".")[0] for name in imported_names(path)}, path
+        ours = {name for name in imported_names(path) if name.split(".")[0] == "svdlab"}
+        # Its evaluation measures clips as the lab does; nothing else of the product is known there.
+        assert ours <= ({"svdlab", "svdlab.metrics"} if path.name == "evaluate.py" else set()), path
     for path in sorted((ROOT / "svdlab").rglob("*.py")):
         assert "training" not in {name.split(".")[0] for name in imported_names(path)}, path
