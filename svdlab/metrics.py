@@ -7,7 +7,9 @@ after undoing the motion, because the raw frame difference only rewards standing
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,7 +41,11 @@ class Measures:
 
 # name → (label, unit, what a reader should know), for tables
 WORDS: dict[str, tuple[str, str, str]] = {
-    "camera_motion": ("Camera motion", "px/frame", "how far the camera's move shifts a pixel from frame to frame"),
+    "camera_motion": (
+        "Camera motion",
+        "px/frame",
+        "how far the camera's move shifts a pixel from frame to frame",
+    ),
     "object_motion": ("Object motion", "px/frame", "motion the camera's move does not explain, and morphing"),
     "camera_jerk": ("Camera jerk", "px/frame²", "how unevenly the camera moves; lower is steadier"),
     "zoom": ("Zoom", "%/frame", "positive goes closer"),
@@ -54,21 +60,25 @@ WORDS: dict[str, tuple[str, str, str]] = {
 def measure(frames: np.ndarray, picture: np.ndarray | None = None) -> Measures:
     """Measures a clip (n ≥ 2, height, width, 3) uint8 against its picture, the same size, if given."""
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    height, width = grey[0].shape
+    _height, width = grey[0].shape
     scale = min(1.0, FLOW_WIDTH / width)
-    small = [cv2.resize(g, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for g in grey] if scale < 1 else grey
-    flows = [flow(a, b) for a, b in zip(small, small[1:], strict=False)]
+    small = (
+        [cv2.resize(g, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for g in grey]
+        if scale < 1
+        else grey
+    )
+    flows = [flow(a, b) for a, b in itertools.pairwise(small)]
     cameras = [camera_move(f) for f in flows]
     fields = [camera_field(camera, f.shape[:2]) for camera, f in zip(cameras, flows, strict=True)]
     moved = [float(np.linalg.norm(field, axis=2).mean()) for field in fields]
     rest = [float(np.linalg.norm(f - field, axis=2).mean()) for f, field in zip(flows, fields, strict=True)]
-    jerk = [float(np.linalg.norm(b - a, axis=2).mean()) for a, b in zip(fields, fields[1:], strict=False)]
+    jerk = [float(np.linalg.norm(b - a, axis=2).mean()) for a, b in itertools.pairwise(fields)]
     centre = [field[field.shape[0] // 2, field.shape[1] // 2] for field in fields]
     scales = [float(np.hypot(camera[0, 0], camera[1, 0])) for camera in cameras]
     angles = [float(np.degrees(np.arctan2(camera[1, 0], camera[0, 0]))) for camera in cameras]
     flickers = [warped_difference(a, b, f) for a, b, f in zip(small, small[1:], flows, strict=False)]
     third = max(1, len(grey) // 3)
-    sharp = [float(cv2.Laplacian(g, cv2.CV_64F).var()) for g in grey]
+    sharp = np.array([cv2.Laplacian(g, cv2.CV_64F).var() for g in grey])
     return Measures(
         camera_motion=float(np.mean(moved)) / scale,
         object_motion=float(np.mean(rest)) / scale,
@@ -78,7 +88,7 @@ def measure(frames: np.ndarray, picture: np.ndarray | None = None) -> Measures:
         zoom=(float(np.mean(scales)) - 1) * 100,
         rotation=float(np.mean(angles)),
         flicker=float(np.mean(flickers)),
-        sharpness_kept=float(np.mean(sharp[-third:]) / max(np.mean(sharp[:third]), 1e-6)),
+        sharpness_kept=float(sharp[-third:].mean() / max(float(sharp[:third].mean()), 1e-6)),
         fidelity=ssim(picture, frames[0]) if picture is not None else float("nan"),
         loop_closure=ssim(frames[0], frames[-1]),
     )
@@ -86,7 +96,9 @@ def measure(frames: np.ndarray, picture: np.ndarray | None = None) -> Measures:
 
 def flow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Dense optical flow (height, width, 2) in px from grey frame a to b, by DIS at its medium preset."""
-    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(a, b, None)
+    estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    field: np.ndarray = estimator.calc(a, b, None)
+    return field
 
 
 def camera_move(field: np.ndarray) -> np.ndarray:
@@ -137,7 +149,9 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
     cov = blur(x * y) - mean_x * mean_y
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    index = (2 * mean_x * mean_y + c1) * (2 * cov + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    index = (
+        (2 * mean_x * mean_y + c1) * (2 * cov + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    )
     return float(index[5:-5, 5:-5].mean())
 
 
@@ -156,7 +170,9 @@ def in_words(values: dict[str, float], width: int) -> str:
         return "no motion"
     share = camera / width * 100  # % of the width a frame
     speed = "very slow" if share < 0.1 else "slow" if share < 0.4 else "medium" if share < 1.2 else "fast"
-    steadiness = "steady" if jerk < 0.25 * max(camera, STILL) else "a little restless" if jerk < camera else "restless"
+    steadiness = (
+        "steady" if jerk < 0.25 * max(camera, STILL) else "a little restless" if jerk < camera else "restless"
+    )
     return f"{speed} {_direction(values, width)} · {steadiness}"
 
 

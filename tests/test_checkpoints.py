@@ -30,7 +30,9 @@ def test_official_settings_are_possible_and_need_no_notes(checkpoint) -> None:
     settings = advice.defaults_for(checkpoint)
     assert advice.check(checkpoint, settings) == ()
     assert settings.num_frames == checkpoint.native_frames
-    assert checkpoint.licence and checkpoint.summary and checkpoint.limits
+    assert checkpoint.licence
+    assert checkpoint.summary
+    assert checkpoint.limits
 
 
 def test_an_unknown_id_is_answered_with_the_known_ones() -> None:
@@ -40,7 +42,9 @@ def test_an_unknown_id_is_answered_with_the_known_ones() -> None:
 
 def test_sizes_must_fit_the_networks_levels() -> None:
     xt = CATALOGUE.get("svd-xt")
-    with pytest.raises(BadSettings, match="width must be a multiple of 64 for svd-xt, got 1000; try 960 or 1024") as no:
+    with pytest.raises(
+        BadSettings, match="width must be a multiple of 64 for svd-xt, got 1000; try 960 or 1024"
+    ) as no:
         advice.check(xt, advice.defaults_for(xt).but(width=1000))
     assert no.value.field == "width"
 
@@ -82,7 +86,9 @@ def test_one_dot_one_is_tuned_at_what_stabilitys_scripts_send() -> None:
     assert advice.defaults_for(tuned).motion_bucket_id == 127
 
 
-def test_without_stabilitys_weights_the_demo_pair_is_compared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_stabilitys_weights_the_demo_pair_is_compared(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert [c.id for c in Catalogue().pair()] == ["demo-1-0", "demo-1-1"]
     assert Catalogue().default().id == "demo-1-1"
@@ -91,7 +97,9 @@ def test_without_stabilitys_weights_the_demo_pair_is_compared(monkeypatch: pytes
 def test_availability_says_what_to_do() -> None:
     assert CATALOGUE.get("demo-1-0").availability().state == "embedded"
     offline = CATALOGUE.get("svd").availability()  # the tests run with HF_HUB_OFFLINE=1
-    assert offline.state == "offline" and "unset it" in offline.sentence and not offline.ready
+    assert offline.state == "offline"
+    assert "unset it" in offline.sentence
+    assert not offline.ready
 
 
 def test_a_users_own_folder_becomes_a_checkpoint() -> None:
@@ -111,8 +119,10 @@ def test_a_folder_that_is_no_svd_is_refused_by_name(tmp_path: Path, content: str
 
 
 def test_the_size_step_is_derived_from_the_configuration(tmp_path: Path) -> None:
-    configs = {"unet": {"block_out_channels": [320, 640, 1280, 1280], "num_frames": 25, "out_channels": 4},
-               "vae": {"block_out_channels": [128, 256, 512, 512]}}
+    configs = {
+        "unet": {"block_out_channels": [320, 640, 1280, 1280], "num_frames": 25, "out_channels": 4},
+        "vae": {"block_out_channels": [128, 256, 512, 512]},
+    }
     for part, config in configs.items():
         (tmp_path / part).mkdir()
         (tmp_path / part / "config.json").write_text(json.dumps(config))

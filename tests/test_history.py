@@ -99,7 +99,8 @@ def test_cancelling_a_running_run_is_told_to_its_worker(history: History) -> Non
     history.claim("me|1|0")
     assert not history.beat(run.id, 1)
     assert history.cancel(run.id) == "running"
-    assert history.beat(run.id, 2) and history.get(run.id).step == 2
+    assert history.beat(run.id, 2)
+    assert history.get(run.id).step == 2
 
 
 def test_a_run_whose_worker_died_becomes_interrupted_and_can_be_resumed(history: History) -> None:
@@ -129,7 +130,8 @@ def test_a_worker_on_another_host_lives_as_long_as_its_lease(history: History) -
 def test_queued_runs_survive_a_restart_as_they_are(history: History) -> None:
     run = history.add(recipe())
     again = History(history.folder)
-    assert again.recover() == [] and again.get(run.id).state == "queued"
+    assert again.recover() == []
+    assert again.get(run.id).state == "queued"
     again.close()
 
 
@@ -143,7 +145,8 @@ def test_files_finished_before_their_row_are_adopted(history: History, tmp_path:
     publish_folder(temporary, run.folder)
     history.recover()
     adopted = history.get(run.id)
-    assert adopted.state == "done" and adopted.outcome.noise_sha256 == "ab"
+    assert adopted.state == "done"
+    assert adopted.outcome.noise_sha256 == "ab"
     assert adopted.video.read_bytes() == b"frames"
 
 
@@ -154,7 +157,8 @@ def test_a_finished_recipe_is_found_again_only_with_its_file(history: History) -
     run.video.write_bytes(b"x")
     history.finish(run.id, "done", outcome=Outcome())
     found = history.rendered(recipe().hash)
-    assert found is not None and found.id == run.id
+    assert found is not None
+    assert found.id == run.id
     assert history.rendered(recipe(9).hash) is None
     run.video.unlink()
     assert history.rendered(recipe().hash) is None
@@ -187,7 +191,7 @@ def test_a_file_that_is_no_database_is_said_in_one_sentence(tmp_path: Path) -> N
 
 
 def test_a_failed_write_changes_nothing(history: History) -> None:
-    with pytest.raises(sqlite3.IntegrityError), history._transaction() as db:
+    with pytest.raises(sqlite3.IntegrityError), history._transaction() as db:  # noqa: PT012
         history._insert(recipe(), None, None)
         db.execute("INSERT INTO comparisons VALUES ('c', 'nobody', 'nobody', 0)")
     assert history.runs() == []

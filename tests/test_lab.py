@@ -51,9 +51,11 @@ def test_a_picture_becomes_a_video_with_its_recipe_inside(lab: Lab, picture: Pat
     run = lab.generate(picture, "demo-1-0", seed=7, **SMALL)
     assert run.done
     frames, fps = video.read_mp4_frames(run.video)
-    assert frames.shape == (4, 64, 96, 3) and fps == 6
+    assert frames.shape == (4, 64, 96, 3)
+    assert fps == 6
     inside = Recipe.from_json(video.read_comment(run.video) or "")
-    assert inside == run.recipe and inside.settings.seed == 7
+    assert inside == run.recipe
+    assert inside.settings.seed == 7
     assert {"svdlab", "torch", "diffusers", "device", "dtype", "unet_sha256"} <= set(inside.versions)
     with zipfile.ZipFile(run.frames_zip) as archive:
         assert "frame_003.png" in archive.namelist()
@@ -66,7 +68,8 @@ def test_a_picture_becomes_a_video_with_its_recipe_inside(lab: Lab, picture: Pat
 def test_the_same_recipe_gives_the_same_file_byte_for_byte(lab: Lab, picture: Path) -> None:
     one = lab.generate(picture, "demo-1-0", seed=21, **SMALL)
     two = lab.generate(picture, "demo-1-0", seed=21, **SMALL)
-    assert one.id != two.id and one.video.read_bytes() == two.video.read_bytes()
+    assert one.id != two.id
+    assert one.video.read_bytes() == two.video.read_bytes()
     other = lab.generate(picture, "demo-1-0", seed=22, **SMALL)
     assert other.video.read_bytes() != one.video.read_bytes()
 
@@ -77,14 +80,16 @@ def test_a_recipe_rendered_before_is_found_before_rendering_again(lab: Lab, pict
     run = lab.submit(asked)
     lab.wait(run.id)
     found = lab.rendered_before(asked)
-    assert found is not None and found.id == run.id
+    assert found is not None
+    assert found.id == run.id
 
 
 def test_watching_tells_the_whole_story_in_order(lab: Lab, picture: Path) -> None:
     run = lab.submit(recipe(lab, picture, seed=41, num_inference_steps=4))
     events = list(lab.watch(run.id))
     kinds = [event.kind for event in events]
-    assert events[-1].kind == "done" and events[-1].final
+    assert events[-1].kind == "done"
+    assert events[-1].final
     order = ["queued", "loading", "encoding", "step", "decoding", "saving", "done"]
     assert [order.index(k) for k in kinds] == sorted(order.index(k) for k in kinds)
     steps = [event for event in events if event.kind == "step" and event.preview]
@@ -144,9 +149,12 @@ def test_a_cancelled_run_can_be_queued_again(lab: Lab, picture: Path) -> None:
 def test_a_comparison_renders_both_sides_on_the_same_noise(lab: Lab, picture: Path) -> None:
     pair = lab.compare(picture, "demo-1-0", "demo-1-1", seed=5, **SMALL)
     said = lab.fairness(pair)
-    assert said.fair and said.differences == () and len(said.noise) == 8
+    assert said.fair
+    assert said.differences == ()
+    assert len(said.noise) == 8
     assert pair.a.outcome.noise_sha256 == pair.b.outcome.noise_sha256
-    assert pair.a.recipe.checkpoint == "demo-1-0" and pair.b.recipe.checkpoint == "demo-1-1"
+    assert pair.a.recipe.checkpoint == "demo-1-0"
+    assert pair.b.recipe.checkpoint == "demo-1-1"
 
 
 def test_both_sides_of_a_comparison_advance_together(lab: Lab, picture: Path) -> None:
@@ -175,15 +183,22 @@ def test_side_by_side_is_exported_with_labels(lab: Lab, picture: Path, tmp_path:
     pair = lab.compare(picture, "demo-1-0", "demo-1-1", seed=5, **SMALL)
     mp4 = lab.export_side_by_side(pair, tmp_path / "pair.mp4")
     frames, fps = video.read_mp4_frames(mp4)
-    assert len(frames) == 4 and fps == 6 and frames.shape[2] >= 2 * 96 and frames.shape[1] > 64
+    assert len(frames) == 4
+    assert fps == 6
+    assert frames.shape[2] >= 2 * 96
+    assert frames.shape[1] > 64
     webp = lab.export_side_by_side(pair, tmp_path / "pair.webp")
     with Image.open(webp) as shown:
         assert shown.n_frames == 4
 
 
-def test_a_checkpoint_that_cannot_be_had_fails_with_what_to_do_and_the_next_job_works(lab: Lab, picture: Path) -> None:
+def test_a_checkpoint_that_cannot_be_had_fails_with_what_to_do_and_the_next_job_works(
+    lab: Lab, picture: Path
+) -> None:
     small = {**SMALL, "width": 128, "height": 64}
-    with pytest.raises(RenderFailed, match="svd is not on disk and the hub cannot be reached .*; connect once"):
+    with pytest.raises(
+        RenderFailed, match=r"svd is not on disk and the hub cannot be reached .*; connect once"
+    ):
         lab.generate(picture, "svd", seed=1, **small)
     assert lab.generate(picture, "demo-1-0", seed=7, **SMALL).done
 
@@ -198,7 +213,9 @@ def test_a_checkpoint_is_loaded_once_and_the_pair_shares_what_is_equal(picture: 
         own.generate(picture, "demo-1-0", seed=2, **SMALL)
         assert worker.renderer.residency.loads == 3
         own.generate(picture, "demo-1-1", seed=2, **SMALL)
-        resident = {part.part: part.used_by for part in worker.renderer.residency.resident() if len(part.used_by) > 1}
+        resident = {
+            part.part: part.used_by for part in worker.renderer.residency.resident() if len(part.used_by) > 1
+        }
         assert set(resident) == {"image_encoder", "vae"}
         assert worker.renderer.residency.loads == 4
 
@@ -209,7 +226,9 @@ def test_ten_cells_on_one_picture_encode_it_once(picture: Path, tmp_path: Path) 
     with Lab(tmp_path) as own:
         worker = LocalWorker(own, "cpu").start()
         for bucket in range(20, 220, 20):
-            own.generate(picture, "demo-1-0", seed=1, motion_bucket_id=bucket, **{**SMALL, "num_inference_steps": 1})
+            own.generate(
+                picture, "demo-1-0", seed=1, motion_bucket_id=bucket, **{**SMALL, "num_inference_steps": 1}
+            )
         assert worker.renderer.encodes == 1
 
 
@@ -222,9 +241,9 @@ def test_bad_pictures_and_settings_never_become_runs(lab: Lab, picture: Path, tm
         lab.generate(picture, "demo-1-0", width=101)
     with pytest.raises(NotFound):
         lab.generate(picture, "no-such")
+    unknown = recipe(lab, picture).model_copy(update={"picture_sha256": "0" * 64})
     with pytest.raises(NotFound, match="picture of that recipe is not in this lab"):
-        stored = recipe(lab, picture)
-        lab.submit(stored.model_copy(update={"picture_sha256": "0" * 64}))
+        lab.submit(unknown)
     assert len(lab.runs(limit=1000)) == before
 
 
@@ -257,9 +276,13 @@ for event in lab.watch(ids[0]):
 """
 
 
-def test_after_kill_9_the_run_is_listed_as_interrupted_and_can_be_resumed(picture: Path, tmp_path: Path) -> None:
+def test_after_kill_9_the_run_is_listed_as_interrupted_and_can_be_resumed(
+    picture: Path, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(data), str(picture)], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(data), str(picture)], stdout=subprocess.PIPE, text=True
+    )
     assert child.stdout is not None
     running, waiting = child.stdout.readline().split()
     child.send_signal(signal.SIGKILL)
@@ -267,7 +290,8 @@ def test_after_kill_9_the_run_is_listed_as_interrupted_and_can_be_resumed(pictur
     child.stdout.close()
     with Lab(data) as again:  # no worker yet: what the page lists at the next start
         assert [run.id for run in again.interrupted] == [running]
-        assert again.get(running).state == "interrupted" and again.get(waiting).state == "queued"
+        assert again.get(running).state == "interrupted"
+        assert again.get(waiting).state == "queued"
         assert not again.get(running).folder.exists()
         again.cancel(waiting)
         again.history._db.execute(
@@ -276,7 +300,8 @@ def test_after_kill_9_the_run_is_listed_as_interrupted_and_can_be_resumed(pictur
         assert again.resume(running).state == "queued"
     with open_lab(data, device="cpu") as once_more:
         finished = once_more.wait(running)[0]
-        assert finished.done and len(video.read_mp4_frames(finished.video)[0]) == 4
+        assert finished.done
+        assert len(video.read_mp4_frames(finished.video)[0]) == 4
 
 
 def test_closing_the_lab_interrupts_what_is_being_rendered(picture: Path, tmp_path: Path) -> None:
@@ -312,5 +337,6 @@ def test_the_estimate_comes_from_what_was_rendered(lab: Lab, picture: Path) -> N
 def test_results_are_plain_files_a_person_can_read(lab: Lab, picture: Path) -> None:
     run = lab.generate(picture, "demo-1-0", seed=7, **SMALL)
     first, second = (run.folder / "result.json").read_text().splitlines()
-    assert json.loads(first)["checkpoint"] == "demo-1-0" and json.loads(second)["device"] == "cpu"
+    assert json.loads(first)["checkpoint"] == "demo-1-0"
+    assert json.loads(second)["device"] == "cpu"
     assert time.time() - (run.finished or 0) < 600

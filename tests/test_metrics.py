@@ -12,8 +12,10 @@ from svdlab import metrics
 
 def texture(seed: int = 0, size: tuple[int, int] = (288, 512)) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    layers = [cv2.resize(rng.random((size[0] // k, size[1] // k, 3)), size[::-1], interpolation=cv2.INTER_CUBIC)
-              for k in (4, 12, 36)]
+    layers = [
+        cv2.resize(rng.random((size[0] // k, size[1] // k, 3)), size[::-1], interpolation=cv2.INTER_CUBIC)
+        for k in (4, 12, 36)
+    ]
     mixed = sum(layers) / len(layers)
     return ((mixed - mixed.min()) / (mixed.max() - mixed.min()) * 255).astype(np.uint8)
 
@@ -26,7 +28,9 @@ def clip(moves: list[np.ndarray], size: tuple[int, int] = (144, 256)) -> np.ndar
         centre = np.array([[1, 0, (512 - size[1]) / 2], [0, 1, (288 - size[0]) / 2], [0, 0, 1.0]])
         to_source = np.linalg.inv(np.vstack([move, [0, 0, 1]]))
         matrix = (centre @ to_source)[:2]
-        frames.append(cv2.warpAffine(picture, matrix, size[::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP))
+        frames.append(
+            cv2.warpAffine(picture, matrix, size[::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
+        )
     return np.stack(frames)
 
 
@@ -40,16 +44,20 @@ def turned(angle: float, scale: float) -> np.ndarray:
 
 def test_a_pan_is_measured_in_pixels_and_named() -> None:
     values = metrics.measure(clip([shift(-2 * i, 0) for i in range(6)]))
-    assert values.pan_x == pytest.approx(-2, abs=0.1) and values.pan_y == pytest.approx(0, abs=0.1)
-    assert values.camera_motion == pytest.approx(2, abs=0.1) and values.object_motion < 0.15
+    assert values.pan_x == pytest.approx(-2, abs=0.1)
+    assert values.pan_y == pytest.approx(0, abs=0.1)
+    assert values.camera_motion == pytest.approx(2, abs=0.1)
+    assert values.object_motion < 0.15
     assert metrics.in_words(values.to_dict(), 256) == "medium pan right · steady"
 
 
 def test_zoom_and_rotation_are_told_apart() -> None:
     zoomed = metrics.measure(clip([turned(0, 1.01**i) for i in range(6)]))
-    assert zoomed.zoom == pytest.approx(1, abs=0.1) and abs(zoomed.rotation) < 0.05
+    assert zoomed.zoom == pytest.approx(1, abs=0.1)
+    assert abs(zoomed.rotation) < 0.05
     rotated = metrics.measure(clip([turned(0.8 * i, 1) for i in range(6)]))
-    assert rotated.rotation == pytest.approx(0.8, abs=0.1) and abs(rotated.zoom) < 0.1
+    assert rotated.rotation == pytest.approx(0.8, abs=0.1)
+    assert abs(rotated.zoom) < 0.1
     assert "zoom in" in metrics.in_words(zoomed.to_dict(), 256)
 
 
@@ -92,7 +100,8 @@ def test_a_large_clip_is_measured_in_its_own_pixels() -> None:
 
 def test_two_frames_are_enough_and_stillness_is_said() -> None:
     values = metrics.measure(clip([shift(0, 0)] * 2), picture=clip([shift(0, 0)])[0])
-    assert values.fidelity == pytest.approx(1) and values.loop_closure == pytest.approx(1)
+    assert values.fidelity == pytest.approx(1)
+    assert values.loop_closure == pytest.approx(1)
     assert metrics.in_words(values.to_dict(), 256) == "no motion"
 
 
@@ -104,7 +113,9 @@ def test_ssim_and_psnr_agree_with_an_independent_implementation() -> None:
     a = texture(1)
     b = cv2.GaussianBlur(a, (0, 0), 1.2)
     greys = [cv2.cvtColor(i, cv2.COLOR_RGB2GRAY).astype(float) for i in (a, b)]
-    theirs = structural_similarity(*greys, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255)
+    theirs = structural_similarity(
+        *greys, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+    )
     assert metrics.ssim(a, b) == pytest.approx(theirs, abs=2e-3)
     assert metrics.psnr(a, b) == pytest.approx(peak_signal_noise_ratio(a, b, data_range=255), abs=1e-6)
     assert metrics.psnr(a, a) == float("inf")

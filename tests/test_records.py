@@ -53,31 +53,38 @@ def test_a_hostile_recipe_is_refused_with_one_sentence(text: str) -> None:
 
 def test_a_pair_that_differs_in_the_checkpoint_alone_is_fair() -> None:
     pair = fairness(run(), run(RECIPE.model_copy(update={"checkpoint": "demo-1-1"})))
-    assert pair.fair and pair.differences == () and pair.noise == "0f0f0f0f"
+    assert pair.fair
+    assert pair.differences == ()
+    assert pair.noise == "0f0f0f0f"
 
 
 def test_other_settings_are_named() -> None:
     other = RECIPE.model_copy(update={"settings": SETTINGS.but(fps=9)})
     pair = fairness(run(), run(other))
-    assert not pair.fair and pair.differences == ("fps is 6 on A and 9 on B.",)
+    assert not pair.fair
+    assert pair.differences == ("fps is 6 on A and 9 on B.",)
 
 
 def test_another_picture_is_named() -> None:
     pair = fairness(run(), run(RECIPE.model_copy(update={"picture_sha256": "b" * 64})))
-    assert not pair.fair and "different pictures" in pair.differences[0]
+    assert not pair.fair
+    assert "different pictures" in pair.differences[0]
 
 
 def test_fourteen_against_twenty_five_frames_share_a_prefix_of_noise() -> None:
     longer = run(RECIPE.model_copy(update={"settings": SETTINGS.but(num_frames=25)}), NOISE)
     pair = fairness(run(), longer)
-    assert pair.shared_frames == 14 and pair.same_noise and not pair.fair
+    assert pair.shared_frames == 14
+    assert pair.same_noise
+    assert not pair.fair
     assert "A has 14 frames and B has 25: only the first 14" in pair.differences[0]
     assert "on the same noise" in pair.differences[0]
 
 
 def test_other_noise_is_named_even_when_the_settings_agree() -> None:
     pair = fairness(run(), run(noise=("f" * 16, *NOISE[1:15])))
-    assert not pair.fair and "The two got different noise." in pair.differences
+    assert not pair.fair
+    assert "The two got different noise." in pair.differences
 
 
 def test_noise_nobody_recorded_is_not_called_the_same() -> None:

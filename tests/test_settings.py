@@ -38,7 +38,8 @@ def test_an_impossible_value_is_refused_with_one_sentence_naming_the_knob(name: 
     sentence = str(refused.value)
     assert refused.value.field == name
     assert sentence.startswith(f"{name} must be ")
-    assert "\n" not in sentence and len(sentence) < 160
+    assert "\n" not in sentence
+    assert len(sentence) < 160
 
 
 def test_every_knob_has_its_bad_values_tested() -> None:
@@ -47,19 +48,28 @@ def test_every_knob_has_its_bad_values_tested() -> None:
 
 @pytest.mark.parametrize("knob", KNOBS.values(), ids=KNOBS.keys())
 def test_every_knob_says_what_it_is(knob) -> None:
-    assert knob.label and knob.help.endswith(".") and len(knob.help) < 120
+    assert knob.label
+    assert knob.help.endswith(".")
+    assert len(knob.help) < 120
     if knob.kind != "choice":
-        assert knob.minimum is not None and knob.maximum is not None
-        assert knob.minimum <= knob.usual[0] < knob.usual[1] <= knob.maximum if knob.usual else knob.name == "seed"
+        assert knob.minimum is not None
+        assert knob.maximum is not None
+        assert (
+            knob.minimum <= knob.usual[0] < knob.usual[1] <= knob.maximum
+            if knob.usual
+            else knob.name == "seed"
+        )
 
 
 def test_an_unknown_knob_is_named_with_the_known_ones() -> None:
-    with pytest.raises(BadSettings, match="no knob called 'motion'.*motion_bucket_id"):
+    with pytest.raises(BadSettings, match=r"no knob called 'motion'.*motion_bucket_id"):
         GenerationSettings.parse({"motion": 3})
 
 
 def test_values_as_text_boxes_and_flags_give_them_are_read() -> None:
-    read = GenerationSettings.parse({"fps": "8", "seed": str(MAX_SEED), "decode_chunk_size": "", "num_frames": 25.0})
+    read = GenerationSettings.parse(
+        {"fps": "8", "seed": str(MAX_SEED), "decode_chunk_size": "", "num_frames": 25.0}
+    )
     assert (read.fps, read.seed, read.decode_chunk_size, read.num_frames) == (8, MAX_SEED, None, 25)
 
 
@@ -79,7 +89,8 @@ def test_the_three_rates_are_kept_apart() -> None:
 def test_settings_survive_json_and_know_their_differences() -> None:
     one = GenerationSettings(seed=MAX_SEED, noise_aug_strength=0.1, playback_fps=7.5)
     again = GenerationSettings.model_validate(json.loads(one.model_dump_json()))
-    assert again == one and hash(again) == hash(one)
+    assert again == one
+    assert hash(again) == hash(one)
     assert one.differences(one.but(fps=9)) == {"fps": (6, 9)}
 
 

@@ -108,7 +108,9 @@ class LocalWorker:
     def _render(self, runs: Sequence[Run]) -> None:
         jobs: list[Job] = []
         for run in runs:
-            event = Event(run.id, "loading", steps=run.settings.num_inference_steps, message=self._loading(run))
+            event = Event(
+                run.id, "loading", steps=run.settings.num_inference_steps, message=self._loading(run)
+            )
             self.lab.publish(event)
         renderer = self.renderer
         for run in runs:

@@ -40,8 +40,11 @@ def edit(path: Path, **changes: object) -> None:
 
 def test_a_folder_in_diffusers_layout_loads(folder: Path) -> None:
     parts = load(folder)
-    assert parts.dtype == torch.float32 and parts.size_step == 4 and parts.latent_channels == 4
-    assert not parts.unet.training and not any(p.requires_grad for p in parts.unet.parameters())
+    assert parts.dtype == torch.float32
+    assert parts.size_step == 4
+    assert parts.latent_channels == 4
+    assert not parts.unet.training
+    assert not any(p.requires_grad for p in parts.unet.parameters())
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,9 @@ def test_a_folder_in_diffusers_layout_loads(folder: Path) -> None:
         ("feature_extractor", "transformers"),
     ],
 )
-def test_other_classes_are_refused_before_anything_is_imported(folder: Path, part: str, named: object) -> None:
+def test_other_classes_are_refused_before_anything_is_imported(
+    folder: Path, part: str, named: object
+) -> None:
     edit(folder / "model_index.json", **{part: named})
     with pytest.raises(BadCheckpoint, match=f"is not a Stable Video Diffusion checkpoint: its {part} is"):
         load(folder)
@@ -84,13 +89,13 @@ def test_wrong_shapes_are_refused_by_name(folder: Path) -> None:
 def test_a_missing_folder_says_so(tmp_path: Path, folder: Path) -> None:
     gone = local_checkpoint(folder)
     shutil.rmtree(folder)
-    with pytest.raises(CheckpointUnavailable, match="has no model_index.json"):
+    with pytest.raises(CheckpointUnavailable, match=r"has no model_index.json"):
         Residency("cpu").get(gone)
 
 
 def test_a_matrix_for_previews_must_fit_the_latents(folder: Path) -> None:
     (folder / "latent_rgb.json").write_text('{"weight": [[1, 2, 3]], "bias": [0, 0, 0]}')
-    with pytest.raises(BadCheckpoint, match="latent_rgb.json of tiny must hold 4 rows"):
+    with pytest.raises(BadCheckpoint, match=r"latent_rgb.json of tiny must hold 4 rows"):
         load(folder)
 
 
@@ -111,7 +116,9 @@ def test_components_with_the_same_content_are_in_memory_once(saved: Path, folder
     safetensors.torch.save_file(tensors, other, {"format": "pt"})
     residency = Residency("cpu")
     one, two = residency.get(local_checkpoint(saved, "one")), residency.get(local_checkpoint(folder, "two"))
-    assert one.vae is two.vae and one.image_encoder is two.image_encoder and one.unet is not two.unet
+    assert one.vae is two.vae
+    assert one.image_encoder is two.image_encoder
+    assert one.unet is not two.unet
     assert residency.loads == 4
     assert residency.bytes == sum(map(module_bytes, (one.vae, one.image_encoder, one.unet, two.unet)))
 
@@ -129,7 +136,9 @@ def test_the_least_recently_used_checkpoint_makes_room(saved: Path, folder: Path
     tight.get(one)
     assert not tight.fits_beside(one, two)
     tight.get(two)
-    assert not tight.holds("one") and tight.holds("two") and tight.bytes <= tight.budget_bytes
+    assert not tight.holds("one")
+    assert tight.holds("two")
+    assert tight.bytes <= tight.budget_bytes
 
 
 def hub_cache(root: Path, repo: str, saved: Path, variant: str) -> Path:
@@ -176,7 +185,9 @@ def test_a_snapshot_in_the_hubs_cache_is_used_offline(
 
 
 def test_offline_without_weights_names_what_works() -> None:
-    with pytest.raises(CheckpointUnavailable, match="svd-xt-1-1 is not on disk .* or use demo-1-0 or demo-1-1"):
+    with pytest.raises(
+        CheckpointUnavailable, match=r"svd-xt-1-1 is not on disk .* or use demo-1-0 or demo-1-1"
+    ):
         loading.resolve_folder(Catalogue().get("svd-xt-1-1"))
 
 
@@ -192,11 +203,13 @@ def to_original_layout(vae: torch.nn.Module) -> dict[str, torch.Tensor]:
             named[home + key] = tensor
             continue
         rest = rest.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
-        rest = rest.replace("mid_block.resnets.0", "mid.block_1").replace("mid_block.resnets.1", "mid.block_2")
+        rest = rest.replace("mid_block.resnets.0", "mid.block_1").replace(
+            "mid_block.resnets.1", "mid.block_2"
+        )
         rest = rest.replace("mid_block.attentions.0.group_norm", "mid.attn_1.norm")
         for new, old in (("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out")):
             if f"attentions.0.{new}.weight" in rest:  # 1×1 convolutions in the original
-                tensor = tensor[:, :, None, None]
+                tensor = tensor[:, :, None, None]  # noqa: PLW2901
             rest = rest.replace(f"mid_block.attentions.0.{new}", f"mid.attn_1.{old}")
         for level in range(depth):
             rest = rest.replace(f"down_blocks.{level}.resnets", f"down.{level}.block")
@@ -242,11 +255,15 @@ def test_an_original_file_without_its_decoder_is_refused(folder: Path) -> None:
     tensors = to_original_layout(tiny.pipeline(image_decoder=True).vae)
     kept = {key: tensor for key, tensor in tensors.items() if ".decoder.conv_out" not in key}
     safetensors.torch.save_file(kept, folder / "svd_xt_image_decoder.safetensors")
-    with pytest.raises(BadCheckpoint, match="the image decoder in svd_xt_image_decoder.safetensors does not load"):
+    with pytest.raises(
+        BadCheckpoint, match=r"the image decoder in svd_xt_image_decoder.safetensors does not load"
+    ):
         Residency("cpu").get(image_decoder_checkpoint(folder))
 
 
-@pytest.mark.parametrize(("device", "dtype"), [("cuda", torch.float16), ("mps", torch.float32), ("cpu", torch.float32)])
+@pytest.mark.parametrize(
+    ("device", "dtype"), [("cuda", torch.float16), ("mps", torch.float32), ("cpu", torch.float32)]
+)
 def test_each_kind_of_device_has_its_dtype(device: str, dtype: torch.dtype) -> None:
     assert choose_dtype(torch.device(device)) == dtype
     assert choose_dtype(torch.device(device), "bfloat16") == torch.bfloat16

@@ -360,6 +360,7 @@ def test_one_failed_side_says_why_and_the_other_plays(
     assert player(page_1440, "sides") == "1"
     assert page_1440.locator(".sp-name").first.inner_text() == "B · Demo 1.1 · demo-1-1"
     assert not page_1440.locator(".badge").is_visible()
+    assert page_1440.get_by_role("button", name="Try again").count() == 1
     page_1440.screenshot(path=screenshots / "compare-one-failed-1440.png")
     page_1440.get_by_role("button", name="Try again").click()
     page_1440.locator(".badge[data-fair=true]").wait_for(timeout=RENDERED)
@@ -396,7 +397,8 @@ def test_unequal_frame_counts_are_no_fair_pair_and_the_shared_prefix_is_said(
     page_1440.get_by_text("A has 4 frames and B has 6: only the first 4 can be put side by side").wait_for()
     checks = page_1440.locator(".check").all_inner_texts()
     assert checks == ["same picture", "different settings", "same noise in the first 4 frames"]
-    assert page_1440.locator("#compare-option input").is_checked()
+    page_1440.get_by_text("4 and 6 frames at 6 fps · model saw 5 · seed 7").wait_for()
+    assert not page_1440.locator("#compare-option input").is_checked(), "no side's native count"
     page_1440.get_by_text("A is measured over its 4 frames, B over its 6.").wait_for()
     page_1440.screenshot(path=screenshots / "compare-unfair-1440.png", full_page=True)
 
@@ -422,6 +424,9 @@ def test_each_side_can_make_its_native_frame_count(
         page.get_by_text("Comparing the first 3 frames; B has 14.").wait_for()
         made = lab.comparisons(limit=1)[0]
         assert (made.a.settings.num_frames, made.b.settings.num_frames) == (3, 14)
+        page.goto(page.url + f"?compare={made.id}")
+        ready(page, frames=3)
+        assert page.locator("#compare-option input").is_checked()
 
 
 # Looks
@@ -439,7 +444,15 @@ def test_a_phone_shows_all_in_one_column(
     assert no_overflow(page_390)
     order = [
         page_390.locator(selector).bounding_box()["y"]  # type: ignore[index]
-        for selector in ("#compare-a", "#compare-b", "#compare-picture", "#compare-start", "#compare-player")
+        for selector in (
+            "#compare-a",
+            "#compare-b",
+            "#compare-picture",
+            "#compare-start",
+            "#compare-player",
+            "#compare-preset",
+            "#compare-knobs",
+        )
     ]
     assert order == sorted(order)
     page_390.locator("#compare-knobs .knobs-more > summary").tap()
