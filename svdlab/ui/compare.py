@@ -45,13 +45,14 @@ OPTION = (
     '<p class="help option-frames" hidden></p><p class="note option-pair" hidden></p></div>'
 )
 STAGE = """
-<div class="pair-stage"><p class="help pair-hint" hidden></p>
+<div><div class="problems" hidden><ul class="error" role="alert"></ul><button type="button"
+  class="small retry" hidden></button></div><div class="pair-stage"><p class="help pair-hint" hidden></p>
   <figure><figcaption><b class="side-mark A">A</b><span class="pair-name"></span></figcaption><div
     class="pair-view"><img class="pair-still" alt="" hidden></div></figure>
   <figure><figcaption><b class="side-mark B">B</b><span class="pair-name"></span></figcaption><div
     class="pair-view"><img class="pair-still" alt="" hidden></div></figure>
   <div class="pair-end"><p class="pair-sentence" role="alert" hidden></p><button type="button" class="small retry"
-    hidden></button></div></div>
+    hidden></button></div></div></div>
 """
 DELIVERY = (
     '<p class="help delivery-words" role="status" hidden></p>'
@@ -63,10 +64,9 @@ class PairControls(Controls):
     """One set of knobs for two checkpoints. A preset that was made for a pair also chooses the pair."""
 
     def wire(self) -> None:
-        """As on a page with one checkpoint, but for the preset."""
+        """As on a page with one checkpoint, but for the preset and the second side."""
         sides = list(self.checkpoints.values())
-        for chooser in sides:
-            chooser.input(self.refill, self.inputs, self.knobs, **QUIET)
+        sides[0].input(self.refill, self.inputs, self.knobs, **QUIET)  # the knobs start from A's settings
         self.preset.input(self.choose_preset, self.inputs, [*sides, self.knobs], **QUIET)
         changed = [component.change for component in self.inputs]
         gr.on(changed, self.advise, self.inputs, self.advice, trigger_mode="always_last", **QUIET)
@@ -106,12 +106,16 @@ class PairControls(Controls):
             advice["pair"] = f"This preset is meant for {names}."
         return advice
 
-    def one_missing(self, form: Form) -> dict[str, Any] | None:
+    def one_missing(self, *chosen: Any) -> dict[str, Any] | None:
         """What `advice` shows if a side cannot be rendered with: the sentence stands under its chooser."""
-        for side, checkpoint in zip(self.sides, form.checkpoints, strict=True):
-            here = checkpoint.availability()
-            if here.state in UNSELECTABLE:
-                return self.refuse(CheckpointUnavailable(f"{checkpoint.name}: {here.sentence}"), side)
+        for side, id in zip(self.sides, chosen, strict=True):
+            try:
+                checkpoint = self.lab.catalogue.get(id)
+                here = checkpoint.availability()
+                if here.state in UNSELECTABLE:
+                    raise CheckpointUnavailable(f"{checkpoint.name}: {here.sentence}")
+            except SvdlabError as error:
+                return self.refuse(error, side)
         return None
 
 
@@ -196,7 +200,8 @@ class Compare:
 
     def restored(self, pair: Comparison, ids: list[str]) -> dict[Any, Any]:
         """Everything on the page as it was for a comparison."""
-        native = pair.a.settings.num_frames != pair.b.settings.num_frames
+        counts = [run.settings.num_frames for run in (pair.a, pair.b)]
+        native = counts[0] != counts[1] and counts == [self._native(run) for run in (pair.a, pair.b)]
         return self._filled(pair.a, (pair.a.recipe.checkpoint, pair.b.recipe.checkpoint)) | {
             self.option: {"on": native},
             self.strip: self.strip_value(ids, pair.id),
@@ -227,11 +232,11 @@ class Compare:
             stored = self.picture.read(picture)
         except SvdlabError as error:
             return {self.picture.component: self.picture.problem(picture, error)}
+        missing = self.controls.one_missing(*form_values[:2])
+        if missing:
+            return {self.controls.advice: missing}
         try:
             form = self.controls.read(*form_values)
-            missing = self.controls.one_missing(form)
-            if missing:
-                return {self.controls.advice: missing}
             settings = form.settings if form.locked else form.settings.but(seed=random_seed())
             native = isinstance(option, dict) and option.get("on") is True
             a, b = self.recipes(stored, form, settings, native)
@@ -308,9 +313,9 @@ class Compare:
                 self.lab.resume(run.id)
 
     def stop(self, event: gr.EventData) -> None:
-        """Cancels both sides; whoever watches sees them end. The player names the comparison as its run."""
+        """Cancels both sides; whoever watches sees them end. The player names what `Forming` gave it."""
         try:
-            pair = self.lab.comparison(str(event._data.get("run")))
+            pair = self.lab.comparison(str(event._data.get("run")).split(":")[0])
         except NotFound:
             return
         for run in (pair.a, pair.b):
@@ -378,7 +383,7 @@ class Compare:
         if not (pair.a.done or pair.b.done):
             return {self.stage: said.unrendered(pair), self.player: None, self.result: {}, self.strip: strip}
         return {
-            self.stage: PLAYING,
+            self.stage: PLAYING | said.problems(pair),
             self.player: self.clips(pair),
             self.result: said.result(self.lab, pair, before),
             self.strip: strip,
@@ -433,6 +438,11 @@ class Compare:
                 continue
         return known
 
+    def _native(self, run: Run) -> int:
+        """The frame count a run's checkpoint was trained for; 0 if it is not known any more."""
+        id = run.recipe.checkpoint
+        return self.lab.catalogue.get(id).native_frames if self._known(id) else 0
+
     def _known(self, checkpoint: str) -> bool:
         return checkpoint in {known.id for known in self.lab.catalogue}
 
@@ -457,7 +467,7 @@ class Compare:
         self.strip.select(self.pick, self.mine, page, **news)
         self.strip.resume(self.resume, self.mine, page, **news)
         self.result.again(self.again, self.mine, page, **news)
-        gr.on([self.result.retry, self.stage.retry], self.retry, None, page, **news)
+        self.stage.retry(self.retry, None, page, **news)
         self.result.deliver(self.deliver, None, self.delivery, **news)
         self.player.stop(self.stop, None, None, **QUIET)
 
@@ -468,6 +478,7 @@ class Forming:
     def __init__(self, lab: Lab, pair: Comparison) -> None:
         self.pair = pair
         self.over = False
+        self._cancel = f"{pair.id}:{time.time()}"  # new each time: the player's button is used up by a click
         self._labels = tuple(lab.label(run) for run in (pair.a, pair.b))
         self._news: dict[str, Event] = {}
         still = as_the_model_sees(pair.a)
@@ -500,7 +511,7 @@ class Forming:
             fraction=sum(parts) / 2,
             labels=self._labels,
             size=(s.width, s.height),
-            cancel=self.pair.id,
+            cancel=self._cancel,
         )
 
     def _sides(self) -> tuple[Event | None, Event | None]:

@@ -473,6 +473,7 @@ def test_a_finger_wipes_on_a_phone(
     page_390.goto(f"{served.page}?compare={pair.id}")
     ready(page_390)
     page_390.locator("[data-set-mode=wipe]").tap()
+    page_390.locator(f"{PLAYER} .sp-b .sp-view").scroll_into_view_if_needed()
     box = page_390.locator(f"{PLAYER} .sp-b .sp-view").bounding_box()
     assert box is not None
     touch = page_390.context.new_cdp_session(page_390)

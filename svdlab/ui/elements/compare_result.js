@@ -1,5 +1,5 @@
 // What stands under the player: is it fair, what was measured, what to look for, the files.
-// value: {comparison, note, problems: [], action, badge: {fair, checks, noise, hashes, differences}, line, detail,
+// value: {comparison, note, badge: {fair, checks, noise, hashes, differences}, line, detail,
 //         sides: [{letter, name, words, file, stem}], measures: [{label, help, unit, a, b, difference}], counted, look,
 //         stem, pair} or {started} while there is none yet
 const root = element.firstElementChild;
@@ -61,9 +61,6 @@ const draw = () => {
   if (!value.comparison) return;
   say($(".result-note > span"), value.note);
   $(".result-note").hidden = !value.note;
-  items($(".problems ul"), value.problems);
-  $(".problems").hidden = !(value.problems || []).length && !value.action;
-  say($(".retry"), { resume: "Resume", again: "Try again" }[value.action]);
   drawBadge(value.badge);
   say($(".result-line"), value.line);
   say($(".result-detail"), value.detail);
@@ -96,7 +93,6 @@ root.addEventListener("click", (event) => {
   if (!button) return;
   const comparison = props.value?.comparison;
   if (button.matches(".again")) trigger("again", { comparison });
-  if (button.matches(".retry")) trigger("retry", { comparison });
   if (button.matches(".deliver")) {
     $$(".deliver").forEach((one) => (one.disabled = true));
     tell("delivering", { kind: button.dataset.kind });

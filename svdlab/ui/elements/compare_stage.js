@@ -1,6 +1,7 @@
 // Where both clips will be: the picture as both models will see it, until there is something to play.
-// value: {mode: idle|shown, sentence, comparison, action}
-const root = element.firstElementChild;
+// Above the player it says which side could not be rendered.
+// value: {mode: idle|shown, sentence, problems: [], comparison, action}
+const root = $(".pair-stage");
 const stills = $$(".pair-still");
 let knobs = {};
 let picture = {};
@@ -21,10 +22,14 @@ const draw = () => {
   }
   root.dataset.ended = String(Boolean(value.sentence));
   say($(".pair-sentence"), value.sentence);
-  say($(".retry"), { resume: "Resume", again: "Try again" }[value.action]);
+  const problems = value.problems || [];
+  $(".problems ul").replaceChildren(...problems.map((line) => make("li", {}, line)));
+  $(".problems").hidden = !problems.length;
+  for (const button of $$(".retry")) say(button, { resume: "Resume", again: "Try again" }[value.action]);
   say($(".pair-hint"), value.sentence || !picture.preview ? "" : "As both models will see it");
 };
-$(".retry").addEventListener("click", () => trigger("retry", { comparison: props.value?.comparison }));
+for (const button of $$(".retry"))
+  button.addEventListener("click", () => trigger("retry", { comparison: props.value?.comparison }));
 hear("knobs", (value) => {
   knobs = value;
   draw();
