@@ -254,9 +254,10 @@ def _demo(id: str, name: str, version: str, summary: str, trained_for: str, **re
         trained_for=trained_for,
         licence="Apache-2.0",
         limits=(
-            "Small, made for trying the lab: a few million parameters, 256×144 pixels.",
-            "Knows only camera moves: pan, tilt, zoom and a little rotation.",
-            "Made from procedural pictures; photographs come out softer than they went in.",
+            "Small, made for trying the lab, and early in its training: it holds the picture, softly and with grain, "
+            "but does not yet make a clear camera move.",
+            "A few million parameters, 256×144 pixels.",
+            "Trained on procedural pictures and pans alone; photographs come out softer than they went in.",
         ),
         demo=True,
         **rest,

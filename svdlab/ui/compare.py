@@ -363,9 +363,7 @@ class Compare:
         shown = time.monotonic()
         for event in self.lab.watch(*waiting):
             if watching.since != following["asked"]:
-                # Gradio sends an ended generator's last values once more; these change nothing.
-                yield {self.strip: gr.skip()}
-                return
+                break
             news: dict[Any, Any] = {}
             if forming.take(event):
                 news[self.player] = forming.value()
@@ -376,6 +374,8 @@ class Compare:
                 news[self.strip] = self.strip_value(ids, id)
             if news:
                 yield news
+        # Gradio sends an ended generator's last values once more, and the clips would start anew; these change nothing.
+        yield {self.strip: gr.skip()}
 
     def ended(self, pair: Comparison, ids: list[str], before: bool = False) -> dict[Any, Any]:
         """A comparison that is over: both clips, the one there is, or why there is none."""

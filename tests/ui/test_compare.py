@@ -223,6 +223,16 @@ def test_sides_can_be_swapped(served: Served, compare: Page) -> None:
     assert latest(served).a.recipe.checkpoint == "demo-1-1"
 
 
+def test_the_clips_are_fetched_once(compare: Page) -> None:
+    asked: list[str] = []
+    compare.on("request", lambda request: asked.append(request.url))
+    quick(compare, seed=3)
+    press_compare(compare)
+    ready(compare)
+    compare.wait_for_timeout(1500)
+    assert len([url for url in asked if url.endswith("video.mp4")]) == 2
+
+
 def test_the_same_pair_is_shown_at_once_and_rendered_again_on_request(served: Served, compare: Page) -> None:
     quick(compare, seed=5)
     press_compare(compare)
