@@ -308,7 +308,7 @@ def test_cancel_stops_both_sides_and_they_can_be_tried_again(
     compare.screenshot(path=screenshots / "compare-cancelled-1440.png")
     stopped = latest(served)
     assert {stopped.a.state, stopped.b.state} == {"cancelled"}
-    compare.locator("#compare-stage .retry").click()
+    compare.get_by_role("button", name="Try again").click()
     compare.get_by_text(re.compile(r"Rendering both: \d+ of 90 steps")).wait_for(timeout=RENDERED)
     compare.locator(".sp-cancel").click()
     compare.get_by_text("Cancelled.", exact=True).wait_for(timeout=20_000)
