@@ -63,6 +63,11 @@ class Availability:
         """Whether the weights are here, so that no network is needed."""
         return self.state in ("embedded", "on disk")
 
+    @property
+    def obtainable(self) -> bool:
+        """Whether it can be rendered with, after a download if need be."""
+        return self.ready or self.state == "can be downloaded"
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -38,7 +38,7 @@ class Quiet:
 def must_be_here(checkpoint: Checkpoint) -> None:
     """Raises `CheckpointUnavailable` before anything is queued if the weights can surely not be had."""
     here = checkpoint.availability()
-    if here.state in ("terms first", "offline", "missing"):
+    if not here.obtainable:
         raise CheckpointUnavailable(f"{checkpoint.id}: {here.sentence}")
 
 

@@ -22,7 +22,7 @@ from svdlab.records import Comparison, Event, Recipe, Run
 from svdlab.settings import GenerationSettings, random_seed
 from svdlab.ui import compare_result as said
 from svdlab.ui.api import TOGETHER
-from svdlab.ui.controls import OWN_SETTINGS, UNSELECTABLE, Controls, Form
+from svdlab.ui.controls import OWN_SETTINGS, Controls, Form
 from svdlab.ui.elements import element
 from svdlab.ui.explore import KEPT_IDS, QUIET, Watching, fraction, thumbnail
 from svdlab.ui.picture import PictureBox, data_uri
@@ -112,7 +112,7 @@ class PairControls(Controls):
             try:
                 checkpoint = self.lab.catalogue.get(id)
                 here = checkpoint.availability()
-                if here.state in UNSELECTABLE:
+                if not here.obtainable:
                     raise CheckpointUnavailable(f"{checkpoint.name}: {here.sentence}")
             except SvdlabError as error:
                 return self.refuse(error, side)

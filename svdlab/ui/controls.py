@@ -55,7 +55,6 @@ EMPTY = {
 }  # what an empty box means
 # Not carried over when another checkpoint is chosen: they belong to the checkpoint, not to the experiment.
 CHECKPOINT_BOUND = ("width", "height", "decoder", "decode_chunk_size")
-UNSELECTABLE = ("terms first", "offline", "missing")
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ class Controls:
         """Raises `CheckpointUnavailable` with the sentence if a chosen checkpoint cannot be rendered with."""
         for checkpoint in form.checkpoints:
             here = checkpoint.availability()
-            if here.state in UNSELECTABLE:
+            if not here.obtainable:
                 raise CheckpointUnavailable(f"{checkpoint.name}: {here.sentence}")
 
     def fill(
