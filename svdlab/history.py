@@ -330,16 +330,17 @@ class History:
             db.execute("UPDATE runs SET cancel_requested = 1 WHERE id = ? AND state = 'running'", (id,))
         return self.get(id).state
 
-    def requeue(self, id: str) -> Run:
-        """Puts an interrupted, failed or cancelled run back into the queue."""
-        self.get(id)
+    def requeue(self, *ids: str) -> list[Run]:
+        """Puts interrupted, failed or cancelled runs back into the queue, together: a comparison's two stay one."""
+        for id in ids:
+            self.get(id)
         with self._transaction() as db:
-            db.execute(
+            db.executemany(
                 "UPDATE runs SET state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL,"
                 " cancel_requested = 0 WHERE id = ? AND state IN ('interrupted', 'failed', 'cancelled')",
-                (id,),
+                [(id,) for id in ids],
             )
-        return self.get(id)
+        return [self.get(id) for id in ids]
 
     def recover(self) -> list[Run]:
         """Settles runs whose worker is gone: adopted as done if their files are whole, else interrupted.

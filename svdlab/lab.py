@@ -314,13 +314,17 @@ class Lab:
                 stop.set()
         self._notify()
 
-    def resume(self, run_id: str) -> Run:
-        """Queues an interrupted, failed or cancelled run again under its own id."""
+    def resume(self, *run_ids: str) -> list[Run]:
+        """Queues interrupted, failed or cancelled runs again under their own ids, in one go.
+
+        The two of a comparison must be named together: one alone would be claimed and rendered without the other.
+        """
         with self._changed:
-            self._live.pop(run_id, None)
-        run = self.history.requeue(run_id)
+            for run_id in run_ids:
+                self._live.pop(run_id, None)
+        runs = self.history.requeue(*run_ids)
         self._notify()
-        return run
+        return runs
 
     def estimate(self, checkpoint: str, settings: GenerationSettings) -> float | None:
         """Seconds a run will take, from the newest finished one of that checkpoint; None if there is none."""

@@ -71,6 +71,27 @@ def test_a_comparison_is_claimed_as_a_pair(history: History) -> None:
     assert [r.id for r in history.claim("me|1|0")] == [pair.a.id, pair.b.id]
 
 
+def test_a_resumed_comparison_is_never_claimed_by_halves(history: History) -> None:
+    pair = history.add_comparison(recipe(), recipe(checkpoint="demo-1-1"))
+    both = [pair.a.id, pair.b.id]
+    history.claim(this_process())
+    sizes: list[int] = []
+
+    def claim() -> None:  # as an idle worker does, over and over
+        while not (found := history.claim(this_process())):
+            pass
+        sizes.append(len(found))
+
+    for _ in range(40):
+        for id in both:
+            history.finish(id, "cancelled")
+        worker = threading.Thread(target=claim)
+        worker.start()
+        history.requeue(*both)
+        worker.join()
+    assert sizes == [2] * 40
+
+
 def test_a_worker_can_be_limited_to_its_own_runs(history: History) -> None:
     history.add(recipe(1))
     mine = history.add(recipe(2))
@@ -108,7 +129,7 @@ def test_a_run_whose_worker_died_becomes_interrupted_and_can_be_resumed(history:
     history.claim(DEAD)
     assert [r.id for r in history.recover()] == [run.id]
     assert history.get(run.id).state == "interrupted"
-    assert history.requeue(run.id).state == "queued"
+    assert [r.state for r in history.requeue(run.id)] == ["queued"]
     assert [r.id for r in history.claim("me|1|0")] == [run.id]
 
 

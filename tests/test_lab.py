@@ -297,7 +297,7 @@ def test_after_kill_9_the_run_is_listed_as_interrupted_and_can_be_resumed(
         again.history._db.execute(
             "UPDATE runs SET recipe = replace(recipe, '\"num_inference_steps\": 200', '\"num_inference_steps\": 2')"
         )
-        assert again.resume(running).state == "queued"
+        assert [run.state for run in again.resume(running)] == ["queued"]
     with open_lab(data, device="cpu") as once_more:
         finished = once_more.wait(running)[0]
         assert finished.done

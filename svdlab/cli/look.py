@@ -104,7 +104,7 @@ def resume(
         if run.done:
             raise BadInput(f"run {run.id} is done; svdlab runs show {run.id} says where it is")
         must_be_here(lab.catalogue.get(run.recipe.checkpoint))
-        [run] = render(lab, [run if run.unfinished else lab.resume(run.id)], device, dtype)
+        [run] = render(lab, [run] if run.unfinished else lab.resume(run.id), device, dtype)
     typer.echo(f"{run.video}: {words.run_line(run)}, run {run.id}")
 
 

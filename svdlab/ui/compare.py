@@ -308,9 +308,7 @@ class Compare:
         return {self.following: _follow(pairs[-1].id)} if pairs else {}
 
     def _resume(self, pair: Comparison) -> None:
-        for run in (pair.a, pair.b):
-            if not run.done and not run.unfinished:
-                self.lab.resume(run.id)
+        self.lab.resume(*(run.id for run in (pair.a, pair.b) if not run.done and not run.unfinished))
 
     def stop(self, event: gr.EventData) -> None:
         """Cancels both sides; whoever watches sees them end. The player names what `Forming` gave it."""

@@ -178,14 +178,15 @@ class Explore:
     def retry(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
         """Queues an interrupted, failed or cancelled run again."""
         try:
-            return {self.following: _follow(self.lab.resume(str(event._data.get("run"))).id)}
+            [run] = self.lab.resume(str(event._data.get("run")))
+            return {self.following: _follow(run.id)}
         except SvdlabError as error:
             return {self.stage: {"mode": "ended", "sentence": sentence(error)}}
 
     def resume(self, mine: Any) -> dict[Any, Any]:
         """Queues everything that was interrupted again, and follows the oldest of it."""
         interrupted = [run for run in self._latest(_ids(mine)) if run.state == "interrupted"]
-        again = [self.lab.resume(run.id) for run in reversed(interrupted)]
+        again = self.lab.resume(*(run.id for run in reversed(interrupted)))
         return {self.following: _follow(again[0].id)} if again else {self.strip: self.strip_value(_ids(mine))}
 
     def stop(self, event: gr.EventData) -> None:
