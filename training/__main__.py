@@ -15,9 +15,8 @@ from pathlib import Path
 import torch
 
 from training import unet, vae
-from training.clips import STEADY
+from training.clips import MOVES, PANS, STEADY
 from training.export import adopt, export
-from training.unet import MOVES
 
 ROOT = Path(__file__).resolve().parent.parent
 TUNED = (6, 127)  # fps and bucket of demo-1-1
@@ -33,30 +32,31 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "data" / "training", help="where state is kept")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
-    parser.add_argument("--clips", type=int, default=4, help="clips a step")
-    parser.add_argument("--frames", type=int, default=8, help="frames a clip; end with 14 and some 25")
-    parser.add_argument("--rows", type=int, default=24, help="latent rows of the training crop (36: whole)")
+    parser.add_argument("--clips", type=int, default=1, help="clips a step")
+    parser.add_argument(
+        "--frames", type=int, nargs="+", default=[14], help="frames a clip; end with 14 14 14 25"
+    )
+    parser.add_argument("--rows", type=int, default=20, help="latent rows of the training crop (36: whole)")
     parser.add_argument(
         "--columns", type=int, default=32, help="latent columns of the training crop (64: whole)"
     )
-    parser.add_argument(
-        "--zoom", action="store_true", help="also train zooms (crops then stay in the middle)"
-    )
+    parser.add_argument("--moves", nargs="+", choices=MOVES, default=PANS, help="camera moves")
+    parser.add_argument("--things", type=float, default=0.0, help="share of clips with a thing that moves")
     parser.add_argument("--rate", type=float, default=1.0, help="times the learning rate")
     parser.add_argument("--out", type=Path, default=ROOT / "assets", help="where export writes")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    shape = {key: getattr(options, key) for key in ("clips", "frames", "rows", "columns", "rate")}
-    moves = (*MOVES, "in", "out") if options.zoom else MOVES
+    shape = {key: getattr(options, key) for key in ("clips", "rows", "columns", "rate", "things")}
+    shape |= {"moves": tuple(options.moves), "frames": tuple(options.frames)}
     match options.stage:
         case "vae":
             vae.train(options.work, options.minutes, options.device)
         case "unet":
-            unet.train(options.work, options.minutes, options.device, moves=moves, **shape)
+            unet.train(options.work, options.minutes, options.device, **shape)
         case "tune":
             steady = {"name": "tuned", "start": "unet", "jitter": STEADY, "fixed": TUNED}
-            unet.train(options.work, options.minutes, options.device, moves=moves, **steady, **shape)
+            unet.train(options.work, options.minutes, options.device, **steady, **shape)
         case "export":
             for stage, name in (("unet", "demo-1-0"), ("tuned", "demo-1-1")):
                 card = (ROOT / "training" / "cards" / f"{name}.md").read_text(encoding="utf-8")

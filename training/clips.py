@@ -1,7 +1,8 @@
 """Pictures → clips under a known camera, with the conditioning Stable Video Diffusion is told. Knows numpy and OpenCV.
 
-The planted rule: a clip's motion per second is proportional to its bucket, so per frame it is
-`PIXELS_AT_127 · bucket/127 · 7/fps` pixels. A restless camera adds independent jitter in proportion.
+The planted rule: after t frames the camera has moved `BOUND · tanh(v·t / BOUND)` pixels, where
+`v = PIXELS_AT_127 · bucket/127 · 7/fps`. Motion so rises with the bucket, falls with the rate, and never leaves the
+picture. A restless camera adds independent jitter in proportion to v.
 """
 
 from __future__ import annotations
@@ -12,65 +13,85 @@ import cv2
 import numpy as np
 
 WIDTH, HEIGHT = 256, 144
-PIXELS_AT_127 = 1.2  # px per frame at bucket 127 and 7 fps
-ZOOM_RADIUS = 64.0  # px from the middle at which a zoom moves as fast as a pan would
-# How the content moves; the camera goes the other way.
-DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
+PIXELS_AT_127 = 0.75  # px per frame at bucket 127 and 7 fps
+BOUND = 18.0  # px: no clip moves further
+RADIUS = 110.0  # px from the middle at which a zoom or a rotation moves as fast as a pan would
+JITTERED = 1.5  # px per frame: a faster camera jitters no more
+# How the content moves, as change of (shift across, shift down, log zoom, angle) per pixel travelled.
+MOVES = {
+    "left": (-1.0, 0.0, 0.0, 0.0),
+    "right": (1.0, 0.0, 0.0, 0.0),
+    "up": (0.0, -1.0, 0.0, 0.0),
+    "down": (0.0, 1.0, 0.0, 0.0),
+    "in": (0.0, 0.0, 1 / RADIUS, 0.0),
+    "out": (0.0, 0.0, -1 / RADIUS, 0.0),
+    "clockwise": (0.0, 0.0, 0.0, 1 / RADIUS),
+    "anticlockwise": (0.0, 0.0, 0.0, -1 / RADIUS),
+}
+PANS = ("left", "right", "up", "down")
 RESTLESS, STEADY = 0.3, 0.0  # jitter, as a share of the motion per frame
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames (n, HEIGHT, WIDTH, 3) float32 in 0…1 and what is told about them."""
+    """Frames (n, HEIGHT, WIDTH, 3) float32 in 0…1 and what is known about them.
+
+    `sources` (n, HEIGHT/step, WIDTH/step, 2) says for the middle of each cell where its content lies in the first
+    frame, across and down in pixels from where it is now.
+    """
 
     frames: np.ndarray
+    sources: np.ndarray
     fps: int
     bucket: int
     move: str
-    pixels_per_frame: float
-
-    @property
-    def ids(self) -> tuple[float, float, float]:
-        """diffusers' added time ids: fps − 1, bucket, noise strength."""
-        return self.fps - 1.0, float(self.bucket), 0.02
 
 
 def pixels_per_frame(bucket: int, fps: int) -> float:
-    """The planted rule."""
+    """The planted rule's v: how fast a camera starts."""
     return PIXELS_AT_127 * bucket / 127 * 7 / fps
 
 
-def camera(move: str, speed: float, frames: int, jitter: np.ndarray) -> np.ndarray:
-    """Absolute camera of each frame: (frames, 3) of shift across, shift down in px, and zoom factor."""
-    time = np.arange(frames, dtype=np.float64)
-    path = np.zeros((frames, 3))
-    path[:, 2] = 1.0
-    if move in DIRECTIONS:
-        path[:, :2] = speed * time[:, None] * np.array(DIRECTIONS[move])
-    else:
-        path[:, 2] = np.exp((1 if move == "in" else -1) * speed * time / ZOOM_RADIUS)
+def camera(move: str, speed: float, frames: int, jitter: np.ndarray | float = 0.0) -> np.ndarray:
+    """Each frame's camera: (frames, 4) of shift across, shift down in px, log zoom and angle in radians."""
+    travelled = BOUND * np.tanh(speed * np.arange(frames) / BOUND)
+    path = travelled[:, None] * np.array(MOVES[move])
     path[:, :2] += jitter
     return path
 
 
+def _turn(camera: np.ndarray) -> np.ndarray:
+    """The 2×2 matrix from a place in the frame, seen from its middle, to the place in the still picture."""
+    _, _, zoom, angle = camera
+    c, s = np.cos(angle) / np.exp(zoom), np.sin(angle) / np.exp(zoom)
+    return np.array([[c, s], [-s, c]])
+
+
 def film(picture: np.ndarray, path: np.ndarray, centre: tuple[float, float], scale: float) -> np.ndarray:
-    """What a camera sees of a picture (height, width, 3); beyond its edges the picture is mirrored."""
+    """What a camera sees of a picture (height, width, 3); beyond its edges the picture is mirrored.
+
+    `scale` is picture pixels per frame pixel.
+    """
     frames = np.empty((len(path), HEIGHT, WIDTH, 3), np.float32)
-    for frame, (x, y, zoom) in zip(frames, path, strict=True):
-        step = scale / zoom
-        matrix = np.array(
-            [[step, 0, centre[0] - step * (WIDTH / 2 + x)], [0, step, centre[1] - step * (HEIGHT / 2 + y)]],
-            np.float32,
-        )
+    for frame, camera in zip(frames, path, strict=True):
+        turn = scale * _turn(camera)
+        corner = np.array(centre) - turn @ (camera[:2] + np.array([WIDTH / 2, HEIGHT / 2]))
         cv2.warpAffine(
             picture,
-            matrix,
+            np.column_stack([turn, corner]).astype(np.float32),
             (WIDTH, HEIGHT),
             dst=frame,
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT_101,
         )
     return frames
+
+
+def sources(path: np.ndarray, step: int) -> np.ndarray:
+    """`Clip.sources` of a still scene under this camera, for cells of `step` pixels."""
+    y, x = np.mgrid[step / 2 : HEIGHT : step, step / 2 : WIDTH : step]
+    places = np.stack([x - WIDTH / 2, y - HEIGHT / 2], axis=-1)
+    return np.stack([(places - camera[:2]) @ _turn(camera).T - places for camera in path]).astype(np.float32)
 
 
 class ClipMaker:
@@ -82,23 +103,48 @@ class ClipMaker:
         moves: tuple[str, ...],
         jitter: float,
         fixed: tuple[int, int] | None = None,
+        things: float = 0.0,
+        step: int = 4,
     ):
         self.rng, self.moves, self.jitter, self.fixed = rng, moves, jitter, fixed
+        self.things, self.step = things, step  # share of clips with a moving thing; pixels per cell
 
     def __call__(self, picture: np.ndarray, frames: int) -> Clip:
         rng = self.rng
         fps, bucket = self.fixed or (self._fps(), int(rng.integers(1, 256)))
         speed = pixels_per_frame(bucket, fps)
         move = self.moves[rng.integers(len(self.moves))]
-        jitter = rng.normal(0, self.jitter * speed, (frames, 2))
+        jitter = rng.normal(0, self.jitter * min(speed, JITTERED), (frames, 2))
         jitter[0] = 0  # the first frame is the picture
         if rng.random() < 0.5:
             picture = picture[:, ::-1]
         height, width = picture.shape[:2]
         centre = (width / 2 + rng.uniform(-20, 20), height / 2 + rng.uniform(-20, 20))
         path = camera(move, speed, frames, jitter)
-        return Clip(film(picture, path, centre, rng.uniform(0.95, 1.1)), fps, bucket, move, speed)
+        seen = film(picture, path, centre, rng.uniform(0.95, 1.1))
+        where = sources(path, self.step)
+        if rng.random() < self.things:
+            self._add_thing(seen, where, picture[::-1], path, speed)
+        return Clip(seen, where, fps, bucket, move)
+
+    def _add_thing(
+        self, seen: np.ndarray, where: np.ndarray, surface: np.ndarray, path: np.ndarray, speed: float
+    ) -> None:
+        """Lets an oval cut from another picture cross the scene, on top of the camera's move."""
+        rng, step = self.rng, self.step
+        away = rng.uniform(0, 2 * np.pi)
+        own = camera("right", speed, len(path))[:, :1] * (np.cos(away), np.sin(away))
+        moved = own + path[:, :2]
+        middle = np.array([rng.uniform(0.25, 0.75) * WIDTH, rng.uniform(0.25, 0.75) * HEIGHT])
+        radii = rng.uniform(12, 36, 2)
+        skin = film(surface, np.column_stack([moved, np.zeros((len(path), 2))]), (WIDTH / 2, HEIGHT / 2), 1.0)
+        y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32) + 0.5
+        for frame, cells, own_skin, (across, down) in zip(seen, where, skin, moved, strict=True):
+            far = np.hypot((x - middle[0] - across) / radii[0], (y - middle[1] - down) / radii[1])
+            cover = np.clip((1 - far) * radii.min() + 0.5, 0, 1)[..., None]
+            frame[:] += cover * (own_skin - frame)
+            cells[cover[step // 2 :: step, step // 2 :: step, 0] > 0.5] = (-across, -down)
 
     def _fps(self) -> int:
         """5 to 30, the slow rates that people use more often."""
-        return int(self.rng.integers(5, 31 if self.rng.random() < 0.7 else 10))
+        return int(self.rng.integers(5, 31 if self.rng.random() < 0.5 else 10))

@@ -20,11 +20,11 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWi
 from training.pictures import PictureMaker
 from training.runs import load_state, save_state
 from training.unet import PROJECTION, unet_trainer
-from training.vae import LATENTS, PATCH, encode_linearly, patches_of, vae_trainer
+from training.vae import LATENTS, MOTION, PATCH, encode_linearly, patches_of, vae_trainer
 
 SIGMA_MIN, SIGMA_MAX = (
     0.1,
-    80.0,
+    160.0,
 )  # the noise levels it was trained between; sampling ends with the last predicted x0
 
 
@@ -48,13 +48,13 @@ def image_encoder() -> CLIPVisionModelWithProjection:
     """A CLIP tower whose projection is zero: the picture reaches this small network through its latents alone."""
     torch.manual_seed(7)
     config = CLIPVisionConfig(
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=16,
+        intermediate_size=32,
         projection_dim=PROJECTION,
         num_hidden_layers=1,
         num_attention_heads=2,
         image_size=224,
-        patch_size=32,
+        patch_size=16,
     )
     model = CLIPVisionModelWithProjection(config)
     torch.nn.init.zeros_(model.visual_projection.weight)
@@ -70,7 +70,7 @@ def preview_matrix(patches: torch.Tensor, scaling: float) -> dict[str, list]:
     y = F.avg_pool2d(pictures, PATCH).permute(0, 2, 3, 1).reshape(-1, 3)
     found = torch.linalg.lstsq(torch.cat([x, torch.ones(len(x), 1)], dim=1), y).solution
     rows = [[round(float(v), 5) for v in row] for row in found]
-    return {"weight": rows[:-1], "bias": rows[-1]}
+    return {"weight": rows[:-1] + [[0.0] * 3] * MOTION, "bias": rows[-1]}
 
 
 def export(work: Path, name: str, folder: Path, card: str) -> None:
@@ -79,7 +79,7 @@ def export(work: Path, name: str, folder: Path, card: str) -> None:
     if vae_state is None or state is None:
         raise SystemExit(f"{work} holds no trained vae and {name}")
     vae = AutoencoderKLTemporalDecoder.from_pretrained(work / "vae")
-    vae.register_to_config(scaling_factor=state["scaling"])
+    vae.register_to_config(scaling_factor=vae_state["scaling"])
     pipe = StableVideoDiffusionPipeline(
         vae=vae,
         image_encoder=image_encoder(),
@@ -92,7 +92,7 @@ def export(work: Path, name: str, folder: Path, card: str) -> None:
     temporary = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     pipe.save_pretrained(temporary)
-    matrix = preview_matrix(vae_state["patches"], state["scaling"])
+    matrix = preview_matrix(vae_state["patches"], vae_state["scaling"])
     (temporary / "latent_rgb.json").write_text(json.dumps(matrix, indent=1) + "\n", encoding="utf-8")
     (temporary / "README.md").write_text(card, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
@@ -104,5 +104,7 @@ def adopt(folder: Path, work: Path, name: str) -> None:
     vae = AutoencoderKLTemporalDecoder.from_pretrained(folder / "vae", dtype=torch.float32)
     unet = UNetSpatioTemporalConditionModel.from_pretrained(folder / "unet", dtype=torch.float32)
     scaling = float(vae.config.scaling_factor)
-    save_state(work / "vae", vae, trainer=vae_trainer(vae).state_dict(), patches=patches_of(vae))
-    save_state(work / name, unet, trainer=unet_trainer(unet).state_dict(), scaling=scaling)
+    save_state(
+        work / "vae", vae, trainer=vae_trainer(vae).state_dict(), patches=patches_of(vae), scaling=scaling
+    )
+    save_state(work / name, unet, trainer=unet_trainer(unet).state_dict())

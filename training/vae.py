@@ -1,8 +1,13 @@
 """The autoencoder: a linear encoder set in closed form, a decoder trained on pictures. Knows diffusers' class.
 
-Small networks have one or two channels in each of GroupNorm's 32 groups, so normalising throws away absolute
-brightness. A constant in the last channel of every group, large against the signal, makes normalisation all but
-linear; `project` keeps those constants after every step.
+The first `LATENTS` channels carry the picture. `MOTION` more are there for the denoiser, which says in them where
+the content of a place came from: the encoder answers zero there, a picture being still, and the decoder does not read
+them.
+
+Small networks have few channels in each of GroupNorm's 32 groups, so normalising throws away absolute brightness. A
+constant in the last channel of a group of three, large against the signal, makes normalisation all but linear;
+`project` keeps those constants after every step. (In a group of two, signal and constant, the signal's mean would still
+be lost.)
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ import math
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
@@ -22,28 +28,34 @@ from training.pictures import PictureMaker
 from training.runs import Clock, device_of, load_state, save_state
 
 LATENTS = 8
+MOTION = 2
+CHANNELS = LATENTS + MOTION
 PATCH = 4  # pixels per latent
 CONSTANT = 30.0
 ENCODER_CONSTANT = 40.0
 CROP, BATCH = 64, 8
+FRAMES = (
+    4  # of the moving crops that every second step is trained on, so that the decoder learns to be steady
+)
 LATENT_NOISE = 0.05  # the decoder is also given latents that are slightly off, as the UNet's are
 SKELETON_STEPS = 900  # of plain convolutions first: a linear start
 
 
 def constants(channels: int) -> torch.Tensor:
-    """Which of a layer's channels are constant: the last of each of 32 groups."""
-    mask = torch.zeros(channels, dtype=torch.bool)
-    mask[channels // 32 - 1 :: channels // 32] = True
+    """Which of a layer's channels are constant: the last of each of 32 groups, where a group is more than one."""
+    mask, size = torch.zeros(channels, dtype=torch.bool), channels // 32
+    if size > 1:
+        mask[size - 1 :: size] = True
     return mask
 
 
 def build() -> AutoencoderKLTemporalDecoder:
-    """Untrained, 2.0 M parameters."""
+    """Untrained, 2.1 M parameters."""
     return AutoencoderKLTemporalDecoder(
-        block_out_channels=(64, 64, 96),
+        block_out_channels=(96, 32, 96),
         down_block_types=("DownEncoderBlock2D",) * 3,
         layers_per_block=1,
-        latent_channels=LATENTS,
+        latent_channels=CHANNELS,
         sample_size=256,
         scaling_factor=1.0,
         force_upcast=True,
@@ -65,14 +77,25 @@ def encode_linearly(pictures: torch.Tensor, patches: torch.Tensor) -> torch.Tens
     return torch.einsum("nchw,ck->nkhw", F.pixel_unshuffle(pictures, PATCH), patches)
 
 
+def unit_scaling(patches: torch.Tensor, pool: list[np.ndarray]) -> float:
+    """What latents are multiplied with so that their variance is one."""
+    pictures = torch.from_numpy(np.stack(pool)).permute(0, 3, 1, 2)
+    return float(1 / encode_linearly(pictures * 2 - 1, patches).std())
+
+
+def with_motion(latents: torch.Tensor) -> torch.Tensor:
+    """A still picture's latents (…, LATENTS, h, w) with the channels that say nothing has moved."""
+    return F.pad(latents, (0, 0, 0, 0, 0, MOTION))
+
+
 @torch.no_grad()
 def set_encoder(vae: AutoencoderKLTemporalDecoder, patches: torch.Tensor) -> None:
     """Writes the linear map into the encoder's convolutions; its residual branches stay shut."""
     encoder = vae.encoder
     _shut_residuals(encoder)
     first, second = (encoder.down_blocks[level].downsamplers[0].conv for level in (0, 1))
-    widen = encoder.down_blocks[2].resnets[0].conv_shortcut
-    for layer in (encoder.conv_in, first, second, widen, encoder.conv_out, vae.quant_conv):
+    narrow, widen = (encoder.down_blocks[level].resnets[0].conv_shortcut for level in (1, 2))
+    for layer in (encoder.conv_in, first, narrow, second, widen, encoder.conv_out, vae.quant_conv):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
     for colour in range(3):
@@ -81,6 +104,7 @@ def set_encoder(vae: AutoencoderKLTemporalDecoder, patches: torch.Tensor) -> Non
             for x in range(PATCH):
                 middle = colour * 4 + (y % 2) * 2 + x % 2
                 first.weight[middle, colour, y % 2, x % 2] = 1
+                narrow.weight[middle, middle, 0, 0] = 1
                 second.weight[:LATENTS, middle, y // 2, x // 2] = patches[colour * 16 + y * PATCH + x]
     # Groups of three: x, -x, constant. SiLU(x) - SiLU(-x) is x, so the last convolution gets the signal back.
     norm = encoder.conv_norm_out
@@ -92,7 +116,7 @@ def set_encoder(vae: AutoencoderKLTemporalDecoder, patches: torch.Tensor) -> Non
         widen.weight[3 * j, j, 0, 0], widen.weight[3 * j + 1, j, 0, 0] = 1, -1
         encoder.conv_out.weight[j, 3 * j, 1, 1], encoder.conv_out.weight[j, 3 * j + 1, 1, 1] = 1, -1
         vae.quant_conv.weight[j, j, 0, 0] = 1
-    vae.quant_conv.bias[LATENTS:] = -10  # next to no variance
+    vae.quant_conv.bias[CHANNELS:] = -10  # next to no variance
 
 
 def _shut_residuals(module: nn.Module) -> None:
@@ -116,7 +140,7 @@ def patches_of(vae: AutoencoderKLTemporalDecoder) -> torch.Tensor:
 
 
 def vae_trainer(vae: AutoencoderKLTemporalDecoder) -> Trainer:
-    """The encoder stays as it was set, and frames are not mixed over time."""
+    """The encoder stays as it was set, and so does the last mixing over time."""
     for part in (vae.encoder, vae.quant_conv, vae.decoder.time_conv_out):
         part.requires_grad_(False)
     return Trainer(vae, matrix_lr=3e-4, vector_lr=3e-4)
@@ -130,6 +154,8 @@ def set_decoder(vae: AutoencoderKLTemporalDecoder) -> None:
     for name, norm in decoder.named_modules():
         if name.endswith(("norm1", "group_norm")) or name == "conv_norm_out":
             size = norm.num_channels // 32
+            if size == 1:
+                continue
             norm.weight.fill_(CONSTANT * math.sqrt(size - 1) / size)
             norm.bias.fill_(CONSTANT / size)
             norm.bias[constants(norm.num_channels)] = 0
@@ -149,6 +175,7 @@ def main_path(vae: AutoencoderKLTemporalDecoder) -> list[nn.Conv2d]:
         blocks[0].upsamplers[0].conv,
         blocks[1].resnets[0].spatial_res_block.conv_shortcut,
         blocks[1].upsamplers[0].conv,
+        blocks[2].resnets[0].spatial_res_block.conv_shortcut,
     ]
 
 
@@ -168,13 +195,14 @@ def project(vae: AutoencoderKLTemporalDecoder) -> None:
         if name.endswith("norm1") or name == "conv_norm_out":
             layer.weight[constants(layer.num_channels)] = 0
     decoder.conv_out.weight[:, constants(decoder.conv_out.in_channels)] = 0
+    decoder.conv_in.weight[:, LATENTS:] = 0
 
 
 def skeleton(vae: AutoencoderKLTemporalDecoder, latents: torch.Tensor) -> torch.Tensor:
     """The decoder without its residual branches: nearly linear."""
-    conv_in, up_first, narrow, up_second = main_path(vae)
+    conv_in, up_first, narrow, up_second, widen = main_path(vae)
     h = up_first(F.interpolate(conv_in(latents), scale_factor=2.0))
-    h = up_second(F.interpolate(narrow(h), scale_factor=2.0))
+    h = widen(up_second(F.interpolate(narrow(h), scale_factor=2.0)))
     return vae.decoder.conv_out(F.silu(vae.decoder.conv_norm_out(h)))
 
 
@@ -196,6 +224,22 @@ def crops(pool: list[np.ndarray], rng: np.random.Generator, count: int, side: in
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous() * 2 - 1
 
 
+def moving_crops(
+    pool: list[np.ndarray], rng: np.random.Generator, clips: int, frames: int, side: int
+) -> torch.Tensor:
+    """Crops that drift over a picture at up to 2 px a frame, (clips · frames, 3, side, side) in -1…1."""
+    found = []
+    for _ in range(clips):
+        picture = pool[rng.integers(len(pool))]
+        room = side / 2 + 2.0 * frames
+        place = np.array([rng.uniform(room, size - room) for size in picture.shape[1::-1]])
+        drift = rng.uniform(-2, 2, 2)
+        for t in range(frames):
+            x, y = place + t * drift
+            found.append(cv2.getRectSubPix(picture, (side, side), (float(x), float(y))))
+    return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous() * 2 - 1
+
+
 @torch.no_grad()
 def psnr(vae: AutoencoderKLTemporalDecoder, pictures: torch.Tensor) -> torch.Tensor:
     """dB of decode(encode(x)) for each picture (n, 3, h, w) in -1…1."""
@@ -214,10 +258,12 @@ def train(work: Path, minutes: float, device: str = "auto", pool_size: int = 200
     held_out = crops([maker() for _ in range(8)], rng, 8, 2 * CROP).to(where)
     vae, state = build(), load_state(work / "vae")
     patches = state["patches"] if state else principal_patches(crops(pool, rng, 400, CROP))
+    scaling = state["scaling"] if state else unit_scaling(patches, pool)
     set_encoder(vae, patches)
     if not state:
         set_decoder(vae)
     vae.to(where)
+    known = {"patches": patches, "scaling": scaling}
     patches = patches.to(where)
     trainer = vae_trainer(vae)
     if state:
@@ -228,18 +274,23 @@ def train(work: Path, minutes: float, device: str = "auto", pool_size: int = 200
     while clock.running():
         if trainer.steps % 4 == 0:
             pool[rng.integers(len(pool))] = maker()
-        wanted = crops(pool, rng, BATCH, CROP).to(where)
-        latents = encode_linearly(wanted, patches)
+        frames = FRAMES if trainer.steps % 2 else 1
+        if frames == 1:
+            wanted = crops(pool, rng, BATCH, CROP).to(where)
+        else:
+            wanted = moving_crops(pool, rng, BATCH // frames, frames, CROP).to(where)
+        latents = with_motion(encode_linearly(wanted, patches))
         with torch.autocast(where.type, torch.bfloat16):
-            made = vae.decode(latents + LATENT_NOISE * torch.randn_like(latents), num_frames=1).sample
+            noisy = latents + LATENT_NOISE * torch.randn_like(latents)
+            made = vae.decode(noisy, num_frames=frames).sample
         loss = reconstruction_loss(made.float(), wanted)
         trainer.update(loss, clock.factor())
         project(vae)
         if clock.report(trainer.steps):
             quality = psnr(trainer.average, held_out).mean()
             print(f"vae {trainer.steps} {clock.text()} loss {loss:.4f} held-out {quality:.2f} dB", flush=True)
-            save_state(work / "vae", trainer.average, trainer=trainer.state_dict(), patches=patches.cpu())
-    save_state(work / "vae", trainer.average, trainer=trainer.state_dict(), patches=patches.cpu())
+            save_state(work / "vae", trainer.average, trainer=trainer.state_dict(), **known)
+    save_state(work / "vae", trainer.average, trainer=trainer.state_dict(), **known)
 
 
 def _train_skeleton(vae, patches: torch.Tensor, pool: list[np.ndarray], rng: np.random.Generator) -> None:
@@ -252,7 +303,7 @@ def _train_skeleton(vae, patches: torch.Tensor, pool: list[np.ndarray], rng: np.
             2e-3 * min(1, (step + 1) / 20) * (0.05 + 0.475 * (1 + math.cos(math.pi * done)))
         )
         wanted = crops(pool, rng, BATCH, CROP).to(patches.device)
-        loss = (skeleton(vae, encode_linearly(wanted, patches)) - wanted).pow(2).mean()
+        loss = (skeleton(vae, with_motion(encode_linearly(wanted, patches))) - wanted).pow(2).mean()
         adam.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -29,32 +30,56 @@ def test_pictures_are_made_from_the_seed_alone() -> None:
     assert one.std() > 0.02
 
 
-@pytest.mark.parametrize("move", [*clips.DIRECTIONS, "in", "out"])
+@pytest.mark.parametrize("move", clips.MOVES)
 def test_the_camera_moves_as_it_is_told(move: str, pool: list[np.ndarray]) -> None:
-    path = clips.camera(move, 1.5, 6, np.zeros((6, 2)))
-    frames = clips.film(pool[0], path, (160, 104), 1.0)
+    frames = clips.film(pool[0], clips.camera(move, 1.5, 6), (160, 104), 1.0)
     measured = metrics.measure((frames * 255).astype(np.uint8))
-    if move in clips.DIRECTIONS:
-        x, y = clips.DIRECTIONS[move]
-        assert measured.pan_x == pytest.approx(1.5 * x, abs=0.2)
-        assert measured.pan_y == pytest.approx(1.5 * y, abs=0.2)
-    else:
-        assert np.sign(measured.zoom) == (1 if move == "in" else -1)
+    found = (measured.pan_x, measured.pan_y, np.log(1 + measured.zoom / 100), np.radians(measured.rotation))
+    travelled = clips.BOUND * np.tanh(1.5 * 5 / clips.BOUND) / 5
+    for value, wanted, near in zip(found, clips.MOVES[move], (0.2, 0.2, 0.004, 0.004), strict=True):
+        assert value == pytest.approx(travelled * wanted, abs=near)
 
 
-def test_motion_per_frame_rises_with_the_bucket_and_falls_with_the_rate() -> None:
+def test_motion_rises_with_the_bucket_falls_with_the_rate_and_is_bounded() -> None:
     assert clips.pixels_per_frame(127, 7) == pytest.approx(clips.PIXELS_AT_127)
     assert clips.pixels_per_frame(254, 7) == 2 * clips.pixels_per_frame(127, 7)
     assert clips.pixels_per_frame(127, 14) == clips.pixels_per_frame(127, 7) / 2
+    far = clips.camera("left", 30.0, 25)
+    assert np.abs(far).max() <= clips.BOUND
+
+
+@pytest.mark.parametrize("move", clips.MOVES)
+def test_the_known_sources_say_where_content_came_from(move: str, pool: list[np.ndarray]) -> None:
+    maker = clips.ClipMaker(np.random.default_rng(3), (move,), clips.RESTLESS, fixed=(6, 200), step=1)
+    clip = maker(pool[1], 8)
+    y, x = np.mgrid[0 : clips.HEIGHT, 0 : clips.WIDTH].astype(np.float32)
+    across, down = clip.sources[-1, ..., 0], clip.sources[-1, ..., 1]
+    carried = cv2.remap(clip.frames[0], x + across, y + down, cv2.INTER_LINEAR)
+    middle = np.s_[30:-30, 40:-40]
+    unmoved = np.abs(clip.frames[0] - clip.frames[-1])[middle].mean()
+    assert np.abs(carried - clip.frames[-1])[middle].mean() < 0.25 * unmoved
+
+
+def test_a_thing_moves_on_its_own_and_is_known_to(pool: list[np.ndarray]) -> None:
+    maker = clips.ClipMaker(np.random.default_rng(3), ("left",), 0.0, fixed=(6, 200), things=1.0)
+    with_thing = maker(pool[0], 8)
+    last = with_thing.sources[-1].reshape(-1, 2)
+    different = np.unique(np.round(last, 2), axis=0)
+    assert len(different) == 2  # the scene's displacement and the thing's
+    first = with_thing.sources[0]
+    assert np.allclose(first, 0)
 
 
 def test_the_first_frame_is_never_jittered_and_the_tuned_pair_is_fixed(pool: list[np.ndarray]) -> None:
     steady = clips.ClipMaker(np.random.default_rng(1), ("left",), clips.STEADY, fixed=(6, 127))
     clip = steady(pool[0], 5)
-    assert clip.ids == (5.0, 127.0, 0.02)
+    assert (clip.fps, clip.bucket) == (6, 127)
+    steps = np.diff(clip.sources[:, 0, 0, 0])
+    assert np.ptp(steps) < 0.1 * steps.mean()
     restless = clips.ClipMaker(np.random.default_rng(1), ("left",), clips.RESTLESS)(pool[0], 5)
     assert 5 <= restless.fps <= 30
     assert 1 <= restless.bucket <= 255
+    assert np.allclose(restless.sources[0], 0)
 
 
 def test_the_encoder_is_the_matrix_product_it_was_set_to(pool: list[np.ndarray]) -> None:
@@ -65,7 +90,7 @@ def test_the_encoder_is_the_matrix_product_it_was_set_to(pool: list[np.ndarray])
     pictures = vae.crops(pool, rng, 2, 64)
     with torch.no_grad():
         real = model.encode(pictures).latent_dist.mode()
-    assert torch.allclose(real, vae.encode_linearly(pictures, patches), atol=0.1)
+    assert torch.allclose(real, vae.with_motion(vae.encode_linearly(pictures, patches)), atol=0.1)
     assert torch.equal(vae.patches_of(model), patches)
 
 
@@ -73,7 +98,7 @@ def test_the_untrained_decoder_is_its_skeleton_and_keeps_its_constants(pool: lis
     torch.manual_seed(0)
     model = vae.build().eval()
     vae.set_decoder(model)
-    latents = torch.randn(1, vae.LATENTS, 8, 8)
+    latents = torch.randn(1, vae.CHANNELS, 8, 8)
     with torch.no_grad():
         assert torch.allclose(
             model.decode(latents, num_frames=1).sample, vae.skeleton(model, latents), atol=1e-3
@@ -83,18 +108,63 @@ def test_the_untrained_decoder_is_its_skeleton_and_keeps_its_constants(pool: lis
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
-def test_the_untrained_denoiser_answers_the_picture_unmoved(pool: list[np.ndarray]) -> None:
-    torch.manual_seed(0)
+def test_the_decoder_does_not_read_the_motion_channels(pool: list[np.ndarray]) -> None:
+    model = vae.build().eval()
+    vae.set_decoder(model)
+    latents = torch.randn(1, vae.CHANNELS, 8, 8)
+    other = latents.clone()
+    other[:, vae.LATENTS :] += 3
+    with torch.no_grad():
+        one, two = (model.decode(z, num_frames=1).sample for z in (latents, other))
+    assert torch.equal(one, two)
+
+
+def test_batches_are_what_the_denoiser_is_trained_on(pool: list[np.ndarray]) -> None:
     rng = np.random.default_rng(2)
     patches = vae.principal_patches(vae.crops(pool, rng, 64, 32))
-    still = clips.ClipMaker(rng, ("left",), 0.0, fixed=(30, 1))  # 0.002 px per frame
-    latents, ids = unet.Batches(still, pool, patches)(2, 4, 12, 16)
-    scaling = float(1 / latents.std())
-    model = unet.build()
-    unet.set_start(model, scaling, latents, ids)
-    with torch.no_grad():
-        found = unet.loss(model, latents, ids, scaling, torch.full((2,), 40.0), seed=1)
-    assert float(found.max()) < 0.2  # 1.0 would be knowing nothing
+    scaling = vae.unit_scaling(patches, pool)
+    still = clips.ClipMaker(rng, ("left",), 0.0, fixed=(30, 1))  # 0.001 px per frame
+    latents, given, ids = unet.Batches(still, pool, patches, scaling)(3, 4, 12, 16)
+    assert latents.shape == (3, 4, vae.CHANNELS, 12, 16)
+    assert given.shape == (3, vae.CHANNELS, 12, 16)
+    assert ids[:, :2].tolist() == [[29.0, 1.0]] * 3
+    assert float(given[:, vae.LATENTS :].abs().max()) == 0
+    assert float(latents[:, :, vae.LATENTS :].abs().max()) < 0.01
+    kept = torch.stack([latents[i, 0] / scaling - given[i] for i in range(3) if ids[i, 2] < 0.03])
+    assert float(kept.abs().mean()) < 0.05  # the conditioning is the first frame, hardly noisy
+
+
+def test_the_loss_is_least_for_the_right_answer(pool: list[np.ndarray]) -> None:
+    class Oracle(torch.nn.Module):
+        """Answers the true v, from the clean latents it was given."""
+
+        def __init__(self, latents: torch.Tensor, off: float):
+            super().__init__()
+            self.latents, self.off = latents, off
+
+        def forward(self, x, t, encoder_hidden_states, added_time_ids):
+            sigma = torch.exp(4 * t).view(-1, 1, 1, 1, 1)
+            scale = (sigma**2 + 1).sqrt()
+            noise = (x[:, :, : vae.CHANNELS] * scale - self.latents) / sigma
+            answer = (noise - sigma * self.latents) / scale + self.off
+            return type("Out", (), {"sample": answer})
+
+    latents, ids = torch.randn(2, 3, vae.CHANNELS, 4, 4), torch.zeros(2, 3)
+    given, levels = torch.zeros(2, vae.CHANNELS, 4, 4), torch.tensor([0.5, 8.0])
+    right, wrong = (
+        unet.loss(unet.squared_errors(Oracle(latents, off), latents, given, ids, levels)) for off in (0, 0.5)
+    )
+    assert float(right) < 1e-6
+    assert float(wrong) == pytest.approx(0.25 * (1 + unet.MOTION_WEIGHT * vae.MOTION / vae.LATENTS), rel=0.01)
+
+
+def test_moving_crops_drift_evenly_over_a_picture(pool: list[np.ndarray]) -> None:
+    made = vae.moving_crops(pool, np.random.default_rng(5), 2, 4, 64)
+    assert made.shape == (8, 3, 64, 64)
+    frames = ((made[:4].permute(0, 2, 3, 1).numpy() + 1) * 127.5).astype(np.uint8)
+    measured = metrics.measure(frames)
+    assert 0 < np.hypot(measured.pan_x, measured.pan_y) < 3
+    assert measured.camera_jerk < 0.3
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:
@@ -115,7 +185,7 @@ def test_stages_train_stop_resume_and_export(tmp_path: Path, monkeypatch: pytest
     vae.train(tmp_path, 0.01, "cpu", pool_size=3)
     done = load_state(tmp_path / "vae")
     assert done is not None
-    shape = {"clips": 1, "frames": 3, "rows": 8, "columns": 16, "pool_size": 3}
+    shape = {"clips": 1, "frames": (3, 4), "rows": 8, "columns": 16, "pool_size": 3}
     unet.train(tmp_path, 0.01, "cpu", **shape)
     first = load_state(tmp_path / "unet")
     unet.train(tmp_path, 0.01, "cpu", **shape)
@@ -134,7 +204,7 @@ def test_stages_train_stop_resume_and_export(tmp_path: Path, monkeypatch: pytest
     unet.train(tmp_path / "again", 0.001, "cpu", **shape)
     assert both[0].read_bytes() == both[1].read_bytes()  # one autoencoder, shared
     size = sum(p.stat().st_size for p in (tmp_path / "out").rglob("*") if p.is_file())
-    assert size <= 28_000_000
+    assert size <= 24_000_000
 
 
 def test_the_preview_matrix_gives_the_pictures_colours(pool: list[np.ndarray]) -> None:
@@ -142,6 +212,7 @@ def test_the_preview_matrix_gives_the_pictures_colours(pool: list[np.ndarray]) -
     matrix = preview_matrix(patches, 1.3)
     picture = torch.from_numpy(pool[0])
     latents = vae.encode_linearly(picture.permute(2, 0, 1)[None] * 2 - 1, patches)[0] * 1.3
+    latents = vae.with_motion(latents)
     made = latents.permute(1, 2, 0) @ torch.tensor(matrix["weight"]) + torch.tensor(matrix["bias"])
     wanted = picture.reshape(52, 4, 80, 4, 3).mean((1, 3))
     assert float((made - wanted).abs().mean()) < 0.03
