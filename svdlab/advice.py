@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from svdlab.checkpoints import Checkpoint
+from svdlab.checkpoints import Checkpoint, Decoder
 from svdlab.errors import BadSettings
 from svdlab.settings import GenerationSettings
 
@@ -33,8 +33,14 @@ def nearest_sizes(size: int, step: int) -> tuple[int, int]:
     return below, below + step
 
 
-def check(checkpoint: Checkpoint, settings: GenerationSettings) -> tuple[Note, ...]:
-    """Notes on what the checkpoint was not trained for; raises `BadSettings` on what it cannot do."""
+def check(
+    checkpoint: Checkpoint, settings: GenerationSettings, decoders: tuple[Decoder, ...] | None = None
+) -> tuple[Note, ...]:
+    """Notes on what the checkpoint was not trained for; raises `BadSettings` on what it cannot do.
+
+    `decoders` are those that can be used with it, if more than its own.
+    """
+    decoders = decoders or checkpoint.decoders
     for name, size in (("width", settings.width), ("height", settings.height)):
         if size % checkpoint.size_step:
             below, above = nearest_sizes(size, checkpoint.size_step)
@@ -43,9 +49,9 @@ def check(checkpoint: Checkpoint, settings: GenerationSettings) -> tuple[Note, .
                 f"try {below} or {above}",
                 name,
             )
-    if settings.decoder not in checkpoint.decoders:
+    if settings.decoder not in decoders:
         raise BadSettings(
-            f"decoder must be {' or '.join(checkpoint.decoders)} for {checkpoint.id}, got {settings.decoder}",
+            f"decoder must be {' or '.join(decoders)} for {checkpoint.id}, got {settings.decoder}",
             "decoder",
         )
     if settings.num_frames * settings.width * settings.height > MAX_PIXELS_FRAMES:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,8 +34,8 @@ CARD_LIMITS = (
 class Source:
     """Where a checkpoint's weights are: in the package, in a folder, or on the hub."""
 
-    kind: Literal["embedded", "folder", "hub"]
-    location: str  # folder, or hub repository id
+    kind: Literal["embedded", "folder", "file", "hub"]
+    location: str  # folder, single file in Stability's layout, or hub repository id
     variant: str | None = None  # "fp16" where the hub repository carries half-size files
     revision: str | None = None
     gated: bool = False
@@ -87,8 +87,12 @@ class Checkpoint:
     tuned_fps: int | None = None  # the only fps_id it was tuned at (what the model sees), if one
     tuned_bucket: int | None = None
     decoders: tuple[Decoder, ...] = ("temporal",)
+    lenders: Mapping[Decoder, str] = field(
+        default_factory=dict
+    )  # decoder → checkpoint with it for these latents
     parameters: int = 0
     download_bytes: int = 0
+    files: tuple[tuple[str, str, int], ...] = ()  # what its maker publishes: name, precision, bytes
     licence: str = ""
     licence_url: str = ""
     limits: tuple[str, ...] = field(default=CARD_LIMITS)
@@ -98,6 +102,8 @@ class Checkpoint:
         """Looks at folders and the hub's cache; never at the network."""
         if self.source.kind in ("embedded", "folder"):
             return self._local_availability()
+        if self.source.kind == "file":
+            return self._file_availability()
         folder = cached_snapshot(self.source)
         if folder is not None:
             return Availability(
@@ -114,6 +120,13 @@ class Checkpoint:
                 f"Log in at {self.source.url}, accept the terms there, then set HF_TOKEN; the download is {size}.",
             )
         return Availability("can be downloaded", f"Downloaded on first use, {size}.")
+
+    def _file_availability(self) -> Availability:
+        path = Path(self.source.location)
+        if not path.is_file():
+            return Availability("missing", f"The file {path} is gone.")
+        size = path.stat().st_size
+        return Availability("on disk", f"In {path.parent}, {_gigabytes(size)}.", path, size)
 
     def _local_availability(self) -> Availability:
         folder = Path(self.source.location)
@@ -148,18 +161,15 @@ def cached_snapshot(source: Source) -> Path | None:
     if not isinstance(index, str):
         return None
     folder = Path(index).parent
-    needed = [
-        folder / part / name
-        for part, name in (
-            ("unet", weight_name("diffusion_pytorch_model", source.variant)),
-            ("image_encoder", weight_name("model", source.variant)),
-        )
-    ]
+    stems = {"unet": "diffusion_pytorch_model", "image_encoder": "model", "vae": "diffusion_pytorch_model"}
     if source.image_decoder_file:
-        needed.append(folder / source.image_decoder_file)
-    else:
-        needed.append(folder / "vae" / weight_name("diffusion_pytorch_model", source.variant))
-    return folder if all(p.is_file() for p in needed) else None
+        del stems["vae"]
+        if not (folder / source.image_decoder_file).is_file():
+            return None
+    for part, stem in stems.items():  # a repository without the variant gives its plain files
+        if not any((folder / part / weight_name(stem, v)).is_file() for v in {source.variant, None}):
+            return None
+    return folder
 
 
 def weight_name(stem: str, variant: str | None) -> str:
@@ -206,6 +216,13 @@ _XT = {
     "noise_aug_strength": 0.02,
     "decode_chunk_size": 14,
 }
+
+
+def official_xt() -> dict[str, Any]:
+    """SVD-XT's official knobs, the starting point for weights that nobody has published any for."""
+    return dict(_XT)
+
+
 _RESEARCH = "Stability AI non-commercial research licence (2023-11); newer cards name the community licence"
 
 
@@ -218,7 +235,12 @@ def _stability(id: str, name: str, repo: str, **rest: Any) -> Checkpoint:
             repo,
             variant="fp16",
             gated=rest.pop("gated", False),
-            image_decoder_file=rest.pop("image_decoder_file", None),
+            image_decoder_file=rest.get("image_decoder_file"),
+        ),
+        lenders=MappingProxyType(
+            {"temporal": "svd-xt"}
+            if rest.pop("image_decoder_file", None)
+            else {"image": "svd-xt-image-decoder"}
         ),
         width=1024,
         height=576,
@@ -304,6 +326,11 @@ def _builtin() -> Iterator[Checkpoint]:
             }
         ),
         trained_for="trained at 14 frames, 1024×576",
+        files=(
+            ("diffusers folder", "fp16", 4_510_000_000),
+            ("svd.safetensors", "fp32", 9_559_000_000),
+            ("svd_image_decoder.safetensors", "fp32", 9_503_000_000),
+        ),
         download_bytes=4_510_000_000,
     )
     yield _stability(
@@ -315,6 +342,7 @@ def _builtin() -> Iterator[Checkpoint]:
         native_frames=25,
         official=MappingProxyType(_XT),
         trained_for="trained at 25 frames, 1024×576",
+        files=(("diffusers folder", "fp16", 4_510_000_000), ("svd_xt.safetensors", "fp32", 9_559_000_000)),
         download_bytes=4_510_000_000,
     )
     yield _stability(
@@ -326,6 +354,7 @@ def _builtin() -> Iterator[Checkpoint]:
         native_frames=25,
         official=MappingProxyType({**_XT, "decoder": "image"}),
         trained_for="trained at 25 frames, 1024×576",
+        files=(("svd_xt_image_decoder.safetensors", "fp32", 9_503_000_000),),
         decoders=("image",),
         image_decoder_file="svd_xt_image_decoder.safetensors",
         download_bytes=13_900_000_000,
@@ -339,6 +368,10 @@ def _builtin() -> Iterator[Checkpoint]:
         native_frames=25,
         official=MappingProxyType(_XT),
         trained_for="tuned at fps_id 6 and motion bucket 127 only",
+        files=(
+            ("diffusers folder", "fp16", 4_510_000_000),
+            ("svd_xt_1_1.safetensors", "fp16", 4_780_000_000),
+        ),
         tuned_fps=6,
         tuned_bucket=127,
         download_bytes=4_510_000_000,
@@ -348,14 +381,22 @@ def _builtin() -> Iterator[Checkpoint]:
 
 
 class Catalogue:
-    """All checkpoints by id, in the order a person should see them."""
+    """All checkpoints by id, in the order a person should see them.
 
-    def __init__(self, extra: tuple[Checkpoint, ...] = ()) -> None:
-        self._extra = extra
+    `extra` are those beside the built-in ones; one with a built-in id stands in for that.
+    """
+
+    def __init__(self, extra: Iterable[Checkpoint] = ()) -> None:
+        self._extra = tuple(extra)
 
     @cached_property
     def _by_id(self) -> dict[str, Checkpoint]:
         return {c.id: c for c in (*_builtin(), *self._extra)}
+
+    def extend(self, extra: Iterable[Checkpoint]) -> None:
+        """Replaces the checkpoints beside the built-in ones; one with a built-in id stands in for that."""
+        self._extra = tuple(extra)
+        self.__dict__.pop("_by_id", None)
 
     def __iter__(self) -> Iterator[Checkpoint]:
         return iter(self._by_id.values())
@@ -384,6 +425,11 @@ class Catalogue:
         return ready[0] if ready else self.get("demo-1-1")
 
 
+def possible_size(pixels: int, step: int) -> int:
+    """The nearest size from `pixels` upward that can be rendered at all: at least 64, in steps of `step`."""
+    return -(-max(64, pixels) // step) * step
+
+
 def local_checkpoint(folder: Path, id: str | None = None) -> Checkpoint:
     """A checkpoint from any diffusers-layout folder of Stable Video Diffusion. Raises `BadCheckpoint`.
 
@@ -394,7 +440,11 @@ def local_checkpoint(folder: Path, id: str | None = None) -> Checkpoint:
     sample = unet.get("sample_size") or 96
     rows, columns = (sample, sample) if isinstance(sample, int) else sample
     full = layout.size_step == 64
-    width, height = (1024, 576) if full else (columns * layout.vae_scale, rows * layout.vae_scale)
+    width, height = (
+        (1024, 576)
+        if full
+        else (possible_size(n * layout.vae_scale, layout.size_step) for n in (columns, rows))
+    )
     return Checkpoint(
         id=id or folder.name,
         name=folder.name,

@@ -56,6 +56,8 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX comparisons_by_created ON comparisons (created);
     """,
+    # A run whose latents are decoded again instead of being sampled.
+    "ALTER TABLE runs ADD COLUMN latents_of TEXT",
 )
 
 
@@ -165,6 +167,7 @@ class History:
             error=row["error"],
             comparison=row["comparison"],
             preset=row["preset"],
+            latents_of=row["latents_of"],
             outcome=Outcome.from_json(row["outcome"]),
         )
 
@@ -184,11 +187,21 @@ class History:
             db.execute("INSERT INTO comparisons VALUES (?, ?, ?, ?)", (id, first, second, time.time()))
         return self.comparison(id)
 
-    def _insert(self, recipe: Recipe, preset: str | None, comparison: str | None) -> str:
+    def add_decode(self, recipe: Recipe, of: Run) -> Comparison:
+        """Writes a queued run that decodes the latents of a finished one, and the comparison of the two."""
+        id = new_id()
+        with self._transaction() as db:
+            second = self._insert(recipe, of.preset, id, latents_of=of.latents_of or of.id)
+            db.execute("INSERT INTO comparisons VALUES (?, ?, ?, ?)", (id, of.id, second, time.time()))
+        return self.comparison(id)
+
+    def _insert(
+        self, recipe: Recipe, preset: str | None, comparison: str | None, latents_of: str | None = None
+    ) -> str:
         id = new_id()
         self._db.execute(
-            "INSERT INTO runs (id, state, recipe, recipe_hash, checkpoint, picture, preset, comparison, created)"
-            " VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs (id, state, recipe, recipe_hash, checkpoint, picture, preset, comparison, created,"
+            " latents_of) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 id,
                 recipe.to_json(),
@@ -198,6 +211,7 @@ class History:
                 preset,
                 comparison,
                 time.time(),
+                latents_of,
             ),
         )
         return id

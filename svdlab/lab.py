@@ -21,11 +21,13 @@ import platformdirs
 from PIL import Image
 
 from svdlab import advice, images, metrics, video
-from svdlab.checkpoints import Catalogue, Checkpoint
-from svdlab.errors import Cancelled, NotFound, RenderFailed
+from svdlab.checkpoints import Catalogue, Checkpoint, Decoder
+from svdlab.downloads import Downloads
+from svdlab.errors import BadInput, Cancelled, NotFound, RenderFailed
 from svdlab.history import History, new_id, publish_folder, this_process, write_result
 from svdlab.presets import Preset, Presets
-from svdlab.records import Comparison, Event, Fairness, Outcome, Recipe, Run, fairness
+from svdlab.records import Comparison, Event, Fairness, Outcome, Recipe, Resident, Run, fairness, same_latents
+from svdlab.registry import Registry
 from svdlab.settings import GenerationSettings, resolve_seed
 
 POLL_SECONDS = 0.5  # how often another process's progress is read from the database
@@ -36,6 +38,14 @@ def default_data_dir() -> Path:
     """`SVDLAB_DATA_DIR`, or the system's place for a user's data."""
     given = os.environ.get("SVDLAB_DATA_DIR", "").strip()
     return Path(given).expanduser() if given else Path(platformdirs.user_data_dir("svdlab", appauthor=False))
+
+
+def kept_latents() -> int:
+    """Bytes up to which a run's latents are kept: `SVDLAB_KEEP_LATENTS_MB`, 16 unless set; 0 keeps none."""
+    try:
+        return int(float(os.environ.get("SVDLAB_KEEP_LATENTS_MB", "") or 16) * 1e6)
+    except ValueError:
+        return 16_000_000
 
 
 @dataclass(frozen=True)
@@ -62,15 +72,18 @@ class Lab:
         presets: Presets | None = None,
     ) -> None:
         self.data_dir = Path(data_dir) if data_dir is not None else default_data_dir()
-        self.catalogue = catalogue or Catalogue()
+        self.registry = Registry(self.data_dir)
+        self.catalogue = catalogue or Catalogue(self.registry.checkpoints(Catalogue()))
         self.presets = presets or Presets()
         self.history = History(self.data_dir)
+        self.downloads = Downloads()
         self.interrupted = self.history.recover()
         self.owner = this_process()
         self._changed = threading.Condition()
         self._live: dict[str, Event] = {}
         self._stops: dict[str, threading.Event] = {}
         self._closers: list[Callable[[], None]] = []
+        self._residents: list[Callable[[], list[Resident]]] = []
         self._closed = False
 
     # Life
@@ -88,6 +101,7 @@ class Lab:
         if self._closed:
             return
         self._closed = True
+        self.downloads.close()
         with self._changed:
             self._changed.notify_all()
         for closer in reversed(self._closers):
@@ -97,6 +111,35 @@ class Lab:
     def on_close(self, closer: Callable[[], None]) -> None:
         """Has something stopped before the lab closes (a worker)."""
         self._closers.append(closer)
+
+    # Checkpoints
+
+    def on_resident(self, report: Callable[[], list[Resident]]) -> None:
+        """Has a worker asked what it holds in memory."""
+        self._residents.append(report)
+
+    def resident(self) -> list[Resident]:
+        """What this process's workers hold in memory now, shared components once."""
+        return [one for report in self._residents for one in report()]
+
+    def add_checkpoint(
+        self, path: Path | str, id: str | None = None, num_frames: int | None = None
+    ) -> Checkpoint:
+        """Registers a diffusers folder or a single file by its header. Raises `BadCheckpoint`, `BadInput`."""
+        added = self.registry.add(Path(path), id, num_frames)
+        self.refresh_checkpoints()
+        return added
+
+    def remove_checkpoint(self, id: str) -> None:
+        """Forgets a registered checkpoint; its files stay. Raises `BadInput` if it is not a registered one."""
+        self.catalogue.get(id)
+        if not self.registry.remove(id):
+            raise BadInput(f"{id} was not added by hand, so there is nothing to remove from the list")
+        self.refresh_checkpoints()
+
+    def refresh_checkpoints(self) -> None:
+        """Looks again at what is registered and in the folders of `SVDLAB_CHECKPOINT_DIRS`."""
+        self.catalogue.extend(self.registry.checkpoints(Catalogue()))
 
     # Asking
 
@@ -166,8 +209,45 @@ class Lab:
         self._notify()
         return comparison
 
+    def decoders(self, checkpoint: str) -> tuple[Decoder, ...]:
+        """The decoders a checkpoint's latents can be decoded with here: its own, and one that another lends.
+
+        Raises `NotFound`.
+        """
+        made_for = self.catalogue.get(checkpoint)
+        lent = [
+            decoder
+            for decoder, lender in made_for.lenders.items()
+            if self.catalogue.get(lender).availability().ready
+        ]
+        return (*made_for.decoders, *lent)
+
+    def decode_again(
+        self, run_id: str, decoder: Decoder | None = None, decode_chunk_size: int | None = None
+    ) -> Comparison:
+        """Decodes a finished run's latents with another decoder or chunk size, beside the run itself.
+
+        Nothing is sampled, so what differs between the two is the decoder's doing. Raises `BadInput`, `NotFound`.
+        """
+        run = self.get(run_id)
+        if not run.done:
+            raise BadInput("only a finished run can be decoded again")
+        source = self.get(run.latents_of) if run.latents_of else run
+        if not source.latents.is_file():
+            raise BadInput("the latents of this run were not kept; render it again to decode it again")
+        changes = {"decoder": decoder or run.settings.decoder, "decode_chunk_size": decode_chunk_size}
+        settings = GenerationSettings.parse(changes, base=run.settings)
+        if settings == run.settings:
+            raise BadInput("choose another decoder or another chunk size than the run already has")
+        recipe = run.recipe.model_copy(update={"settings": settings, "versions": {}})
+        self._check_recipe(recipe)
+        pair = self.history.add_decode(recipe, run)
+        self._notify()
+        return pair
+
     def _check_recipe(self, recipe: Recipe) -> None:
-        advice.check(self.catalogue.get(recipe.checkpoint), recipe.settings)
+        made_for = self.catalogue.get(recipe.checkpoint)
+        advice.check(made_for, recipe.settings, self.decoders(made_for.id))
         self.picture(recipe.picture_sha256)
 
     def rendered_before(self, recipe: Recipe) -> Run | None:
@@ -258,7 +338,15 @@ class Lab:
 
     def fairness(self, comparison: Comparison) -> Fairness:
         """Whether a comparison is one, and in words why or why not."""
-        return fairness(comparison.a, comparison.b)
+        a, b = comparison.a, comparison.b
+        return fairness(a, b, forced_decoders=self._decoder_forced(a) and self._decoder_forced(b))
+
+    def _decoder_forced(self, run: Run) -> bool:
+        """Whether a run's checkpoint has no other decoder than the one it used."""
+        try:
+            return self.catalogue.get(run.recipe.checkpoint).decoders == (run.settings.decoder,)
+        except NotFound:
+            return False
 
     def watch(self, *run_ids: str) -> Iterator[Event]:
         """Events of the given runs from their present state until all have ended.
@@ -374,10 +462,12 @@ class Lab:
         versions: Mapping[str, str],
         outcome: Outcome,
         picture: np.ndarray | None = None,
+        latents: bytes = b"",
     ) -> Run:
         """Measures a rendered run and writes its files, then says done.
 
-        `frames` is (frames, height, width, 3) uint8, `picture` what the model was given, (height, width, 3).
+        `frames` is (frames, height, width, 3) uint8, `picture` what the model was given, (height, width, 3), `latents`
+        a safetensors file's bytes, kept up to `SVDLAB_KEEP_LATENTS_MB` (16) so that they can be decoded again.
         """
         started = time.perf_counter()
         recipe = run.recipe.model_copy(update={"versions": dict(versions)})
@@ -390,6 +480,8 @@ class Lab:
             still = video.poster(frames)
             still.thumbnail((POSTER_SIDE, POSTER_SIDE))
             still.save(temporary / "poster.webp", quality=85)
+            if 0 < len(latents) <= kept_latents():
+                (temporary / "latents.safetensors").write_bytes(latents)
             measured = metrics.measure(frames, picture).to_dict()
             spent = {**outcome.seconds, "write": time.perf_counter() - started}
             final = replace(outcome, seconds={k: round(v, 3) for k, v in spent.items()}, metrics=measured)
@@ -437,7 +529,7 @@ class Lab:
         """Both sides with labels as one MP4 or, by the ending, animated WebP. Returns `path`."""
         a, b = comparison.a, comparison.b
         clips = [video.read_frames_zip(run.frames_zip) for run in (a, b)]
-        labels = [self.label(run) for run in (a, b)]
+        labels = self.labels(comparison)
         frames = video.side_by_side(clips[0], clips[1], labels[0], labels[1])
         fps = a.settings.effective_playback_fps
         if path.suffix.lower() == ".webp":
@@ -452,6 +544,18 @@ class Lab:
             return f"{self.catalogue.get(run.recipe.checkpoint).name} · {run.recipe.checkpoint}"
         except NotFound:
             return run.recipe.checkpoint
+
+    def labels(self, comparison: Comparison) -> tuple[str, str]:
+        """What stands above the two clips: what they differ in."""
+        a, b = comparison.a, comparison.b
+        if not same_latents(a, b):
+            return self.label(a), self.label(b)
+        return self._decoded_as(a), self._decoded_as(b)
+
+    def _decoded_as(self, run: Run) -> str:
+        count = run.outcome.decode_chunk_size or run.settings.decode_chunk_size or run.settings.num_frames
+        at_once = "all frames at once" if count >= run.settings.num_frames else f"{count} at once"
+        return f"{run.settings.decoder} decoder, {at_once}"
 
     def preset_of(self, run: Run) -> Preset | None:
         """The preset a run was started from, if it is still there."""

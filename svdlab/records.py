@@ -67,6 +67,9 @@ class Outcome:
     dtype: str = ""
     peak_memory_bytes: int = 0
     decode_chunk_size: int = 0  # what was really used
+    offload: str = ""  # where the weights waited: none (on the device), model, sequential
+    fallbacks: tuple[str, ...] = ()  # what was changed because memory ran out, each a sentence
+    latents_of: str = ""  # the run whose latents were decoded again; empty if these were sampled
     metrics: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -79,7 +82,19 @@ class Outcome:
         if not text:
             return cls()
         known = {k: v for k, v in json.loads(text).items() if k in cls.__dataclass_fields__}
-        return cls(**{**known, "noise_frames": tuple(known.get("noise_frames", ()))})
+        lists = {name: tuple(known.get(name, ())) for name in ("noise_frames", "fallbacks")}
+        return cls(**{**known, **lists})
+
+
+@dataclass(frozen=True)
+class Resident:
+    """One component of checkpoints that is in memory: its bytes, and who uses it."""
+
+    part: str  # unet | image_encoder | vae
+    key: str  # hash of its weights
+    bytes: int
+    used_by: tuple[str, ...]  # checkpoint ids; several share it
+    offload: str = "none"
 
 
 @dataclass(frozen=True)
@@ -98,6 +113,7 @@ class Run:
     error: str | None = None
     comparison: str | None = None
     preset: str | None = None
+    latents_of: str | None = None  # the run whose latents are decoded again; None for one that is sampled
     outcome: Outcome = Outcome()
 
     @property
@@ -129,6 +145,11 @@ class Run:
     def frames_zip(self) -> Path:
         """The lossless frames, one PNG each, with the recipe (exists when done)."""
         return self.folder / "frames.zip"
+
+    @property
+    def latents(self) -> Path:
+        """The final latents as safetensors (exists when done, if they were kept)."""
+        return self.folder / "latents.safetensors"
 
 
 @dataclass(frozen=True)
@@ -213,15 +234,20 @@ def _duration(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02d} min"
 
 
+DECODING = ("decoder", "decode_chunk_size")  # the knobs that act on finished latents
+
+
 @dataclass(frozen=True)
 class Fairness:
     """Whether two runs may be compared, and in words why or why not."""
 
+    subject: Literal["checkpoint", "decoding"]  # the one thing that is meant to differ
     same_picture: bool
     same_settings: bool
     same_noise: bool
     noise: str  # short hash of A's noise
     differences: tuple[str, ...]  # each a sentence
+    remarks: tuple[str, ...]  # what differs with the checkpoints themselves: it belongs to the comparison
     shared_frames: int
 
     @property
@@ -230,16 +256,35 @@ class Fairness:
         return self.same_picture and self.same_settings and self.same_noise
 
 
-def fairness(a: Run, b: Run) -> Fairness:
-    """Compares two runs' recipes and, where both are rendered, the noise they really got."""
-    differences = []
+def fairness(a: Run, b: Run, forced_decoders: bool = False) -> Fairness:
+    """Compares two runs' recipes and, where both are rendered, the noise they really got.
+
+    With `forced_decoders` neither side's checkpoint has another decoder than the one used: that difference comes with
+    the checkpoints. Two runs from the same latents are a comparison of decoding.
+    """
+    differences, remarks = [], []
+    decoding = same_latents(a, b)
     same_picture = a.recipe.picture_sha256 == b.recipe.picture_sha256
     if not same_picture:
         differences.append("The two started from different pictures.")
     changed = a.settings.differences(b.settings)
+    if decoding:
+        for name in DECODING:
+            changed.pop(name, None)
+    elif forced_decoders and "decoder" in changed:
+        mine, theirs = changed.pop("decoder")
+        remarks.append(
+            f"Each checkpoint brings its own decoder, {mine} on A and {theirs} on B: sharpness and flicker may come "
+            f"from it."
+        )
     counts = changed.pop("num_frames", None)
     for name, (mine, theirs) in changed.items():
         differences.append(f"{name} is {mine} on A and {theirs} on B.")
+    chunks = a.outcome.decode_chunk_size, b.outcome.decode_chunk_size
+    short_of_memory = bool(a.outcome.fallbacks or b.outcome.fallbacks) and not decoding
+    if short_of_memory and chunks[0] != chunks[1] and counts is None:
+        differences.append(f"Memory was short: A decoded {chunks[0]} frames at once and B {chunks[1]}.")
+        changed["decode_chunk_size"] = chunks
     shared = min(a.settings.num_frames, b.settings.num_frames)
     noise_a, noise_b = a.outcome.noise_frames, b.outcome.noise_frames
     known = bool(noise_a and noise_b)
@@ -253,10 +298,18 @@ def fairness(a: Run, b: Run) -> Fairness:
     if known and not same_noise:
         differences.append("The two got different noise.")
     return Fairness(
+        subject="decoding" if decoding else "checkpoint",
         same_picture=same_picture,
         same_settings=not changed and counts is None,
         same_noise=same_noise,
         noise=a.outcome.noise_sha256[:8],
         differences=tuple(differences),
+        remarks=tuple(remarks),
         shared_frames=shared,
     )
+
+
+def same_latents(a: Run, b: Run) -> bool:
+    """Whether both clips were decoded from the same latents."""
+    sources = [run.latents_of or run.id for run in (a, b)]
+    return sources[0] == sources[1] and a.id != b.id

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from svdlab import video
-from svdlab.errors import BadPicture, BadSettings, Cancelled, NotFound, RenderFailed
+from svdlab.errors import BadInput, BadPicture, BadSettings, Cancelled, NotFound, RenderFailed
 from svdlab.lab import Lab
 from svdlab.records import Event, Recipe
 from svdlab.workers import open_lab
@@ -197,10 +197,60 @@ def test_a_checkpoint_that_cannot_be_had_fails_with_what_to_do_and_the_next_job_
 ) -> None:
     small = {**SMALL, "width": 128, "height": 64}
     with pytest.raises(
-        RenderFailed, match=r"svd is not on disk and the hub cannot be reached .*; connect once"
+        RenderFailed, match=r"svd: Not on disk, and HF_HUB_OFFLINE is set; unset it to download"
     ):
         lab.generate(picture, "svd", seed=1, **small)
     assert lab.generate(picture, "demo-1-0", seed=7, **SMALL).done
+
+
+# Decoding again
+
+
+def test_kept_latents_are_decoded_again_without_sampling(lab: Lab, picture: Path) -> None:
+    run = lab.generate(picture, "demo-1-0", seed=33, **SMALL)
+    assert run.latents.is_file()
+    pair = lab.decode_again(run.id, decode_chunk_size=1)
+    assert pair.a.id == run.id
+    again = lab.wait(pair.b.id)[0]
+    assert again.outcome.latents_of == run.id
+    assert "denoise" not in again.outcome.seconds
+    assert again.outcome.decode_chunk_size == 1
+    assert not again.latents.is_file()  # once is enough
+    sampled = lab.generate(picture, "demo-1-0", seed=33, decode_chunk_size=1, **SMALL)
+    assert np.array_equal(video.read_frames_zip(again.frames_zip), video.read_frames_zip(sampled.frames_zip))
+    said = lab.fairness(lab.comparison(pair.id))
+    assert said.fair
+    assert said.subject == "decoding"
+    assert lab.labels(lab.comparison(pair.id)) == (
+        "temporal decoder, all frames at once",
+        "temporal decoder, 1 at once",
+    )
+    third = lab.decode_again(again.id, decode_chunk_size=2)  # of a clip that was itself decoded again
+    assert lab.wait(third.b.id)[0].outcome.latents_of == run.id
+
+
+def test_what_cannot_be_decoded_again_says_why(
+    lab: Lab, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = lab.generate(picture, "demo-1-0", seed=34, **SMALL)
+    with pytest.raises(BadInput, match="choose another decoder or another chunk size"):
+        lab.decode_again(run.id)
+    with pytest.raises(BadSettings, match="decoder must be temporal for demo-1-0, got image"):
+        lab.decode_again(run.id, "image")
+    latents = run.latents.read_bytes()
+    run.latents.write_bytes(latents[:-10])
+    with pytest.raises(RenderFailed, match="the kept latents cannot be read"):
+        lab.wait(lab.decode_again(run.id, decode_chunk_size=1).b.id)
+    run.latents.unlink()
+    with pytest.raises(BadInput, match="the latents of this run were not kept"):
+        lab.decode_again(run.id, decode_chunk_size=1)
+    monkeypatch.setenv("SVDLAB_KEEP_LATENTS_MB", "0")
+    assert not lab.generate(picture, "demo-1-0", seed=35, **SMALL).latents.is_file()
+    waiting = lab.submit(recipe(lab, picture, seed=36, num_inference_steps=50))
+    with pytest.raises(BadInput, match="only a finished run"):
+        lab.decode_again(waiting.id, decode_chunk_size=1)
+    lab.cancel(waiting.id)
+    list(lab.watch(waiting.id))
 
 
 def test_a_checkpoint_is_loaded_once_and_the_pair_shares_what_is_equal(picture: Path, tmp_path: Path) -> None:
@@ -217,6 +267,7 @@ def test_a_checkpoint_is_loaded_once_and_the_pair_shares_what_is_equal(picture: 
             part.part: part.used_by for part in worker.renderer.residency.resident() if len(part.used_by) > 1
         }
         assert set(resident) == {"image_encoder", "vae"}
+        assert [one.part for one in own.resident()].count("unet") == 2
         assert worker.renderer.residency.loads == 4
 
 

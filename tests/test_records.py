@@ -97,3 +97,35 @@ def test_events_speak_in_sentences() -> None:
     assert Event("r", "queued", position=2).text == "Waiting: 2 ahead in the queue."
     assert Event("r", "step", 1, 25, eta=80).text.endswith("about 1:20 min left.")
     assert Event("r", "failed", message="Out of paint.").text == "Out of paint."
+
+
+def test_a_decoder_that_comes_with_the_checkpoint_is_a_remark_and_not_a_fault() -> None:
+    image = RECIPE.model_copy(
+        update={"settings": RECIPE.settings.but(decoder="image"), "checkpoint": "other"}
+    )
+    assert not fairness(run(), run(image)).fair
+    pair = fairness(run(), run(image), forced_decoders=True)
+    assert pair.fair
+    assert pair.differences == ()
+    assert pair.remarks[0].startswith("Each checkpoint brings its own decoder, temporal on A and image on B")
+
+
+def test_sides_that_memory_made_decode_differently_are_said_to_be() -> None:
+    other = run(RECIPE.model_copy(update={"checkpoint": "demo-1-1"}))
+    a = run()
+    short = replace(
+        other, outcome=replace(other.outcome, decode_chunk_size=4, fallbacks=("Memory ran out.",))
+    )
+    a = replace(a, outcome=replace(a.outcome, decode_chunk_size=14))
+    pair = fairness(a, short)
+    assert not pair.fair
+    assert pair.differences == ("Memory was short: A decoded 14 frames at once and B 4.",)
+
+
+def test_clips_from_the_same_latents_are_a_comparison_of_decoding() -> None:
+    chunked = RECIPE.model_copy(update={"settings": RECIPE.settings.but(decode_chunk_size=1)})
+    a = run()
+    b = replace(run(chunked), id="again", latents_of=a.id)
+    pair = fairness(a, b)
+    assert (pair.fair, pair.subject) == (True, "decoding")
+    assert fairness(a, replace(run(chunked), id="other")).subject == "checkpoint"

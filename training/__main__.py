@@ -32,13 +32,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "data" / "training", help="where state is kept")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
-    parser.add_argument("--clips", type=int, default=1, help="clips a step")
     parser.add_argument(
         "--frames", type=int, nargs="+", default=[14], help="frames a clip; end with 14 14 14 25"
-    )
-    parser.add_argument("--rows", type=int, default=20, help="latent rows of the training crop (36: whole)")
-    parser.add_argument(
-        "--columns", type=int, default=32, help="latent columns of the training crop (64: whole)"
     )
     parser.add_argument("--moves", nargs="+", choices=MOVES, default=PANS, help="camera moves")
     parser.add_argument("--things", type=float, default=0.0, help="share of clips with a thing that moves")
@@ -47,7 +42,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    shape = {key: getattr(options, key) for key in ("clips", "rows", "columns", "rate", "things")}
+    shape = {key: getattr(options, key) for key in ("rate", "things")}
     shape |= {"moves": tuple(options.moves), "frames": tuple(options.frames)}
     match options.stage:
         case "vae":

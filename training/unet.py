@@ -26,7 +26,10 @@ ROWS, COLUMNS = HEIGHT // PATCH, WIDTH // PATCH
 LEVELS = (0.3, 1.5, 5.0, 20.0, 80.0)  # noise levels σ at which held-out loss is printed
 SIGMAS = (0.05, 250.0)
 MOTION_UNIT = 2.7  # px of displacement that count as 1 in a motion channel
-MOTION_WEIGHT = 0.5  # of the motion channels in the loss
+MOTION_WEIGHT = 2.0  # of the motion channels in the loss
+# What a step sees: clips, latent rows and columns, how often. Many small crops teach the choice of a direction, which is
+# one per clip; whole frames teach what it looks like at full size.
+SHAPES = ((6, 12, 16, 0.4), (2, 20, 32, 0.4), (1, 36, 64, 0.2))
 AUGMENTATION = 0.02  # the noise on the conditioning picture that the pair is meant to be sampled with
 
 
@@ -131,17 +134,15 @@ def train(
     fixed: tuple[int, int] | None = None,
     moves: tuple[str, ...] = PANS,
     things: float = 0.0,
-    clips: int = 1,
     frames: tuple[int, ...] = (14,),
-    rows: int = 20,
-    columns: int = 32,
+    shapes: tuple[tuple[int, int, int, float], ...] = SHAPES,
     rate: float = 1.0,
     pool_size: int = 120,
 ) -> None:
     """Trains `work/<name>` for so many minutes, going on from its state, or from `work/<start>`'s weights.
 
     `fixed` (fps, bucket) and `jitter` 0 make the fine-tuned, steady checkpoint; a step's clips have one of the
-    frame counts. Needs `work/vae`.
+    frame counts and one of the shapes. Needs `work/vae`.
     """
     where, rng = device_of(device), np.random.default_rng(time.time_ns())
     vae_state = load_state(work / "vae")
@@ -159,7 +160,8 @@ def train(
     unet.to(where)
     maker = ClipMaker(rng, moves, jitter, fixed, things, PATCH)
     batches = Batches(maker, pool, vae_state["patches"].to(where), vae_state["scaling"])
-    held_out = batches(4, frames[0], rows, columns)
+    held_out = batches(4, frames[0], *shapes[-1][1:3])
+    often = [shape[3] for shape in shapes]
     trainer = unet_trainer(unet, rate)
     if state:
         trainer.load_state_dict(state["trainer"])
@@ -167,6 +169,7 @@ def train(
     while clock.running():
         if trainer.steps % 8 == 0:
             pool[rng.integers(len(pool))] = painter()
+        clips, rows, columns, _ = shapes[rng.choice(len(shapes), p=often)]
         latents, given, ids = batches(clips, frames[rng.integers(len(frames))], rows, columns)
         given = given * (torch.rand(clips, 1, 1, 1, device=where) > 0.1)  # what guidance contrasts with
         errors = squared_errors(unet, latents, given, ids, draw_levels(clips).to(where))

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from svdlab import __version__
-from svdlab.cli import look, make
+from svdlab.cli import look, make, weights
 from svdlab.cli.flags import HELP_WIDTH, SectionedCommand, dashed, knob_flags
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of
 from svdlab.errors import BadInput
@@ -40,9 +40,10 @@ cli = typer.Typer(
 @cache
 def command() -> Any:
     """The whole command line, built once."""
-    for function in (app, make.generate, make.compare, look.checkpoints, look.presets, bench):
+    for function in (app, make.generate, make.compare, look.presets, bench):
         cli.command(cls=SectionedCommand)(function)
     cli.add_typer(look.runs_cli, name="runs")
+    cli.add_typer(weights.checkpoints_cli, name="checkpoints")
     return typer.main.get_command(cli)
 
 

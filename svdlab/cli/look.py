@@ -1,4 +1,4 @@
-"""`svdlab runs`, `svdlab checkpoints` and `svdlab presets`: what there is."""
+"""`svdlab runs` and `svdlab presets`: what there is."""
 
 from __future__ import annotations
 
@@ -106,20 +106,6 @@ def resume(
         must_be_here(lab.catalogue.get(run.recipe.checkpoint))
         [run] = render(lab, [run] if run.unfinished else lab.resume(run.id), device, dtype)
     typer.echo(f"{run.video}: {words.run_line(run)}, run {run.id}")
-
-
-def checkpoints(as_json: AsJson = False) -> None:
-    """List the checkpoints and where they are.
-
-    What each is, whether its weights are here, how large they are, and its licence.
-    """
-    from svdlab.checkpoints import Catalogue
-    from svdlab.cli import words
-
-    if as_json:
-        words.say_json([words.checkpoint_json(checkpoint) for checkpoint in Catalogue()])
-    else:
-        words.checkpoints_table(Catalogue())
 
 
 def presets(

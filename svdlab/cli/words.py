@@ -67,7 +67,9 @@ def comparison_json(comparison: Comparison, verdict: Fairness, notes: Sequence[N
         "same_settings": verdict.same_settings,
         "same_noise": verdict.same_noise,
         "noise": verdict.noise,
+        "subject": verdict.subject,
         "differences": list(verdict.differences),
+        "remarks": list(verdict.remarks),
         "shared_frames": verdict.shared_frames,
         "seed": comparison.a.settings.seed,
         "notes": [{"knob": note.field, "sentence": note.sentence} for note in notes],
@@ -94,7 +96,7 @@ def seconds_spent(run: Run) -> float:
 def fairness_line(verdict: Fairness) -> str:
     """Whether the pair may be compared, or exactly what differs."""
     if verdict.fair:
-        return f"same picture, same settings, same noise {verdict.noise}"
+        return " ".join((f"same picture, same settings, same noise {verdict.noise}", *verdict.remarks))
     return "not a fair pair: " + " ".join(verdict.differences)
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Callable, Iterator
+import shutil
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,9 @@ from diffusers import (
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from svdlab.checkpoints import Checkpoint, cached_snapshot, read_layout, weight_name
+from svdlab.engine import single_file
 from svdlab.errors import BadCheckpoint, CheckpointUnavailable
+from svdlab.headers import Header, read_header
 
 # SD-family 4-channel latents → RGB, rows are channels (values as ComfyUI and others publish them);
 # checkpoints with other latents bring their own in latent_rgb.json.
@@ -70,11 +76,7 @@ class Components:
     feature_extractor: CLIPImageProcessor
     latent_rgb: tuple[torch.Tensor, torch.Tensor]
     keys: dict[str, str] = field(default_factory=dict)  # component → hash of its weights
-
-    @property
-    def device(self) -> torch.device:
-        """Where the UNet computes."""
-        return self.unet.device
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))  # where they compute
 
     @property
     def dtype(self) -> torch.dtype:
@@ -97,11 +99,48 @@ class Components:
         return int(self.vae_scale * 2 ** (len(self.unet.config.block_out_channels) - 1))
 
 
-def resolve_folder(checkpoint: Checkpoint) -> Path:
-    """The checkpoint's folder on this disk, downloading it if need be.
+class Weights(ABC):
+    """A checkpoint's weights on this disk: what they are, and how each part is loaded."""
 
-    Raises `CheckpointUnavailable` with what to do.
+    checkpoint: Checkpoint
+
+    @abstractmethod
+    def keys(self, dtype: torch.dtype) -> dict[str, str]:
+        """Component → hash of its weights as they are in that dtype: equal hashes need to be in memory once."""
+
+    @abstractmethod
+    def values(self, part: str) -> int:
+        """How many numbers a component holds, read without loading it."""
+
+    @abstractmethod
+    def stored_dtype(self, part: str) -> torch.dtype:
+        """What a component's numbers are on disk."""
+
+    @abstractmethod
+    def load(self, part: str, dtype: torch.dtype) -> Any:
+        """A component on the CPU in evaluation mode. Raises `BadCheckpoint`."""
+
+    @abstractmethod
+    def light_parts(self) -> tuple[EulerDiscreteScheduler, CLIPImageProcessor]:
+        """The scheduler and feature extractor: configuration only."""
+
+    @abstractmethod
+    def latent_rgb(self, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The matrix (channels, 3) and bias (3,) that make scaled latents into RGB in 0..1, for previews."""
+
+
+def open_weights(checkpoint: Checkpoint) -> Weights:
+    """The checkpoint's weights on this disk; nothing is loaded yet.
+
+    Raises `CheckpointUnavailable` with what to do, `BadCheckpoint`.
     """
+    if checkpoint.source.kind == "file":
+        return FileWeights(checkpoint)
+    return FolderWeights(checkpoint, resolve_folder(checkpoint))
+
+
+def resolve_folder(checkpoint: Checkpoint) -> Path:
+    """The checkpoint's folder on this disk. Raises `CheckpointUnavailable` with what to do."""
     if checkpoint.source.kind != "hub":
         folder = Path(checkpoint.source.location)
         if not (folder / "model_index.json").is_file():
@@ -109,42 +148,10 @@ def resolve_folder(checkpoint: Checkpoint) -> Path:
                 f"the weights of {checkpoint.id} are not there: {folder} has no model_index.json"
             )
         return folder
-    return cached_snapshot(checkpoint.source) or _download(checkpoint)
-
-
-def _download(checkpoint: Checkpoint) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-    )
-
-    source = checkpoint.source
-    patterns = [
-        "model_index.json",
-        "*/*.json",
-        f"unet/{weight_name('diffusion_pytorch_model', source.variant)}",
-        f"image_encoder/{weight_name('model', source.variant)}",
-        source.image_decoder_file or f"vae/{weight_name('diffusion_pytorch_model', source.variant)}",
-    ]
-    try:
-        return Path(snapshot_download(source.location, revision=source.revision, allow_patterns=patterns))
-    except GatedRepoError:
-        raise CheckpointUnavailable(
-            f"{checkpoint.id} needs its terms accepted: log in at {source.url}, accept them, and set HF_TOKEN"
-        ) from None
-    except RepositoryNotFoundError:
-        raise CheckpointUnavailable(
-            f"the hub does not know {source.location}, or the token may not read it"
-        ) from None
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        raise CheckpointUnavailable(
-            f"{checkpoint.id} is not on disk and the hub cannot be reached ({type(error).__name__}); "
-            f"connect once to download it, or use demo-1-0 or demo-1-1"
-        ) from None
+    cached = cached_snapshot(checkpoint.source)
+    if cached is None:
+        raise CheckpointUnavailable(f"{checkpoint.id}: {checkpoint.availability().sentence}")
+    return cached
 
 
 def check_index(folder: Path) -> None:
@@ -162,18 +169,6 @@ def check_index(folder: Path) -> None:
             )
 
 
-def weights_file(folder: Path, part: str, checkpoint: Checkpoint) -> Path:
-    """The safetensors file of one component. Raises `BadCheckpoint`."""
-    stem = "model" if part == "image_encoder" else "diffusion_pytorch_model"
-    for variant in dict.fromkeys((checkpoint.source.variant, None, "fp16")):
-        path = folder / part / weight_name(stem, variant)
-        if path.is_file():
-            return path
-    raise BadCheckpoint(
-        f"{folder.name} has no {part}/{weight_name(stem, None)}; only safetensors weights are read"
-    )
-
-
 @lru_cache(maxsize=256)
 def _content_hash(path: str, size: int, modified: int) -> str:
     with open(path, "rb") as file:  # noqa: PTH123 - file_digest wants an open file
@@ -189,17 +184,6 @@ def content_key(path: Path) -> str:
     return _content_hash(str(real), stat.st_size, stat.st_mtime_ns)
 
 
-def component_keys(checkpoint: Checkpoint, folder: Path) -> dict[str, str]:
-    """Component → hash of its weights: equal hashes need to be in memory once."""
-    keys = {part: content_key(weights_file(folder, part, checkpoint)) for part in ("unet", "image_encoder")}
-    image_file = checkpoint.source.image_decoder_file
-    vae_file = folder / image_file if image_file else weights_file(folder, "vae", checkpoint)
-    return {**keys, "vae": content_key(vae_file)}
-
-
-Part = Callable[[], Any]
-
-
 @contextmanager
 def _quiet_bars() -> Iterator[None]:
     """No bar per weights file: reading takes a moment, and the lab shows its own progress."""
@@ -213,100 +197,159 @@ def _quiet_bars() -> Iterator[None]:
         transformers.utils.logging.enable_progress_bar()
 
 
-def part_loaders(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> dict[str, Part]:
-    """For each component with weights, a function that loads it (on the CPU, in evaluation mode)."""
-
-    def pretrained(cls: Any, part: str) -> Part:
-        def load() -> Any:
-            path = weights_file(folder, part, checkpoint)
-            variant = "fp16" if ".fp16." in path.name else None
-            try:
-                with _quiet_bars():
-                    model = cls.from_pretrained(
-                        folder / part,
-                        variant=variant,
-                        dtype=dtype,
-                        use_safetensors=True,
-                        local_files_only=True,
-                    )
-            except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-                reason = str(error).splitlines()[0][:200]
-                raise BadCheckpoint(f"the {part} of {checkpoint.id} does not load: {reason}") from error
-            return model.eval().requires_grad_(False)
-
-        return load
-
-    return {
-        "image_encoder": pretrained(CLIPVisionModelWithProjection, "image_encoder"),
-        "unet": pretrained(UNetSpatioTemporalConditionModel, "unet"),
-        "vae": (lambda: _image_decoder_vae(checkpoint, folder, dtype))
-        if checkpoint.source.image_decoder_file
-        else pretrained(_vae_class(folder), "vae"),
-    }
+_CLASSES: dict[str, Any] = {
+    "image_encoder": CLIPVisionModelWithProjection,
+    "unet": UNetSpatioTemporalConditionModel,
+    "AutoencoderKL": AutoencoderKL,
+    "AutoencoderKLTemporalDecoder": AutoencoderKLTemporalDecoder,
+}
+PARTS = ("unet", "image_encoder", "vae")
 
 
-def _vae_class(folder: Path) -> Any:
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    return AutoencoderKL if index["vae"][1] == "AutoencoderKL" else AutoencoderKLTemporalDecoder
+class FolderWeights(Weights):
+    """A folder in diffusers layout; its `vae` may be replaced by a frame-wise one out of an original file."""
+
+    def __init__(self, checkpoint: Checkpoint, folder: Path) -> None:
+        check_index(folder)
+        check_layout(checkpoint, folder)
+        self.checkpoint, self.folder = checkpoint, folder
+        image_file = checkpoint.source.image_decoder_file
+        self.image_decoder_file = folder / image_file if image_file else None
+
+    @cached_property
+    def image_decoder(self) -> single_file.Original:
+        """What the file with the frame-wise decoder holds. Raises `BadCheckpoint`."""
+        path = self.file("vae")
+        return single_file.recognise(read_header(path), path.name)
+
+    def keys(self, dtype: torch.dtype) -> dict[str, str]:
+        keys = {part: content_key(self.file(part)) for part in PARTS if not self._borrowed(part)}
+        if self.image_decoder_file:
+            keys["vae"] = single_file.part_keys(self.file("vae"), self.image_decoder, dtype)["vae"]
+        return keys
+
+    def _borrowed(self, part: str) -> bool:
+        """Whether a component comes out of the file with the frame-wise decoder."""
+        return part == "vae" and self.image_decoder_file is not None
+
+    def file(self, part: str) -> Path:
+        """The file one component's tensors are in. Raises `BadCheckpoint`."""
+        if part == "vae" and self.image_decoder_file:
+            if not self.image_decoder_file.is_file():
+                raise BadCheckpoint(f"{self.folder.name} has no {self.image_decoder_file.name}")
+            return self.image_decoder_file
+        stem = "model" if part == "image_encoder" else "diffusion_pytorch_model"
+        for variant in dict.fromkeys((self.checkpoint.source.variant, None, "fp16")):
+            path = self.folder / part / weight_name(stem, variant)
+            if path.is_file():
+                return path
+        raise BadCheckpoint(
+            f"{self.folder.name} has no {part}/{weight_name(stem, None)}; only safetensors weights are read"
+        )
+
+    def values(self, part: str) -> int:
+        if self._borrowed(part):
+            return self.image_decoder.values("vae")
+        return sum(math.prod(tensor.shape) for tensor in self._header(part).tensors.values())
+
+    def stored_dtype(self, part: str) -> torch.dtype:
+        return _most_common_dtype(self._header(part))
+
+    def _header(self, part: str) -> Header:
+        try:
+            return read_header(self.file(part))
+        except BadCheckpoint as error:
+            raise BadCheckpoint(f"the {part} of {self.checkpoint.id} does not load: {error}") from error
+
+    def load(self, part: str, dtype: torch.dtype) -> Any:
+        if self._borrowed(part):
+            return single_file.part_loaders(self.file("vae"), self.image_decoder, dtype)["vae"]()
+        name = part
+        if part == "vae":
+            index = json.loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
+            name = index["vae"][1]
+        variant = "fp16" if ".fp16." in self.file(part).name else None
+        try:
+            with _quiet_bars():
+                model = _CLASSES[name].from_pretrained(
+                    self.folder / part,
+                    variant=variant,
+                    dtype=dtype,
+                    use_safetensors=True,
+                    local_files_only=True,
+                )
+        except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise BadCheckpoint(f"the {part} of {self.checkpoint.id} does not load: {reason}") from error
+        return model.eval().requires_grad_(False)
+
+    def light_parts(self) -> tuple[EulerDiscreteScheduler, CLIPImageProcessor]:
+        scheduler = EulerDiscreteScheduler.from_pretrained(self.folder / "scheduler", local_files_only=True)
+        extractor = CLIPImageProcessor.from_pretrained(
+            self.folder / "feature_extractor", local_files_only=True
+        )
+        return scheduler, extractor
+
+    def latent_rgb(self, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return latent_rgb(self.folder / "latent_rgb.json", channels)
 
 
-def _image_decoder_vae(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> AutoencoderKL:
-    """The frame-wise autoencoder out of an original-layout file: SD's KL autoencoder under its old names.
+class FileWeights(Weights):
+    """A single file in Stability's original layout, converted in memory."""
 
-    The encoder stands under the conditioner, the decoder under `first_stage_model`; only they are read.
-    """
-    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint, self.path = checkpoint, Path(checkpoint.source.location)
+        if not self.path.is_file():
+            raise CheckpointUnavailable(f"the weights of {checkpoint.id} are not there: {self.path} is gone")
+        self.original = single_file.recognise(
+            read_header(self.path), self.path.name, checkpoint.native_frames
+        )
 
-    path = folder / str(checkpoint.source.image_decoder_file)
-    places = {
-        "conditioner.embedders.3.encoder.": "first_stage_model.encoder.",
-        "conditioner.embedders.3.quant_conv.": "first_stage_model.quant_conv.",
-        "first_stage_model.decoder.": "first_stage_model.decoder.",
-        "first_stage_model.post_quant_conv.": "first_stage_model.post_quant_conv.",
-    }
-    config = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
-    shared = (
-        "in_channels",
-        "out_channels",
-        "latent_channels",
-        "layers_per_block",
-        "block_out_channels",
-        "scaling_factor",
-        "force_upcast",
-        "sample_size",
+    def keys(self, dtype: torch.dtype) -> dict[str, str]:
+        return single_file.part_keys(self.path, self.original, dtype)
+
+    def values(self, part: str) -> int:
+        return self.original.values(part)
+
+    def stored_dtype(self, part: str) -> torch.dtype:
+        return self.original.stored_dtype(part)
+
+    def load(self, part: str, dtype: torch.dtype) -> Any:
+        return single_file.part_loaders(self.path, self.original, dtype)[part]()
+
+    def light_parts(self) -> tuple[EulerDiscreteScheduler, CLIPImageProcessor]:
+        return single_file.scheduler(), single_file.feature_extractor()
+
+    def latent_rgb(self, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return latent_rgb(None, channels)
+
+
+def _most_common_dtype(header: Header) -> torch.dtype:
+    counts = Counter(tensor.dtype for tensor in header.tensors.values())
+    return {"F16": torch.float16, "BF16": torch.bfloat16}.get(counts.most_common(1)[0][0], torch.float32)
+
+
+def save_folder(weights: FolderWeights, folder: Path, dtype: torch.dtype | None) -> None:
+    """Writes a diffusers folder with other numbers or another decoder in it: part by part, so one is in memory."""
+    shutil.copytree(
+        weights.folder,
+        folder,
+        ignore=shutil.ignore_patterns("*.safetensors", "*.bin", "*.ckpt", "*.pt", ".*"),
     )
-    depth = len(config["block_out_channels"])
-    vae = AutoencoderKL(
-        **{key: config[key] for key in shared if key in config},
-        down_block_types=("DownEncoderBlock2D",) * depth,
-        up_block_types=("UpDecoderBlock2D",) * depth,
-    )
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            tensors = {
-                new + key.removeprefix(old): file.get_tensor(key)
-                for key in file.keys()  # noqa: SIM118 - safe_open is not a mapping
-                for old, new in places.items()
-                if key.startswith(old)
-            }
-        vae.load_state_dict(convert_ldm_vae_checkpoint(tensors, vae.config))
-    except (OSError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise BadCheckpoint(f"the image decoder in {path.name} does not load: {reason}") from error
-    return vae.to(dtype).eval().requires_grad_(False)
+    for part in PARTS:
+        module = weights.load(part, dtype or weights.stored_dtype(part))
+        module.save_pretrained(folder / part)
+        if part == "vae":
+            index_path = folder / "model_index.json"
+            index = json.loads(index_path.read_text(encoding="utf-8"))
+            index["vae"] = ["diffusers", type(module).__name__]
+            index_path.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        del module
 
 
-def light_parts(folder: Path) -> tuple[EulerDiscreteScheduler, CLIPImageProcessor]:
-    """The scheduler and feature extractor: configuration only."""
-    scheduler = EulerDiscreteScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-    extractor = CLIPImageProcessor.from_pretrained(folder / "feature_extractor", local_files_only=True)
-    return scheduler, extractor
-
-
-def latent_rgb(folder: Path, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The matrix (channels, 3) and bias (3,) that make scaled latents into RGB in 0..1, for previews."""
-    path = folder / "latent_rgb.json"
-    if path.is_file():
+def latent_rgb(path: Path | None, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The matrix (channels, 3) and bias (3,) that make scaled latents into RGB in 0..1: a file's, or the usual one."""
+    if path is not None and path.is_file():
         content = json.loads(path.read_text(encoding="utf-8"))
         weight, bias = torch.tensor(content["weight"]), torch.tensor(content["bias"])
     elif channels == len(SD_LATENT_RGB):
@@ -314,7 +357,9 @@ def latent_rgb(folder: Path, channels: int) -> tuple[torch.Tensor, torch.Tensor]
     else:  # a preview in grey is better than none
         weight, bias = torch.full((channels, 3), 0.5 / channels), torch.full((3,), 0.5)
     if weight.shape != (channels, 3) or bias.shape != (3,):
-        raise BadCheckpoint(f"latent_rgb.json of {folder.name} must hold {channels} rows of 3 numbers")
+        raise BadCheckpoint(
+            f"latent_rgb.json of {path.parent.name if path else channels} must hold {channels} rows of 3 numbers"
+        )
     return weight, bias
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import diffusers
@@ -20,10 +20,11 @@ from PIL import Image
 
 from svdlab import __version__
 from svdlab.checkpoints import Checkpoint
-from svdlab.engine import sampler
+from svdlab.engine import memory, sampler
 from svdlab.engine.loading import Components
+from svdlab.engine.memory import Offload
 from svdlab.engine.residency import Residency
-from svdlab.engine.sampler import Conditioning, Noise, Step
+from svdlab.engine.sampler import Conditioning, Noise
 from svdlab.errors import OutOfMemory, RenderFailed, SvdlabError
 from svdlab.records import Outcome
 from svdlab.settings import GenerationSettings
@@ -33,13 +34,19 @@ CACHED_CONDITIONINGS = 16  # each a few hundred KB at full size
 
 @dataclass(frozen=True)
 class Job:
-    """One clip to render. `picture` is RGB, exactly the settings' size; `picture_key` names its pixels."""
+    """One clip to render. `picture` is RGB, exactly the settings' size; `picture_key` names its pixels.
+
+    With `latents` (1, frames, channels, h, w), the final ones of the run `latents_of`, nothing is sampled.
+    """
 
     id: str
     checkpoint: Checkpoint
     settings: GenerationSettings
     picture: Image.Image
     picture_key: str
+    decoder_from: Checkpoint | None = None  # whose decoder is used; None: the checkpoint's own
+    latents: torch.Tensor | None = None
+    latents_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,9 @@ class _Progress:
     parts: Components
     noise: Noise
     seconds: dict[str, float] = field(default_factory=dict)
-    last: Step | None = None
+    fallbacks: list[str] = field(default_factory=list)
+    latents: torch.Tensor | None = None
+    chunk: int = 0
 
 
 class Renderer:
@@ -133,8 +142,9 @@ class Renderer:
         dtype: str = "auto",
         budget_bytes: int | None = None,
         previews: bool = True,
+        offload: Offload | None = None,
     ) -> None:
-        self.residency = Residency(device, dtype, budget_bytes)
+        self.residency = Residency(device, dtype, budget_bytes, offload)
         self.previews = previews
         self.encodes = 0
         self._conditionings: OrderedDict[tuple[Any, ...], Conditioning] = OrderedDict()
@@ -164,6 +174,7 @@ class Renderer:
             return False
 
     def _render_group(self, jobs: Sequence[Job], stop: Callable[[str], bool]) -> Iterator[Update]:
+        self.residency.reset_offload()
         stages = {job.id: self._stages(job, stop, tuple(j.checkpoint.id for j in jobs)) for job in jobs}
         while stages:
             for id in list(stages):
@@ -174,13 +185,13 @@ class Renderer:
                 except _Stop:
                     del stages[id]
                     yield Stopped(id)
+                except OutOfMemory as error:
+                    del stages[id]
+                    self._forget_all()
+                    yield Failed(id, error)
                 except SvdlabError as error:
                     del stages[id]
                     yield Failed(id, error)
-                except torch.OutOfMemoryError:
-                    del stages[id]
-                    self._forget_all()
-                    yield Failed(id, _out_of_memory(jobs))
                 except Exception as error:  # a defect of ours or of a library must not take the worker down
                     del stages[id]
                     reason = str(error).splitlines()[0][:200] if str(error) else ""
@@ -195,26 +206,67 @@ class Renderer:
         clock = time.perf_counter()
         if not self.residency.holds(job.checkpoint.id):
             yield Loading(job.id)
-        parts = self.residency.get(job.checkpoint, keep)
+        fallbacks: list[str] = []
+        parts = self._load(job, keep, fallbacks)
         noise = sampler.draw_noise(job.settings, parts.latent_channels, parts.vae_scale)
-        progress = _Progress(job, parts, noise)
-        clock = self._spent(progress, "load", clock)
+        progress = _Progress(job, parts, noise, fallbacks=fallbacks, latents=job.latents)
+        self._spent(progress, "load", clock)
         check()
-        yield Encoding(job.id)
-        conditioning = self._conditioning(job, parts, noise)
-        clock = self._spent(progress, "encode", clock)
-        progress.seconds["denoise"] = 0.0
-        yield from self._denoise(progress, conditioning, check)
+        if progress.latents is None:
+            yield Encoding(job.id)
+            yield from self._sample(progress, check)
         check()
         clock = time.perf_counter()
-        pieces = []
-        assert progress.last is not None
-        for chunk in sampler.decode(parts, progress.last.latents, job.settings.decode_chunk_size):
-            pieces.append(chunk.frames)
-            yield Decoding(job.id, chunk.start + len(chunk.frames), chunk.total, chunk.seconds_left)
-            check()
+        pieces: list[np.ndarray] = []
+        yield from self._decode(progress, pieces, check)
         self._spent(progress, "decode", clock)
         yield self._rendered(progress, np.concatenate(pieces))
+
+    def _load(self, job: Job, keep: tuple[str, ...], fallbacks: list[str]) -> Components:
+        """The job's components, with less on the device each time it runs out of memory."""
+        while True:
+            try:
+                parts = self.residency.get(job.checkpoint, keep)
+                if job.decoder_from is None:
+                    return parts
+                vae, key = self.residency.get_part(job.decoder_from, "vae")
+                return replace(parts, vae=vae, keys={**parts.keys, "vae": key})
+            except Exception as error:
+                if not memory.is_exhausted(error):
+                    raise
+            if self.residency.evict_all_but({job.checkpoint.id, *keep}):
+                fallbacks.append("Other checkpoints left memory while this one was loaded.")
+            elif not self._offload_more(fallbacks, "loading"):
+                raise _out_of_memory(job)
+
+    def _offload_more(self, fallbacks: list[str], stage: str) -> bool:
+        """Keeps less of the weights on the device; returns whether there was a way to."""
+        offload = self.residency.next_offload()
+        if offload is None or self.residency.device.type == "cpu":
+            return False
+        self.residency.set_offload(offload)
+        fallbacks.append(f"Memory ran out while {stage}: the weights were offloaded ({offload}).")
+        return True
+
+    def _sample(self, progress: _Progress, check: Callable[[], None]) -> Iterator[Stepped]:
+        """Encodes and denoises, again from the start with less on the device if memory runs out."""
+        while True:
+            try:
+                clock = time.perf_counter()
+                conditioning = self._conditioning(progress.job, progress.parts, progress.noise)
+                self._spent(progress, "encode", clock)
+                progress.seconds["denoise"] = 0.0
+                check()
+                yield from self._denoise(progress, conditioning, check)
+                return
+            except (_Stop, SvdlabError):
+                raise
+            except Exception as error:
+                if not memory.is_exhausted(error):
+                    raise
+            memory.give_back(self.residency.device)
+            if not self._offload_more(progress.fallbacks, "sampling"):
+                raise _out_of_memory(progress.job)
 
     def _denoise(
         self, progress: _Progress, conditioning: Conditioning, check: Callable[[], None]
@@ -224,17 +276,59 @@ class Renderer:
         decode_seconds = self._decode_cost.get(job.checkpoint.id, 0.0) * _pixels(job.settings)
         while True:
             clock = time.perf_counter()
-            step = next(steps, None)
+            with self.residency.computing(parts.unet):
+                step = next(steps, None)
             progress.seconds["denoise"] += (
                 time.perf_counter() - clock
             )  # lockstep: the other job's time is not ours
             if step is None:
                 return
-            progress.last = step
+            progress.latents = step.latents
             own = progress.seconds["denoise"] / step.index * (step.total - step.index)
             shown = sampler.preview(parts, step.predicted) if self.previews else None
             yield Stepped(job.id, step.index, step.total, own + decode_seconds, shown)
             check()
+
+    def _decode(
+        self, progress: _Progress, pieces: list[np.ndarray], check: Callable[[], None]
+    ) -> Iterator[Decoding]:
+        """Decodes into `pieces`, in smaller chunks each time memory runs out, then with less on the device."""
+        job, parts = progress.job, progress.parts
+        s = job.settings
+        progress.chunk = s.decode_chunk_size or memory.choose_chunk(
+            parts.vae,
+            s.width,
+            s.height,
+            s.num_frames,
+            parts.vae.dtype.itemsize,
+            memory.free_bytes(self.residency.device),
+        )
+        assert progress.latents is not None
+        latents = progress.latents.to(parts.device, parts.dtype)
+        while True:
+            try:
+                with self.residency.computing(parts.vae):
+                    for chunk in sampler.decode(parts, latents, progress.chunk):
+                        pieces.append(chunk.frames)
+                        done = chunk.start + len(chunk.frames)
+                        yield Decoding(job.id, done, chunk.total, chunk.seconds_left)
+                        check()
+                return
+            except (_Stop, SvdlabError):
+                raise
+            except Exception as error:
+                if not memory.is_exhausted(error):
+                    raise
+            pieces.clear()
+            memory.give_back(self.residency.device)
+            smaller = [n for n in memory.DECODE_CHUNKS if n < min(progress.chunk, s.num_frames)]
+            if smaller:
+                progress.fallbacks.append(
+                    f"Memory ran out while decoding {progress.chunk} frames at once: {smaller[0]} were decoded at once."
+                )
+                progress.chunk = smaller[0]
+            elif not self._offload_more(progress.fallbacks, "decoding"):
+                raise _out_of_memory(job)
 
     def _conditioning(self, job: Job, parts: Components, noise: Noise) -> Conditioning:
         """From the cache, or computed: the same picture, size, seed and strength give the same tensors."""
@@ -244,7 +338,8 @@ class Renderer:
         key = (*clip_key, *vae_key)
         held = self._conditionings.get(key)
         if held is None:
-            held = sampler.encode(parts, job.picture, noise, s)
+            with self.residency.computing(parts.image_encoder, parts.vae):
+                held = sampler.encode(parts, job.picture, noise, s)
             self.encodes += 1
             self._conditionings[key] = held
             if len(self._conditionings) > CACHED_CONDITIONINGS:
@@ -262,10 +357,13 @@ class Renderer:
             device=self.device_name,
             dtype=str(parts.dtype).removeprefix("torch."),
             peak_memory_bytes=self._peak_memory(),
-            decode_chunk_size=job.settings.decode_chunk_size or job.settings.num_frames,
+            decode_chunk_size=min(progress.chunk, job.settings.num_frames),
+            offload=self.residency.offload,
+            fallbacks=tuple(progress.fallbacks),
+            latents_of=job.latents_of,
         )
-        assert progress.last is not None
-        return Rendered(job.id, frames, progress.last.latents, self._versions(parts), outcome)
+        assert progress.latents is not None
+        return Rendered(job.id, frames, progress.latents, self._versions(parts), outcome)
 
     def _versions(self, parts: Components) -> dict[str, str]:
         """What decides the bits beside the recipe. No times or ids: a rerun must give the same file."""
@@ -300,9 +398,9 @@ def _pixels(settings: GenerationSettings) -> int:
     return settings.num_frames * settings.width * settings.height
 
 
-def _out_of_memory(jobs: Sequence[Job]) -> OutOfMemory:
-    s = jobs[0].settings
+def _out_of_memory(job: Job) -> OutOfMemory:
+    s = job.settings
     return OutOfMemory(
-        f"the device ran out of memory at {s.width}×{s.height}, {s.num_frames} frames; "
-        f"set decode_chunk_size to 2, or make the clip smaller or shorter"
+        f"the device ran out of memory at {s.width}×{s.height}, {s.num_frames} frames, even with smaller decode chunks "
+        f"and offloaded weights; make the clip smaller or shorter"
     )

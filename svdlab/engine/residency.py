@@ -1,75 +1,49 @@
-"""Which weights are in memory: loaded once, shared by content, evicted when the budget is full.
+"""Which weights are in memory: loaded once, shared by content, moved or evicted when memory is short.
 
 Knows loading and memory sizes; nothing of sampling, runs or screens.
 """
 
 from __future__ import annotations
 
-import gc
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import psutil
 import torch
 
 from svdlab.checkpoints import Checkpoint
-from svdlab.engine import loading
-from svdlab.engine.loading import Components
-
-
-def choose_device(wanted: str = "auto") -> torch.device:
-    """'auto' is the best there is: CUDA, Apple's MPS, then the CPU."""
-    if wanted != "auto":
-        return torch.device(wanted)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def choose_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:
-    """'auto' is float16 on CUDA, float32 elsewhere (MPS gives black frames in half precision)."""
-    if wanted != "auto":
-        return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[wanted]
-    return torch.float16 if device.type == "cuda" else torch.float32
-
-
-def module_bytes(module: torch.nn.Module) -> int:
-    """Bytes of a module's parameters and buffers."""
-    tensors = (*module.parameters(), *module.buffers())
-    return sum(t.numel() * t.element_size() for t in tensors)
-
-
-def default_budget(device: torch.device) -> int:
-    """Bytes of weights to keep: most of a GPU, a bit more than half of the machine's memory."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory * 0.75)
-    return int(psutil.virtual_memory().total * 0.55)
-
-
-@dataclass(frozen=True)
-class Resident:
-    """One loaded component: its bytes, and the checkpoints that use it."""
-
-    part: str
-    key: str
-    bytes: int
-    used_by: tuple[str, ...]
+from svdlab.engine import loading, memory
+from svdlab.engine.loading import Components, Weights
+from svdlab.engine.memory import Offload, choose_device, choose_dtype, module_bytes
+from svdlab.records import Resident
 
 
 class Residency:
     """Components of checkpoints on one device. Not thread-safe: one worker owns it.
 
-    `loads` counts how many components were ever read from disk.
+    `loads` counts how many components were ever read from disk. `offload` says where weights wait: 'none' on the
+    device, 'model' in main memory, each component moved when its stage computes, 'sequential' the same, but the UNet
+    layer by layer. None as `offload` chooses from the free memory whenever something is loaded.
     """
 
-    def __init__(self, device: str = "auto", dtype: str = "auto", budget_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        device: str = "auto",
+        dtype: str = "auto",
+        budget_bytes: int | None = None,
+        offload: Offload | None = None,
+    ) -> None:
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device, dtype)
-        self.budget_bytes = budget_bytes or default_budget(self.device)
+        self.budget_bytes = budget_bytes or memory.default_budget(self.device)
         self.loads = 0
+        self._wanted = offload or memory.wanted_offload()
+        self.offload: Offload = self._wanted or "none"
         self._parts: dict[tuple[str, str], Any] = {}
+        self._sizes: dict[tuple[str, str], int] = {}
         self._held: OrderedDict[str, Components] = OrderedDict()
+        self._busy: Counter[int] = Counter()  # how many stages compute with a module now
 
     def holds(self, checkpoint_id: str) -> bool:
         """Whether a checkpoint would be served without loading anything."""
@@ -81,16 +55,17 @@ class Residency:
             Resident(
                 part,
                 key,
-                module_bytes(module),
+                size,
                 tuple(id for id, c in self._held.items() if c.keys[part] == key),
+                self.offload,
             )
-            for (part, key), module in self._parts.items()
+            for (part, key), size in list(self._sizes.items())
         ]
 
     @property
     def bytes(self) -> int:
         """Bytes of all weights in memory."""
-        return sum(module_bytes(module) for module in self._parts.values())
+        return sum(self._sizes.values())
 
     def get(self, checkpoint: Checkpoint, keep: tuple[str, ...] = ()) -> Components:
         """The components of a checkpoint, loading what is not in memory.
@@ -101,46 +76,122 @@ class Residency:
         if held is not None:
             self._held.move_to_end(checkpoint.id)
             return held
-        folder = loading.resolve_folder(checkpoint)
-        loading.check_index(folder)
-        loading.check_layout(checkpoint, folder)
-        keys = loading.component_keys(checkpoint, folder)
-        loaders = loading.part_loaders(checkpoint, folder, self.dtype)
-        parts = {}
-        for part, key in keys.items():
-            if (part, key) not in self._parts:
-                module = loaders[part]()
-                self._make_room(module_bytes(module), {checkpoint.id, *keep}, keys)
-                self._parts[part, key] = module.to(self.device)
-                self.loads += 1
-            parts[part] = self._parts[part, key]
-        scheduler, extractor = loading.light_parts(folder)
+        weights = loading.open_weights(checkpoint)
+        keys = weights.keys(self.dtype)
+        missing = [(part, key) for part, key in keys.items() if (part, key) not in self._parts]
+        needed = {part: self._bytes_of(weights, part) for part, _ in missing}
+        self._make_room(sum(needed.values()), {checkpoint.id, *keep}, keys)
+        self._choose_offload([*self._sizes.values(), *needed.values()])
+        for part, key in missing:
+            self._load(weights, part, key)
+        parts = {part: self._parts[part, key] for part, key in keys.items()}
+        scheduler, extractor = weights.light_parts()
         channels = int(parts["unet"].config.in_channels) // 2
         components = Components(
             **parts,
             scheduler=scheduler,
             feature_extractor=extractor,
-            latent_rgb=loading.latent_rgb(folder, channels),
+            latent_rgb=weights.latent_rgb(channels),
             keys=keys,
+            device=self.device,
         )
         self._held[checkpoint.id] = components
         return components
 
+    def get_part(self, checkpoint: Checkpoint, part: str) -> tuple[Any, str]:
+        """One component and its key, without the rest of its checkpoint; it stays while its checkpoint is not evicted.
+
+        Raises `CheckpointUnavailable`, `BadCheckpoint`.
+        """
+        weights = loading.open_weights(checkpoint)
+        key = weights.keys(self.dtype)[part]
+        if (part, key) not in self._parts:
+            self._load(weights, part, key)
+        return self._parts[part, key], key
+
+    def _load(self, weights: Weights, part: str, key: str) -> None:
+        module = weights.load(part, self.dtype)
+        self._sizes[part, key] = module_bytes(module)
+        self._parts[part, key] = self._settle(part, module)
+        self.loads += 1
+
     def fits_beside(self, checkpoint: Checkpoint, other: Checkpoint) -> bool:
-        """Whether both checkpoints' weights, shared ones counted once, fit in the budget (by file size)."""
-        sizes: dict[str, int] = {}
+        """Whether both checkpoints' weights, shared ones counted once, fit in the budget."""
+        sizes: dict[tuple[str, str], int] = {}
         for one in (checkpoint, other):
-            folder = loading.resolve_folder(one)
-            keys = loading.component_keys(one, folder)
-            for part, key in keys.items():
-                path = (
-                    folder / one.source.image_decoder_file
-                    if part == "vae" and one.source.image_decoder_file
-                    else loading.weights_file(folder, part, one)
-                )
-                sizes[part + key] = path.stat().st_size
-        on_disk_half = 2 if self.dtype == torch.float32 else 1  # variants are fp16 on disk
-        return sum(sizes.values()) * on_disk_half <= self.budget_bytes
+            weights = loading.open_weights(one)
+            sizes |= {
+                (part, key): self._bytes_of(weights, part) for part, key in weights.keys(self.dtype).items()
+            }
+        return sum(sizes.values()) <= self.budget_bytes
+
+    def _bytes_of(self, weights: Weights, part: str) -> int:
+        return weights.values(part) * self.dtype.itemsize
+
+    # Where weights wait
+
+    @contextmanager
+    def computing(self, *modules: torch.nn.Module) -> Iterator[None]:
+        """Has these components on the device while they compute."""
+        if self.offload == "none":
+            yield
+            return
+        moved = [module for module in modules if not _hooked(module)]
+        for module in moved:
+            self._busy[id(module)] += 1
+            module.to(self.device)
+        try:
+            yield
+        finally:
+            for module in moved:
+                self._busy[id(module)] -= 1
+                if not self._busy[id(module)]:  # in lockstep the other side may be in it still
+                    module.to("cpu")
+            memory.give_back(self.device)
+
+    def set_offload(self, offload: Offload) -> None:
+        """Moves everything that is in memory to where it now waits."""
+        if offload == self.offload:
+            return
+        self.offload = offload
+        for (part, _), module in self._parts.items():
+            self._settle(part, module)
+        memory.give_back(self.device)
+
+    def next_offload(self) -> Offload | None:
+        """The next way that takes less of the device's memory, or None after the last."""
+        place = memory.OFFLOADS.index(self.offload) + 1
+        return memory.OFFLOADS[place] if place < len(memory.OFFLOADS) else None
+
+    def reset_offload(self) -> None:
+        """Back to what was wanted, after a job that needed less."""
+        if self._wanted:
+            self.set_offload(self._wanted)
+        else:
+            self._choose_offload(list(self._sizes.values()))
+
+    def _choose_offload(self, sizes: list[int]) -> None:
+        if self._wanted is None:
+            on_device = self.bytes if self.offload == "none" else 0
+            free = memory.free_bytes(self.device) + on_device
+            self.set_offload(memory.choose_offload(self.device, sizes, min(free, self.budget_bytes)))
+
+    def _settle(self, part: str, module: Any) -> Any:
+        """Puts a component where it waits."""
+        from accelerate import cpu_offload
+        from accelerate.hooks import remove_hook_from_module
+
+        if _hooked(module):
+            remove_hook_from_module(module, recurse=True)
+            module.to("cpu")
+        if self.offload == "none":
+            return module.to(self.device)
+        module.to("cpu")
+        if self.offload == "sequential" and part == "unet":
+            cpu_offload(module, self.device, offload_buffers=True)
+        return module
+
+    # What leaves
 
     def _make_room(self, needed: int, keep: set[str], keys: dict[str, str]) -> None:
         """Forgets the least recently used checkpoints until `needed` bytes fit beside the rest."""
@@ -155,7 +206,17 @@ class Residency:
         self._held.pop(checkpoint_id, None)
         used = {pair for c in self._held.values() for pair in c.keys.items()} | (still_needed or set())
         for pair in [pair for pair in self._parts if pair not in used]:
-            del self._parts[pair]
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            del self._parts[pair], self._sizes[pair]
+        memory.give_back(self.device)
+
+    def evict_all_but(self, keep: set[str]) -> bool:
+        """Forgets every other checkpoint; returns whether there was one."""
+        others = [id for id in self._held if id not in keep]
+        for id in others:
+            self.evict(id)
+        return bool(others)
+
+
+def _hooked(module: Any) -> bool:
+    """Whether accelerate moves this module layer by layer."""
+    return any(hasattr(one, "_hf_hook") for one in module.modules())

@@ -110,7 +110,7 @@ def encode_clip(parts: Components, picture: Image.Image) -> torch.Tensor:
         return_tensors="pt",
     ).pixel_values
     encoder = parts.image_encoder
-    embeds: torch.Tensor = encoder(pixels.to(encoder.device, encoder.dtype)).image_embeds
+    embeds: torch.Tensor = encoder(pixels.to(parts.device, encoder.dtype)).image_embeds
     return embeds.unsqueeze(1)
 
 

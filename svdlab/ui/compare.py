@@ -391,13 +391,13 @@ class Compare:
 
     def clips(self, pair: Comparison) -> dict[str, Any]:
         """The player's value for a comparison of which at least one side is done."""
+        labels = dict(zip("AB", self.lab.labels(pair), strict=True))
         done = [(letter, run) for letter, run in (("A", pair.a), ("B", pair.b)) if run.done]
         s = done[0][1].settings
-        label = self.lab.label
-        clips = [Clip(run.video, label(run), run.settings.num_frames) for _, run in done]
+        clips = [Clip(run.video, labels[letter], run.settings.num_frames) for letter, run in done]
         if len(done) == 1:
             letter, run = done[0]
-            clips = [Clip(run.video, f"{letter} · {label(run)}", s.num_frames)]
+            clips = [Clip(run.video, f"{letter} · {labels[letter]}", s.num_frames)]
         return player_value(*clips, fps=s.effective_playback_fps, size=(s.width, s.height))
 
     def strip_value(self, ids: list[str], open: str = "") -> dict[str, Any]:
@@ -418,7 +418,7 @@ class Compare:
             "words": STATE_WORDS[state],
             "poster": str(done.poster) if done else "",
             "picture": "" if done else thumbnail(pair.a.picture),
-            "title": " | ".join(said.name(self.lab, run) for run in sides),
+            "title": " | ".join(said.names(self.lab, pair)),
             "line": f"bucket {s.motion_bucket_id} · {s.fps} fps · seed {s.seed}",
             "when": ago(pair.created),
             "fraction": sum(1 if r.done else r.step / r.settings.num_inference_steps for r in sides) / 2,
@@ -477,7 +477,7 @@ class Forming:
         self.pair = pair
         self.over = False
         self._cancel = f"{pair.id}:{time.time()}"  # new each time: the player's button is used up by a click
-        self._labels = tuple(lab.label(run) for run in (pair.a, pair.b))
+        self._labels = lab.labels(pair)
         self._news: dict[str, Event] = {}
         still = as_the_model_sees(pair.a)
         self._previews = {pair.a.id: still, pair.b.id: still}
@@ -531,7 +531,7 @@ def build(lab: Lab, page: gr.Blocks) -> Compare:
         compare.strip,
     ]
     page.load(compare.open, compare.mine, outputs, **QUIET)
-    page.load(compare.controls.advise, compare.controls.inputs, compare.controls.advice, **QUIET)
+    page.load(compare.controls.first_advice, compare.controls.inputs, compare.controls.advice, **QUIET)
     return compare
 
 

@@ -121,6 +121,13 @@ def name(lab: Lab, run: Run) -> str:
     return lab.label(run).split(" · ")[0]
 
 
+def names(lab: Lab, pair: Comparison) -> list[str]:
+    """What the two sides differ in, as a person calls it: for tiles and tables."""
+    if lab.fairness(pair).subject == "decoding":
+        return list(lab.labels(pair))
+    return [name(lab, pair.a), name(lab, pair.b)]
+
+
 def stem(pair: Comparison) -> str:
     """The name of a downloaded file, without its ending."""
     return f"svdlab-{pair.a.recipe.checkpoint}-beside-{pair.b.recipe.checkpoint}-{pair.id[-6:]}"
@@ -158,7 +165,7 @@ def progress(a: Event | None, b: Event | None) -> str:
 
 def result(lab: Lab, pair: Comparison, before: bool) -> dict[str, Any]:
     """The value of the element under the player."""
-    sides = [("A", pair.a), ("B", pair.b)]
+    sides = list(zip("AB", (pair.a, pair.b), names(lab, pair), strict=True))
     both = pair.a.done and pair.b.done
     fairness = lab.fairness(pair)
     preset = lab.preset_of(pair.a)
@@ -172,12 +179,12 @@ def result(lab: Lab, pair: Comparison, before: bool) -> dict[str, Any]:
         "sides": [
             {
                 "letter": letter,
-                "name": name(lab, run),
+                "name": called,
                 "words": metrics.in_words(run.outcome.metrics, run.settings.width),
                 "file": str(run.video) if run.done else "",
                 "stem": f"svdlab-{run.recipe.checkpoint}-{run.id}",
             }
-            for letter, run in sides
+            for letter, run, called in sides
         ],
         "measures": measures(pair.a, pair.b) if both else [],
         "counted": _counted(pair),
@@ -242,8 +249,15 @@ def badge(pair: Comparison, fairness: Fairness) -> dict[str, Any]:
         },
         "noise": fairness.noise,
         "hashes": sides,
-        "differences": [sentence(Exception(line)) for line in fairness.differences],
+        "differences": [sentence(Exception(line)) for line in (*fairness.differences, *fairness.remarks)],
+        "title": _title(fairness),
     }
+
+
+def _title(fairness: Fairness) -> str:
+    if not fairness.fair:
+        return "Not a fair comparison"
+    return "Same latents, decoded twice" if fairness.subject == "decoding" else "Fair comparison"
 
 
 def measures(a: Run, b: Run) -> list[dict[str, str]]:
@@ -307,7 +321,9 @@ def summary(lab: Lab, pair: Comparison) -> dict[str, Any]:
             "same_settings": fairness.same_settings,
             "same_noise": fairness.same_noise,
             "shared_frames": fairness.shared_frames,
+            "subject": fairness.subject,
             "differences": list(fairness.differences),
+            "remarks": list(fairness.remarks),
         },
         "noise_sha256": {"a": pair.a.outcome.noise_sha256, "b": pair.b.outcome.noise_sha256},
         "metrics": {"a": pair.a.outcome.metrics, "b": pair.b.outcome.metrics},

@@ -89,6 +89,12 @@ class Controls:
     def build_checkpoint(self, side: str, label: str, default: Checkpoint | None = None) -> gr.HTML:
         """A checkpoint chooser with the sentence about where its weights are."""
         start = default or self.lab.catalogue.default()
+        groups, notes = self.choices()
+        self.checkpoints[side] = choice(f"{self.name}-{side}", side, label, groups, notes, start.id)
+        return self.checkpoints[side]
+
+    def choices(self) -> tuple[dict[str, list[tuple[str, str]]], dict[str, dict[str, str]]]:
+        """The checkpoints to choose from, by where they are, and what is said of each."""
         groups: dict[str, list[tuple[str, str]]] = {"Here": [], "To be fetched": []}
         notes = {}
         for checkpoint in self.lab.catalogue:
@@ -98,8 +104,12 @@ class Controls:
                 "summary": checkpoint.summary,
                 "state": "" if here.ready else here.sentence,
             }
-        self.checkpoints[side] = choice(f"{self.name}-{side}", side, label, groups, notes, start.id)
-        return self.checkpoints[side]
+        return groups, notes
+
+    def first_advice(self, *values: Any) -> dict[str, Any]:
+        """As `advise`, for a page that was just opened: also the checkpoints there are by now."""
+        groups, notes = self.choices()
+        return self.advise(*values) | {"choices": {"sides": self.sides, "groups": groups, "notes": notes}}
 
     def build_preset(self, label: str = "Preset", default: str = OWN_SETTINGS) -> gr.HTML:
         """A preset chooser with what it is and what to look for."""

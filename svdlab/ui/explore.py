@@ -30,6 +30,7 @@ from svdlab.ui.player import Clip, ComparePlayer, player_value
 from svdlab.ui.words import STATE_WORDS, ago, clip_line, effort_line, sentence
 
 STRIP_RUNS = 18  # tiles in the strip of the latest runs
+DECODE_COUNTS = (1, 8)  # frames at once that a clip can be decoded again with, beside all
 KEPT_IDS = 60  # run ids a visitor of a shared Space keeps in the browser
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
@@ -50,11 +51,19 @@ RESULT = """
   <div class="result-row"><div class="result-words"><p class="result-line"></p><p class="help result-detail"></p></div>
   <div class="actions"><a class="small get-video">Download MP4</a><a class="small get-frames">Download frames</a><button
     type="button" class="small copy-link">Copy link</button><a class="small to-compare" hidden>Compare with…</a><button
+    type="button" class="small show-decode" aria-expanded="false" hidden>Decode again…</button><button
     type="button" class="small show-recipe" aria-expanded="false">Recipe</button></div></div>
+  <div class="decode" hidden><p class="help">The same latents through another decoder, or in chunks of another size,
+    beside this clip. Nothing is sampled again, so what differs is the decoder's doing: flicker that stays is the
+    model's.</p><label>Decoder <span class="select"><select class="decode-decoder"></select></span></label>
+    <label>Frames at once <span class="select"><select class="decode-chunk"></select></span></label>
+    <button type="button" class="small do-decode">Put side by side</button>
+    </div>
   <div class="recipe" hidden><dl class="recipe-words"></dl><pre class="recipe-json" tabindex="0"></pre><button
     type="button" class="small copy-recipe">Copy JSON</button></div>
 </div>
 """
+DECODED = '<p class="error" role="alert" hidden></p>'
 STRIP = """
 <div class="strip" hidden><div class="strip-head"><h2>Latest</h2><p class="strip-notice" hidden><span></span>
   <button type="button" class="link resume">Resume</button></p></div><div class="tiles"></div></div>
@@ -89,6 +98,7 @@ class Explore:
         self.stage: gr.HTML
         self.player: ComparePlayer
         self.result: gr.HTML
+        self.decoded: gr.HTML
         self.strip: gr.HTML
         self.go: gr.Button
         self.following: gr.State
@@ -116,6 +126,7 @@ class Explore:
                 self.stage = element("stage", STAGE, {"mode": "idle"}, name="explore-stage")
                 self.player = ComparePlayer(sides=1, elem_id="explore-player", elem_classes="lab-player")
                 self.result = element("result", RESULT, {}, name="explore-result")
+                self.decoded = element("decoded", DECODED, {}, name="explore-decoded")
                 self.strip = element("strip", STRIP, {}, name="explore-strip")
                 build_about(self.lab)
 
@@ -183,6 +194,16 @@ class Explore:
         except SvdlabError as error:
             return {self.stage: {"mode": "ended", "sentence": sentence(error)}}
 
+    def decode(self, event: gr.EventData) -> dict[str, Any]:
+        """Decodes a run's latents again; the page then goes to the comparison of the two."""
+        asked, chunk = event._data, event._data.get("chunk")
+        try:
+            count = int(chunk) if chunk else None
+            pair = self.lab.decode_again(str(asked.get("run")), asked.get("decoder"), count)
+        except (SvdlabError, ValueError) as error:
+            return {"asked": time.time(), "error": sentence(error)}
+        return {"asked": time.time(), "go": f"compare?compare={pair.id}"}
+
     def resume(self, mine: Any) -> dict[Any, Any]:
         """Queues everything that was interrupted again, and follows the oldest of it."""
         interrupted = [run for run in self._latest(_ids(mine)) if run.state == "interrupted"]
@@ -238,9 +259,7 @@ class Explore:
         waiting = [other.id for other in self._latest(ids) if other.unfinished]
         for event in self.lab.watch(*waiting):
             if watching.since != following["asked"]:
-                # Gradio sends an ended generator's last values once more; these change nothing.
-                yield {self.strip: gr.skip()}
-                return
+                break
             strip = self.strip_value(ids, id, event)
             if event.run_id != id:
                 yield {self.strip: strip}
@@ -248,6 +267,8 @@ class Explore:
                 yield self.ended(self.lab.get(id), ids)
             else:
                 yield {self.stage: working(run, event), self.result: {}, self.strip: strip}
+        # Gradio sends an ended generator's last values once more, and the clip would start anew; these change nothing.
+        yield {self.strip: gr.skip()}
 
     def ended(self, run: Run, ids: list[str], before: bool = False) -> dict[Any, Any]:
         """A run that is over: its clip, or why there is none."""
@@ -299,6 +320,19 @@ class Explore:
             "video": str(run.video),
             "frames": str(run.frames_zip) if run.frames_zip.is_file() else "",
             "compare": self.compare,
+            "decode": self.decode_choices(run),
+        }
+
+    def decode_choices(self, run: Run) -> dict[str, Any] | None:
+        """What a run's latents can be decoded with; None if they were not kept."""
+        source = self.lab.get(run.latents_of) if run.latents_of else run
+        if not self.compare or not source.latents.is_file():
+            return None
+        counts = [n for n in DECODE_COUNTS if n < run.settings.num_frames]
+        return {
+            "decoders": list(self.lab.decoders(run.recipe.checkpoint)),
+            "decoder": run.settings.decoder,
+            "chunks": [["", f"all {run.settings.num_frames}"], *([str(n), str(n)] for n in reversed(counts))],
         }
 
     def strip_value(self, ids: list[str], open: str = "", event: Event | None = None) -> dict[str, Any]:
@@ -348,6 +382,7 @@ class Explore:
         gr.on([self.go.click, self.controls.knobs.submit], self.generate, [*form, self.mine], page, **news)
         self.strip.select(self.pick, self.mine, page, **news)
         self.strip.resume(self.resume, self.mine, page, **news)
+        self.result.decode(self.decode, None, self.decoded, **QUIET)
         self.result.again(self.again, self.mine, page, **news)
         self.stage.retry(self.retry, self.mine, page, **news)
         self.stage.stop(self.stop, None, None, **QUIET)
@@ -366,7 +401,7 @@ def build(lab: Lab, page: gr.Blocks, compare: bool = False) -> ExplorePage:
         explore.strip,
     ]
     page.load(explore.open, explore.mine, outputs, **QUIET)
-    page.load(explore.controls.advise, explore.controls.inputs, explore.controls.advice, **QUIET)
+    page.load(explore.controls.first_advice, explore.controls.inputs, explore.controls.advice, **QUIET)
     return ExplorePage(explore.picture, explore.controls, explore.go)
 
 

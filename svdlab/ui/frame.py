@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from svdlab.checkpoints import Checkpoint
 from svdlab.lab import Lab
 from svdlab.ui.elements import escape, plain
 
@@ -58,34 +57,10 @@ def status(lab: Lab, device: str) -> str:
 
 
 def build_about(lab: Lab) -> None:
-    """A line on what the present checkpoint is, and the whole catalogue folded below it."""
+    """A line on what the present checkpoint is, and where there are others."""
     start = lab.catalogue.default()
-    hint = " Stability's weights are used as soon as they are on disk." if start.demo else ""
-    rows = "".join(map(_row, lab.catalogue))
-    limits: dict[tuple[str, ...], list[str]] = {}
-    for checkpoint in lab.catalogue:
-        limits.setdefault(checkpoint.limits, []).append(checkpoint.name)
-    known = "".join(
-        f"<p><b>{escape(', '.join(names))}.</b> {escape(' '.join(said))}</p>"
-        for said, names in limits.items()
-    )
+    more = "Get Stability's weights under" if start.demo else "What there is beside it:"
     plain(
-        f'<section class="about"><p>{escape(start.name)}: {escape(start.limits[0])}{hint}</p>'
-        "<details><summary>Checkpoints</summary><div class='scroll'><table><thead><tr><th>Checkpoint</th><th>What it is"
-        "</th><th>Where it is</th><th>Licence</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div><h3>What to expect of them</h3>{known}</details></section>",
+        f'<p class="about">{escape(start.name)}: {escape(start.limits[0])} {more} <a href="models">Models</a>.</p>',
         name="about",
-    )
-
-
-def _row(checkpoint: Checkpoint) -> str:
-    c = checkpoint
-    what = f"{c.summary} {c.trained_for[:1].upper()}{c.trained_for[1:]}."
-    licence = escape(c.licence)
-    if c.licence_url:
-        licence = f'<a href="{escape(c.licence_url)}" target="_blank" rel="noopener">{licence}</a>'
-    return (
-        f"<tr><th scope='row'>{escape(c.name)}<code>{escape(c.id)}</code>"
-        f"<span>{c.native_frames} frames, {c.width}×{c.height}</span></th><td>{escape(what)}</td>"
-        f"<td>{escape(c.availability().sentence)}</td><td>{licence}</td></tr>"
     )

@@ -4,50 +4,37 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
 
 import gradio as gr
 
 from svdlab.lab import Lab
-from svdlab.ui import api, explore, frame
+from svdlab.ui import api, compare, explore, frame, models
 from svdlab.ui.theme import STYLESHEET, theme
 
 THREADS = 256  # each page that watches a run holds one while it waits for news
 MAX_UPLOAD = "64mb"  # as images.MAX_FILE_BYTES
 
 
-def pages() -> tuple[frame.PageLink, ...]:
-    """The pages there are, in the order of the navigation."""
-    found = [frame.PageLink("Explore", "")]
-    if _compare() is not None:
-        found.append(frame.PageLink("Compare", "compare"))
-    return tuple(found)
-
-
-def _compare() -> Any:
-    """The Compare page's module, or None where it is not there."""
-    if find_spec("svdlab.ui.compare") is None:
-        return None
-    return import_module("svdlab.ui.compare")
+PAGES = (
+    frame.PageLink("Explore", ""),
+    frame.PageLink("Compare", "compare"),
+    frame.PageLink("Models", "models"),
+)
 
 
 def build_app(lab: Lab, device: str = "auto") -> gr.Blocks:
     """Every page over one lab. Loads no model library."""
-    links = pages()
-    compare = _compare()
     with gr.Blocks(title="svdlab", fill_width=True, analytics_enabled=False) as app:
         api.build(lab)  # first: a page's handler of the same name would take it
-        frame.build_header(lab, links, "", device)
-        explore.build(lab, app, compare=compare is not None)
-    if compare is not None:
-        with app.route("Compare", "/compare"):
-            frame.build_header(lab, links, "compare", device)
-            compare.build(lab, app)
+        frame.build_header(lab, PAGES, "", device)
+        explore.build(lab, app, compare=True)
+    for link, page in ((PAGES[1], compare), (PAGES[2], models)):
+        with app.route(link.name, f"/{link.path}"):
+            frame.build_header(lab, PAGES, link.path, device)
+            page.build(lab, app)
     app.queue(api_open=False, default_concurrency_limit=None)
     return app
 

@@ -16,9 +16,10 @@ import numpy as np
 from PIL import Image
 
 from svdlab import images, video
-from svdlab.errors import SvdlabError
+from svdlab.downloads import Download
+from svdlab.errors import Cancelled, CheckpointUnavailable, SvdlabError
 from svdlab.lab import Lab
-from svdlab.records import Event, Run
+from svdlab.records import Event, Resident, Run
 
 if TYPE_CHECKING:
     from svdlab.engine.renderer import Job, Renderer, Update
@@ -67,8 +68,12 @@ class LocalWorker:
     def start(self) -> LocalWorker:
         """Starts the thread; the lab stops it on closing."""
         self.lab.on_close(self.stop)
+        self.lab.on_resident(self._resident)
         self._thread.start()
         return self
+
+    def _resident(self) -> list[Resident]:
+        return self._renderer.residency.resident() if self._renderer is not None else []
 
     def stop(self) -> None:
         """Asks the thread to end and waits for the step in progress."""
@@ -115,7 +120,10 @@ class LocalWorker:
         renderer = self.renderer
         for run in runs:
             try:
+                self._fetch(run)
                 jobs.append(self._job(run))
+            except Cancelled:
+                self.lab.cancelled(run)
             except SvdlabError as error:
                 self.lab.fail(run, str(error))
         by_id = {run.id: run for run in runs}
@@ -125,13 +133,33 @@ class LocalWorker:
 
     def _loading(self, run: Run) -> str:
         """What the first wait is for, in words."""
+        return f"Loading {self.lab.catalogue.get(run.recipe.checkpoint).name}."
+
+    def _fetch(self, run: Run) -> None:
+        """Downloads the run's weights if they are not here. Raises `CheckpointUnavailable`, `Cancelled`."""
         checkpoint = self.lab.catalogue.get(run.recipe.checkpoint)
-        if checkpoint.availability().state == "can be downloaded":
-            size = checkpoint.download_bytes / 1e9
-            return f"Downloading {checkpoint.name} from the hub, {size:.1f} GB; this happens once."
-        return f"Loading {checkpoint.name}."
+        if checkpoint.availability().state != "can be downloaded":
+            return
+        steps = run.settings.num_inference_steps
+
+        def show(download: Download) -> None:
+            said = (
+                f"Downloading {checkpoint.name}: {download.bytes_done / 1e9:.2f} of "
+                f"{(download.bytes_total or checkpoint.download_bytes) / 1e9:.2f} GB; this happens once."
+            )
+            event = Event(run.id, "loading", steps=steps, message=said, eta=download.seconds_left)
+            self.lab.publish(event)
+            self.lab.beat(run.id, 0)
+
+        self.lab.downloads.start(checkpoint)
+        ended = self.lab.downloads.wait(checkpoint.id, show, lambda: self.lab.stop_asked(run.id))
+        if ended.state == "cancelled":
+            raise Cancelled("the download was stopped")
+        if ended.state == "failed":
+            raise CheckpointUnavailable(ended.sentence)
 
     def _job(self, run: Run) -> Job:
+        from svdlab.engine.latents import unpack
         from svdlab.engine.renderer import Job
 
         s = run.settings
@@ -139,7 +167,18 @@ class LocalWorker:
         with Image.open(run.picture) as stored:
             fitted = images.fit_picture(stored.convert("RGB"), s.width, s.height, s.fit, s.focus_x, s.focus_y)
         key = f"{run.recipe.picture_sha256}|{s.width}|{s.height}|{s.fit}|{s.focus_x}|{s.focus_y}"
-        return Job(run.id, self.lab.catalogue.get(run.recipe.checkpoint), s, fitted, key)
+        checkpoint = self.lab.catalogue.get(run.recipe.checkpoint)
+        lender = None if s.decoder in checkpoint.decoders else checkpoint.lenders.get(s.decoder)
+        return Job(
+            run.id,
+            checkpoint,
+            s,
+            fitted,
+            key,
+            decoder_from=self.lab.catalogue.get(lender) if lender else None,
+            latents=unpack(self.lab.get(run.latents_of).latents) if run.latents_of else None,
+            latents_of=run.latents_of or "",
+        )
 
 
 class _Reporter:
@@ -180,10 +219,12 @@ class _Reporter:
 
     def _finish(self, run: Run, update: object) -> None:
         from svdlab.engine import renderer as r
+        from svdlab.engine.latents import pack
 
         assert isinstance(update, r.Rendered)
+        kept = b"" if run.latents_of else pack(update.latents)
         try:
-            self.lab.finish(run, update.frames, update.versions, update.outcome, self._pictures[run.id])
+            self.lab.finish(run, update.frames, update.versions, update.outcome, self._pictures[run.id], kept)
         except OSError as error:
             self.lab.fail(run, f"the video could not be written: {error.strerror or error}")
 

@@ -14,7 +14,7 @@ from svdlab.checkpoints import Catalogue, Checkpoint, Source, cached_snapshot, l
 from svdlab.engine import loading
 from svdlab.engine.residency import Residency, choose_dtype, module_bytes
 from svdlab.errors import BadCheckpoint, CheckpointUnavailable
-from tests import tiny
+from tests import original_layout, tiny
 
 
 @pytest.fixture(scope="module")
@@ -186,39 +186,9 @@ def test_a_snapshot_in_the_hubs_cache_is_used_offline(
 
 def test_offline_without_weights_names_what_works() -> None:
     with pytest.raises(
-        CheckpointUnavailable, match=r"svd-xt-1-1 is not on disk .* or use demo-1-0 or demo-1-1"
+        CheckpointUnavailable, match=r"svd-xt-1-1: Not on disk, and HF_HUB_OFFLINE is set; unset it"
     ):
         loading.resolve_folder(Catalogue().get("svd-xt-1-1"))
-
-
-def to_original_layout(vae: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """A frame-wise autoencoder's tensors under the names the original files have, written from their modules'
-    structure (ldm.modules.diffusionmodules.model), not from the loader's table."""
-    depth = len(vae.config.block_out_channels)
-    named = {}
-    for key, tensor in vae.state_dict().items():
-        part, rest = key.split(".", 1)
-        if part in ("quant_conv", "post_quant_conv"):
-            home = "conditioner.embedders.3." if part == "quant_conv" else "first_stage_model."
-            named[home + key] = tensor
-            continue
-        rest = rest.replace("conv_norm_out", "norm_out").replace("conv_shortcut", "nin_shortcut")
-        rest = rest.replace("mid_block.resnets.0", "mid.block_1").replace(
-            "mid_block.resnets.1", "mid.block_2"
-        )
-        rest = rest.replace("mid_block.attentions.0.group_norm", "mid.attn_1.norm")
-        for new, old in (("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out")):
-            if f"attentions.0.{new}.weight" in rest:  # 1×1 convolutions in the original
-                tensor = tensor[:, :, None, None]  # noqa: PLW2901
-            rest = rest.replace(f"mid_block.attentions.0.{new}", f"mid.attn_1.{old}")
-        for level in range(depth):
-            rest = rest.replace(f"down_blocks.{level}.resnets", f"down.{level}.block")
-            rest = rest.replace(f"down_blocks.{level}.downsamplers.0", f"down.{level}.downsample")
-            rest = rest.replace(f"up_blocks.{level}.resnets", f"up.{depth - 1 - level}.block")
-            rest = rest.replace(f"up_blocks.{level}.upsamplers.0", f"up.{depth - 1 - level}.upsample")
-        home = "conditioner.embedders.3.encoder." if part == "encoder" else "first_stage_model.decoder."
-        named[home + rest] = tensor.contiguous()
-    return named
 
 
 def image_decoder_checkpoint(folder: Path) -> Checkpoint:
@@ -239,25 +209,26 @@ def image_decoder_checkpoint(folder: Path) -> Checkpoint:
 
 
 def test_the_frame_wise_decoder_is_taken_from_an_original_file(folder: Path) -> None:
-    vae = tiny.pipeline(image_decoder=True, seed=5).vae
+    whole = original_layout.components("image", seed=5)
     file = folder / "svd_xt_image_decoder.safetensors"
-    extra = {"model.diffusion_model.out.0.weight": torch.zeros(3)}  # the UNet's part of the file is not read
-    safetensors.torch.save_file({**to_original_layout(vae), **extra}, file)
-    parts = Residency("cpu").get(image_decoder_checkpoint(folder))
+    safetensors.torch.save_file(original_layout.to_original(whole), file)
+    residency, vae = Residency("cpu"), whole["vae"]
+    parts = residency.get(image_decoder_checkpoint(folder))
     latents = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(1))
     image = torch.randn((1, 3, 16, 16), generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         assert torch.equal(parts.vae.decode(latents).sample, vae.decode(latents).sample)
         assert torch.equal(parts.vae.encode(image).latent_dist.mode(), vae.encode(image).latent_dist.mode())
+    plain = residency.get(local_checkpoint(folder, "plain"))
+    assert plain.unet is parts.unet
+    assert plain.vae is not parts.vae
 
 
 def test_an_original_file_without_its_decoder_is_refused(folder: Path) -> None:
-    tensors = to_original_layout(tiny.pipeline(image_decoder=True).vae)
+    tensors = original_layout.to_original(original_layout.components("image"))
     kept = {key: tensor for key, tensor in tensors.items() if ".decoder.conv_out" not in key}
     safetensors.torch.save_file(kept, folder / "svd_xt_image_decoder.safetensors")
-    with pytest.raises(
-        BadCheckpoint, match=r"the image decoder in svd_xt_image_decoder.safetensors does not load"
-    ):
+    with pytest.raises(BadCheckpoint, match=r"svd_xt_image_decoder\.safetensors .*conv_out"):
         Residency("cpu").get(image_decoder_checkpoint(folder))
 
 

@@ -185,7 +185,7 @@ def test_stages_train_stop_resume_and_export(tmp_path: Path, monkeypatch: pytest
     vae.train(tmp_path, 0.01, "cpu", pool_size=3)
     done = load_state(tmp_path / "vae")
     assert done is not None
-    shape = {"clips": 1, "frames": (3, 4), "rows": 8, "columns": 16, "pool_size": 3}
+    shape = {"frames": (3, 4), "shapes": ((1, 8, 16, 1.0),), "pool_size": 3}
     unet.train(tmp_path, 0.01, "cpu", **shape)
     first = load_state(tmp_path / "unet")
     unet.train(tmp_path, 0.01, "cpu", **shape)

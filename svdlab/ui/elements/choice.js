@@ -1,5 +1,5 @@
 const select = $("select");
-const notes = JSON.parse(element.firstElementChild.dataset.notes);
+let notes = JSON.parse(element.firstElementChild.dataset.notes);
 let problem = "";
 const show = () => {
   const id = props.value ?? "";
@@ -18,6 +18,15 @@ select.addEventListener("change", () => {
 });
 hear("problem", (detail) => {
   problem = detail.field === element.firstElementChild.dataset.field ? detail.sentence : "";
+  show();
+});
+// Weights may have been added since the app was started.
+hear("advice", ({ choices }) => {
+  if (!choices?.sides.includes(element.firstElementChild.dataset.field)) return;
+  notes = choices.notes;
+  const option = ([id, text]) => make("option", { value: id }, text);
+  const groups = Object.entries(choices.groups).filter(([, entries]) => entries.length);
+  select.replaceChildren(...groups.map(([label, entries]) => make("optgroup", { label }, ...entries.map(option))));
   show();
 });
 watch("value", () => {

@@ -1,5 +1,5 @@
 // What stands under the player: is it fair, what was measured, what to look for, the files.
-// value: {comparison, note, badge: {fair, checks, noise, hashes, differences}, line, detail,
+// value: {comparison, note, badge: {fair, title, checks, noise, hashes, differences}, line, detail,
 //         sides: [{letter, name, words, file, stem}], measures: [{label, help, unit, a, b, difference}], counted, look,
 //         stem, pair} or {started} while there is none yet
 const root = element.firstElementChild;
@@ -11,7 +11,7 @@ const drawBadge = (badge) => {
   box.hidden = !badge;
   if (!badge) return;
   box.dataset.fair = String(badge.fair);
-  $(".badge-title").textContent = badge.fair ? "Fair comparison" : "Not a fair comparison";
+  $(".badge-title").textContent = badge.title;
   for (const check of $$(".check")) {
     const { ok, text } = badge.checks[check.dataset.check];
     check.dataset.ok = String(ok);

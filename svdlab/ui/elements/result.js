@@ -1,4 +1,5 @@
-// What stands under the player. value: {run, line, detail, note, words: [[label, value]], recipe, video, frames, compare}
+// What stands under the player. value: {run, line, detail, note, words: [[label, value]], recipe, video, frames, compare,
+//   decode: {decoders, decoder, chunks: [[frames at once, words]]} or null}
 const root = element.firstElementChild;
 const draw = () => {
   const value = props.value || {};
@@ -20,6 +21,18 @@ const draw = () => {
   const compare = $(".to-compare");
   compare.hidden = !value.compare;
   compare.href = "compare?from=" + encodeURIComponent(value.run);
+  $(".show-decode").hidden = !value.decode;
+  if (!value.decode) $(".decode").hidden = true;
+  else {
+    const option = ([key, text], chosen) => make("option", { value: key, selected: key === chosen }, text);
+    const { decoders, decoder, chunks } = value.decode;
+    const fresh = value.run !== root.dataset.run;
+    if (fresh) {
+      $(".decode-decoder").replaceChildren(...decoders.map((name) => option([name, name], decoder)));
+      $(".decode-chunk").replaceChildren(...chunks.map((chunk) => option(chunk, chunks[chunks.length - 1][0])));
+    }
+  }
+  root.dataset.run = value.run;
   $(".recipe-words").replaceChildren(...(value.words || []).flatMap(([label, text]) => [make("dt", {}, label), make("dd", {}, text)]));
   $(".recipe-json").textContent = value.recipe || "";
 };
@@ -34,9 +47,13 @@ root.addEventListener("click", (event) => {
     link.hash = "";
     copyText(link.href, button);
   }
+  if (button.matches(".do-decode")) {
+    const [decoder, chunk] = [$(".decode-decoder").value, $(".decode-chunk").value];
+    trigger("decode", { run: value.run, decoder, chunk });
+  }
   if (button.matches(".copy-recipe")) copyText(value.recipe, button);
-  if (button.matches(".show-recipe")) {
-    const panel = $(".recipe");
+  if (button.matches(".show-recipe, .show-decode")) {
+    const panel = $(button.matches(".show-recipe") ? ".recipe" : ".decode");
     panel.hidden = !panel.hidden;
     button.setAttribute("aria-expanded", String(!panel.hidden));
   }

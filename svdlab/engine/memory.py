@@ -1,0 +1,141 @@
+"""How much memory there is, how much a stage will take, and what counts as running out of it.
+
+Knows torch's accounting; nothing of checkpoints, runs or screens.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from typing import Any, Literal
+
+import psutil
+import torch
+
+from svdlab.errors import BadInput
+
+Offload = Literal["none", "model", "sequential"]
+OFFLOADS: tuple[Offload, ...] = ("none", "model", "sequential")  # from the fastest to the smallest
+DECODE_CHUNKS = (8, 4, 2, 1)  # what is tried when decoding all frames at once does not fit
+# Of the largest feature map of a frame: input, normalised, activated and output are alive at once, and a
+# convolution's own working copy.
+ALIVE_MAPS = 5
+SPARE = 0.9  # share of the free memory that is planned with
+
+
+def choose_device(wanted: str = "auto") -> torch.device:
+    """'auto' is the best there is: CUDA, Apple's MPS, then the CPU."""
+    if wanted != "auto":
+        return torch.device(wanted)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:
+    """'auto' is float16 on CUDA, float32 elsewhere (MPS gives black frames in half precision)."""
+    if wanted != "auto":
+        return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[wanted]
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
+def module_bytes(module: torch.nn.Module) -> int:
+    """Bytes of a module's parameters and buffers."""
+    tensors = (*module.parameters(), *module.buffers())
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def total_bytes(device: torch.device) -> int:
+    """The device's memory."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory())
+    return int(psutil.virtual_memory().total)
+
+
+def free_bytes(device: torch.device) -> int:
+    """What the device can still give this process, counting what torch holds without using it."""
+    if device.type == "cuda":
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + held)
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    return int(psutil.virtual_memory().available)
+
+
+def default_budget(device: torch.device) -> int:
+    """Bytes of weights to keep: `SVDLAB_MEMORY_GB`, else most of a GPU, a bit more than half of a machine's memory.
+
+    Raises `BadInput`.
+    """
+    given = os.environ.get("SVDLAB_MEMORY_GB", "").strip()
+    if given:
+        try:
+            gigabytes = float(given)
+        except ValueError:
+            gigabytes = 0.0
+        if not 0 < gigabytes < 1e6:
+            raise BadInput(f"SVDLAB_MEMORY_GB must be a number of gigabytes such as 12, got {given[:40]!r}")
+        return int(gigabytes * 1e9)
+    return int(total_bytes(device) * (0.55 if device.type == "cpu" else 0.75))
+
+
+def wanted_offload() -> Offload | None:
+    """`SVDLAB_OFFLOAD`: none, model or sequential; None (also 'auto') is chosen from free memory. Raises `BadInput`."""
+    given = os.environ.get("SVDLAB_OFFLOAD", "").strip().lower()
+    if given in ("", "auto"):
+        return None
+    for offload in OFFLOADS:
+        if given == offload:
+            return offload
+    raise BadInput(f"SVDLAB_OFFLOAD must be auto, none, model or sequential, got {given[:40]!r}")
+
+
+def choose_offload(device: torch.device, sizes: list[int], free: int) -> Offload:
+    """The fastest way in which components of these bytes fit beside some room to compute in."""
+    if device.type == "cpu" or not sizes:
+        return "none"  # the weights are where they compute
+    room = free * SPARE
+    if sum(sizes) <= room:
+        return "none"
+    return "model" if max(sizes) <= room else "sequential"
+
+
+def decode_bytes(vae: Any, width: int, height: int, frames: int, itemsize: int) -> int:
+    """About what decoding so many frames at once takes beside the weights."""
+    channels = vae.config.block_out_channels
+    maps = []
+    for level in range(len(channels)):
+        wide = channels[
+            min(level + 1, len(channels) - 1)
+        ]  # a level's input still has the deeper level's width
+        maps.append(wide * (width >> level) * (height >> level))
+    return ALIVE_MAPS * max(maps) * frames * itemsize
+
+
+def choose_chunk(vae: Any, width: int, height: int, frames: int, itemsize: int, free: int) -> int:
+    """The most frames that can be decoded at once: all of them, else 8, 4, 2 or 1."""
+    for count in (frames, *(n for n in DECODE_CHUNKS if n < frames)):
+        if decode_bytes(vae, width, height, count, itemsize) <= free * SPARE:
+            return count
+    return 1
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whatever device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "MPS backend out of memory" in text or "CUDA out of memory" in text
+    )
+
+
+def give_back(device: torch.device) -> None:
+    """Returns what torch holds without using it."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

@@ -1,0 +1,186 @@
+"""Memory: what is chosen from how much is free, what happens when it runs out, and that the next job works."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from svdlab.advice import defaults_for
+from svdlab.checkpoints import Catalogue
+from svdlab.engine import memory, sampler
+from svdlab.engine.loading import Components
+from svdlab.engine.renderer import Failed, Job, Rendered, Renderer, Update
+from svdlab.engine.residency import Residency
+from svdlab.errors import BadInput, OutOfMemory
+from tests import tiny
+
+CUDA = torch.device("cuda")
+GB = 1_000_000_000
+
+
+def job(id: str = "one", **changes: object) -> Job:
+    checkpoint = Catalogue().get("demo-1-0")
+    small = {"width": 96, "height": 64, "num_frames": 6, "num_inference_steps": 2, "seed": 3}
+    picture = Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 40).convert("RGB")
+    return Job(id, checkpoint, defaults_for(checkpoint).but(**{**small, **changes}), picture, "picture")
+
+
+def last(updates: list[Update]) -> Update:
+    return updates[-1]
+
+
+def rendered(renderer: Renderer, one: Job) -> Rendered:
+    made = last(list(renderer.render([one])))
+    assert isinstance(made, Rendered), made
+    return made
+
+
+# Choosing
+
+
+@pytest.mark.parametrize(
+    ("free", "way"), [(20 * GB, "none"), (6 * GB, "model"), (2 * GB, "sequential"), (0, "sequential")]
+)
+def test_weights_wait_where_there_is_room(free: int, way: str) -> None:
+    assert memory.choose_offload(CUDA, [3 * GB, GB, 3 * GB], free) == way
+    assert memory.choose_offload(torch.device("cpu"), [3 * GB, GB, 3 * GB], free) == "none"
+
+
+def test_as_many_frames_are_decoded_at_once_as_fit() -> None:
+    vae = tiny.pipeline().vae
+    one = memory.decode_bytes(vae, 256, 144, 1, 4)
+    chosen = [
+        memory.choose_chunk(vae, 256, 144, 25, 4, int(one * n / memory.SPARE) + 1) for n in (0, 1, 3, 9, 25)
+    ]
+    assert chosen == [1, 1, 2, 8, 25]
+
+
+@pytest.mark.parametrize(("text", "known"), [("", None), ("auto", None), ("Model", "model")])
+def test_offloading_can_be_asked_for(text: str, known: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SVDLAB_OFFLOAD", text)
+    assert memory.wanted_offload() == known
+
+
+def test_nonsense_in_the_environment_is_answered_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SVDLAB_OFFLOAD", "disk")
+    with pytest.raises(BadInput, match="SVDLAB_OFFLOAD must be auto, none, model or sequential, got 'disk'"):
+        Residency("cpu")
+    monkeypatch.delenv("SVDLAB_OFFLOAD")
+    monkeypatch.setenv("SVDLAB_MEMORY_GB", "lots")
+    with pytest.raises(BadInput, match="SVDLAB_MEMORY_GB must be a number of gigabytes"):
+        Residency("cpu")
+    monkeypatch.setenv("SVDLAB_MEMORY_GB", "1.5")
+    assert Residency("cpu").budget_bytes == 1_500_000_000
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"), True),
+        (RuntimeError("shape mismatch"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_running_out_of_memory_is_recognised_on_every_device(error: Exception, counts: bool) -> None:
+    assert memory.is_exhausted(error) == counts
+
+
+def test_a_real_allocation_that_fails_is_recognised() -> None:
+    with pytest.raises(RuntimeError) as failed:
+        torch.empty(2**55, dtype=torch.uint8)
+    assert memory.is_exhausted(failed.value)
+
+
+# Offloading changes where weights wait, not what comes out
+
+
+@pytest.mark.parametrize("way", ["model", "sequential"])
+def test_offloaded_weights_give_the_same_frames(way: memory.Offload) -> None:
+    plain = rendered(Renderer("cpu"), job())
+    renderer = Renderer("cpu", offload=way)
+    made = rendered(renderer, job())
+    assert made.outcome.offload == way
+    assert np.array_equal(made.frames, plain.frames)
+    renderer.residency.set_offload("none")
+    again = rendered(Renderer("cpu"), job())
+    assert np.array_equal(again.frames, plain.frames)
+
+
+# Running out: the fault is injected where a device would raise it; the model and everything after it are real
+
+
+def decode_only(parts: Components, most: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lets the autoencoder decode at most so many frames at once; returns the counts that were asked for."""
+    real, asked = parts.vae.decode, []
+
+    def decode(latents: torch.Tensor, **options: object) -> object:
+        asked.append(len(latents))
+        if len(latents) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(latents, **options)
+
+    monkeypatch.setattr(parts.vae, "decode", decode)
+    return asked
+
+
+def test_decoding_falls_back_to_smaller_chunks_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer = Renderer("cpu")
+    asked = decode_only(renderer.residency.get(job().checkpoint), 2, monkeypatch)
+    made = rendered(renderer, job())
+    assert asked == [6, 4, 2, 2, 2]
+    assert made.outcome.decode_chunk_size == 2
+    assert made.outcome.fallbacks == (
+        "Memory ran out while decoding 6 frames at once: 4 were decoded at once.",
+        "Memory ran out while decoding 4 frames at once: 2 were decoded at once.",
+    )
+    monkeypatch.undo()
+    wanted = rendered(renderer, job(decode_chunk_size=2))
+    assert np.array_equal(made.frames, wanted.frames)
+    assert rendered(renderer, job()).outcome.decode_chunk_size == 6
+
+
+def test_when_nothing_helps_it_is_one_sentence_and_the_next_job_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    renderer = Renderer("cpu")
+    decode_only(renderer.residency.get(job().checkpoint), 0, monkeypatch)
+    failed = last(list(renderer.render([job()])))
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, OutOfMemory)
+    assert "the device ran out of memory at 96×64, 6 frames" in str(failed.error)
+    fresh = rendered(Renderer("cpu"), job())
+    assert np.array_equal(rendered(renderer, job()).frames, fresh.frames)
+
+
+def test_running_out_while_sampling_fails_this_job_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer = Renderer("cpu")
+    real = sampler.denoise
+
+    def denoise(parts: Components, *rest: object) -> object:
+        yield next(real(parts, *rest))  # type: ignore[arg-type]
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(sampler, "denoise", denoise)
+    failed = last(list(renderer.render([job()])))
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, OutOfMemory)
+    monkeypatch.undo()
+    assert rendered(renderer, job()).frames.shape == (6, 64, 96, 3)
+
+
+def test_two_sides_in_lockstep_share_an_offloaded_decoder() -> None:
+    renderer = Renderer("cpu", offload="model")
+    other = Job(
+        "two", Catalogue().get("demo-1-1"), job().settings.but(decode_chunk_size=1), job().picture, "picture"
+    )
+    made = {u.job: u for u in renderer.render([job(decode_chunk_size=1), other]) if isinstance(u, Rendered)}
+    plain = {
+        u.job: u for u in Renderer("cpu").render([job(decode_chunk_size=1), other]) if isinstance(u, Rendered)
+    }
+    assert set(made) == {"one", "two"}
+    assert all(np.array_equal(made[id].frames, plain[id].frames) for id in made)
