@@ -23,6 +23,7 @@ from svdlab.engine.residency import Residency
 from svdlab.errors import BadCheckpoint, BadInput
 from svdlab.lab import Lab
 from svdlab.registry import read_checkpoint
+from svdlab.video import read_frames_zip
 from svdlab.workers import LocalWorker, open_lab
 from tests import original_layout, tiny
 from tests.hub_server import Answer, HubServer
@@ -272,6 +273,34 @@ def test_a_folder_and_a_single_file_of_the_same_numbers_are_the_same(tmp_path: P
         a, b = getattr(one, part).state_dict(), getattr(two, part).state_dict()
         assert set(a) == set(b)
         assert all(np.array_equal(a[name].numpy(), b[name].numpy()) for name in a), part
+
+
+def test_a_clip_is_decoded_again_with_the_decoder_another_checkpoint_lends(
+    tmp_path: Path, example_picture: Path
+) -> None:
+    own = read_checkpoint(single_file(tmp_path / "own.safetensors", original_layout.components()))
+    frame_wise = original_layout.components("image", seed=3)
+    lender = read_checkpoint(single_file(tmp_path / "lender.safetensors", frame_wise))
+    catalogue = Catalogue([replace(own, lenders={"image": "lender"}), lender])
+    small = {"width": 64, "height": 64, "num_frames": 3, "num_inference_steps": 1}
+    with Lab(tmp_path / "data", catalogue) as lab:
+        worker = LocalWorker(lab, "cpu").start()
+        run = lab.generate(example_picture, "own", seed=1, **small)
+        assert lab.decoders("own") == ("temporal", "image")
+        assert lab.decoders("lender") == ("image",)
+        pair = lab.decode_again(run.id, "image")
+        again = lab.wait(pair.b.id)[0]
+        assert [one.part for one in worker.renderer.residency.resident()].count(
+            "unet"
+        ) == 1  # the lender's stays away
+    versions = run.recipe.versions["vae_sha256"], again.recipe.versions["vae_sha256"]
+    assert versions[0] != versions[1]
+    latents = safetensors.torch.load_file(run.latents)["latents"]
+    vae = frame_wise["vae"]
+    with torch.no_grad():
+        wanted = vae.decode(latents[0] / vae.config.scaling_factor).sample
+    pixels = ((wanted / 2 + 0.5).clamp(0, 1) * 255).round().permute(0, 2, 3, 1).numpy()
+    assert np.abs(read_frames_zip(again.frames_zip) - pixels).max() <= 1
 
 
 def test_ids_are_checked_before_weights_are_read(shell: Shell, folder: Path) -> None:

@@ -31,9 +31,10 @@ from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 
 from svdlab.advice import check, defaults_for
-from svdlab.checkpoints import Checkpoint
+from svdlab.checkpoints import Catalogue, Checkpoint
 from svdlab.engine import renderer as r
 from svdlab.engine.loading import Components
+from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import ays_sigmas
 from svdlab.settings import GenerationSettings
 
@@ -97,7 +98,7 @@ def measure(plan: Plan, say: Say | None = None) -> Figures:
     """Measures everything the plan asks for; `say` hears what is being done."""
     tell = say or (lambda _: None)
     renderer = r.Renderer(plan.device, plan.dtype)
-    rows = [*generation(plan, renderer, tell), sweep_cells(plan, renderer)]
+    rows = [*generation(plan, renderer, tell), sweep_cells(plan, renderer), *sharing(plan)]
     parts = renderer.residency.get(plan.checkpoint)
     if plan.startup:
         rows += startup(1 if plan.quick else START_REPEATS, 2 if plan.quick else HELP_REPEATS, tell)
@@ -110,6 +111,36 @@ def _where(renderer: r.Renderer, parts: Components, s: GenerationSettings) -> st
         f"torch {torch.__version__}, diffusers {diffusers.__version__}, Python {platform.python_version()}; "
         f"{s.width}×{s.height}, {s.num_frames} frames, {s.num_inference_steps} steps"
     )
+
+
+# Memory: a pair beside each other against two pipelines
+
+PAIR_TARGET = 0.84  # of full-size components: two UNets, one autoencoder, one image encoder
+
+
+def sharing(plan: Plan) -> list[Figure]:
+    """Bytes of the pair that Compare starts with ÷ those of two separate pipelines, and what switching moves."""
+    residency = Residency(plan.device, plan.dtype)
+    one, two = Catalogue().pair()
+    first, _ = residency.get(one), residency.get(two, keep=(one.id,))
+    alone = sum(r.bytes * max(1, len(r.used_by)) for r in residency.resident())
+    places = {name: p.data_ptr() for name, p in first.unet.named_parameters()}
+    for checkpoint in (two, one, two):
+        residency.get(checkpoint)
+    again = residency.get(one)
+    moved = sum(p.data_ptr() != places[name] for name, p in again.unet.named_parameters())
+    ratio = residency.bytes / alone
+    pair = f"{one.id} beside {two.id}"
+    return [
+        Figure(
+            "weights of a pair, ours ÷ two pipelines",
+            f"{ratio:.3f}",
+            f"≤ {PAIR_TARGET} at full size",
+            f"{pair}: {residency.bytes / 1e6:.1f} MB ÷ {alone / 1e6:.1f} MB",
+            ratio,
+        ),
+        Figure("tensors moved by switching in a pair", str(moved), "0", f"{pair}, four times", float(moved)),
+    ]
 
 
 # Generation: ours against the pipeline

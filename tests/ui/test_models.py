@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import huggingface_hub
 import pytest
 
+from svdlab.checkpoints import Source
 from svdlab.lab import Lab
 from svdlab.ui import launch
 from svdlab.workers import open_lab
 from tests import tiny
+from tests.hub_server import HubServer
+from tests.test_hub import point_at
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -60,7 +65,42 @@ def test_a_download_that_cannot_start_says_why(served: tuple[Lab, str], page_144
     page.locator(".card[data-id='svd'] button", has_text="Get weights").click()
     page.locator(".card[data-id='svd'] .error").wait_for()
     assert page.locator(".card[data-id='svd'] .error").inner_text().strip()
-    page.locator(".card[data-id='svd'] button", has_text="Continue").wait_for()
+    page.locator(".card[data-id='svd'] button", has_text="Try again").wait_for()
+
+
+@pytest.fixture
+def remote(served: tuple[Lab, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A checkpoint that a hub on loopback has."""
+    lab, _ = served
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    official = lab.catalogue.get("svd-xt")
+    source = Source("hub", "owner/svd", "fp16")
+    with HubServer() as server:
+        point_at(server.url, tmp_path, monkeypatch)
+        monkeypatch.setattr(
+            lab.registry, "checkpoints", lambda _: [replace(official, source=source, download_bytes=600_000)]
+        )
+        yield server
+        huggingface_hub.close_session()
+
+
+def test_weights_are_fetched_with_progress_stopped_and_continued(
+    served: tuple[Lab, str], remote: HubServer, page_1440: Page, screenshots: Path
+) -> None:
+    remote.chunk_seconds = 0.3
+    page = visit(page_1440, served[1])
+    card = page.locator(".card[data-id='svd-xt']")
+    card.get_by_text("can be downloaded", exact=True).wait_for()
+    card.get_by_role("button", name="Get weights").click()
+    card.get_by_text(re.compile(r"of 0\.6 MB|of \d+ kB")).wait_for(timeout=30_000)
+    card.locator(".meter").wait_for()
+    page.screenshot(path=screenshots / "models-download-1440.png")
+    card.get_by_role("button", name="Cancel").click()
+    card.get_by_text("Stopped; it can be continued.").wait_for()
+    remote.chunk_seconds = 0.0
+    card.get_by_role("button", name="Continue").click()
+    card.get_by_text("on disk", exact=True).wait_for(timeout=30_000)
+    assert card.get_by_role("button", name="Get weights").count() == 0
 
 
 def test_what_the_pair_shares_is_shown_with_figures(

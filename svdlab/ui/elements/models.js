@@ -25,7 +25,7 @@ const drawCard = (card) => {
   const button = (event, text) => buttons.append(make("button", { type: "button", class: "small", "data-event": event, "data-id": card.id }, text));
   const { download } = card;
   const running = download?.state === "running";
-  if (card.gettable && !running) button("fetch", download ? "Continue" : "Get weights");
+  if (card.gettable && !running) button("fetch", !download ? "Get weights" : download.fraction ? "Continue" : "Try again");
   if (running) button("halt", "Cancel");
   if (card.checkable) button("check", "Check");
   if (card.removable) button("forget", "Forget");
@@ -39,7 +39,8 @@ const drawCard = (card) => {
     sayLinked(line, download.said);
     const meter = make("div", { class: "meter", role: "progressbar", "aria-label": "Download of " + card.name, "aria-valuenow": Math.round(100 * download.fraction) }, make("div"));
     meter.firstChild.style.width = 100 * download.fraction + "%";
-    children.push(meter, line);
+    if (running || download.fraction) children.push(meter);
+    children.push(line);
   }
   const checked = answered.checked;
   if (checked?.id === card.id) {
