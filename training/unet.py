@@ -27,8 +27,8 @@ LEVELS = (0.3, 1.5, 5.0, 20.0, 80.0)  # noise levels σ at which held-out loss i
 SIGMAS = (0.05, 250.0)
 MOTION_UNIT = 2.7  # px of displacement that count as 1 in a motion channel
 MOTION_WEIGHT = 2.0  # of the motion channels in the loss
-# What a step sees: clips, latent rows and columns, how often. Many small crops teach the choice of a direction, which is
-# one per clip; whole frames teach what it looks like at full size.
+# What a step sees: clips, latent rows and columns, how often. Many small crops teach the choice of a direction, which
+# is one per clip; whole frames teach what it looks like at full size.
 SHAPES = ((6, 12, 16, 0.4), (2, 20, 32, 0.4), (1, 36, 64, 0.2))
 AUGMENTATION = 0.02  # the noise on the conditioning picture that the pair is meant to be sampled with
 
