@@ -37,13 +37,17 @@ def main() -> None:
     )
     parser.add_argument("--moves", nargs="+", choices=MOVES, default=PANS, help="camera moves")
     parser.add_argument("--things", type=float, default=0.0, help="share of clips with a thing that moves")
+    parser.add_argument("--whole", action="store_true", help="mostly whole frames: to end with")
+    parser.add_argument("--high", type=float, default=0.35, help="share of high noise levels")
     parser.add_argument("--rate", type=float, default=1.0, help="times the learning rate")
     parser.add_argument("--out", type=Path, default=ROOT / "assets", help="where export writes")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     shape = {key: getattr(options, key) for key in ("rate", "things")}
-    shape |= {"moves": tuple(options.moves), "frames": tuple(options.frames)}
+    shape |= {"moves": tuple(options.moves), "frames": tuple(options.frames), "high_share": options.high}
+    if options.whole:
+        shape["shapes"] = unet.WHOLE
     match options.stage:
         case "vae":
             vae.train(options.work, options.minutes, options.device)

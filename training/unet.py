@@ -30,6 +30,7 @@ MOTION_WEIGHT = 2.0  # of the motion channels in the loss
 # What a step sees: clips, latent rows and columns, how often. Many small crops teach the choice of a direction, which
 # is one per clip; whole frames teach what it looks like at full size.
 SHAPES = ((6, 12, 16, 0.4), (2, 20, 32, 0.4), (1, 36, 64, 0.2))
+WHOLE = ((6, 12, 16, 0.15), (2, 20, 32, 0.25), (1, 36, 64, 0.6))  # to end with
 AUGMENTATION = 0.02  # the noise on the conditioning picture that the pair is meant to be sampled with
 
 
@@ -57,11 +58,11 @@ def unet_trainer(unet: UNetSpatioTemporalConditionModel, rate: float = 1.0) -> T
     return Trainer(unet, matrix_lr=3e-3 * rate, vector_lr=5e-4 * rate, average=0.997)
 
 
-def draw_levels(count: int) -> torch.Tensor:
+def draw_levels(count: int, high_share: float = 0.35) -> torch.Tensor:
     """Noise levels σ to train at: log-normal around 1.6, and many of the high ones, where a direction is chosen."""
     levels = torch.exp(torch.randn(count) * 1.2 + 0.5)
     high = torch.exp(torch.rand(count) * 4.1 + 1.4)
-    return torch.where(torch.rand(count) < 0.35, high, levels).clamp(*SIGMAS)
+    return torch.where(torch.rand(count) < high_share, high, levels).clamp(*SIGMAS)
 
 
 def squared_errors(
@@ -136,6 +137,7 @@ def train(
     things: float = 0.0,
     frames: tuple[int, ...] = (14,),
     shapes: tuple[tuple[int, int, int, float], ...] = SHAPES,
+    high_share: float = 0.35,
     rate: float = 1.0,
     pool_size: int = 120,
 ) -> None:
@@ -172,7 +174,7 @@ def train(
         clips, rows, columns, _ = shapes[rng.choice(len(shapes), p=often)]
         latents, given, ids = batches(clips, frames[rng.integers(len(frames))], rows, columns)
         given = given * (torch.rand(clips, 1, 1, 1, device=where) > 0.1)  # what guidance contrasts with
-        errors = squared_errors(unet, latents, given, ids, draw_levels(clips).to(where))
+        errors = squared_errors(unet, latents, given, ids, draw_levels(clips, high_share).to(where))
         trainer.update(loss(errors), clock.factor())
         if clock.report(trainer.steps):
             print(f"{name} {trainer.steps} {clock.text()} {_held_out(trainer.average, held_out)}", flush=True)
