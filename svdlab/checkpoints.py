@@ -281,10 +281,9 @@ def _demo(id: str, name: str, version: str, summary: str, trained_for: str, **re
         trained_for=trained_for,
         licence="Apache-2.0",
         limits=(
-            "Small, made for trying the lab, and early in its training: it holds the picture, softly and with grain, "
-            "but does not yet make a clear camera move.",
-            "A few million parameters, 256×144 pixels.",
-            "Trained on procedural pictures and pans alone; photographs come out softer than they went in.",
+            "Small, made for trying the lab: it moves a camera over the picture, and nothing in the scene by itself.",
+            "A few million parameters, 256×144 pixels; clips are soft and a little grainy.",
+            "Trained on drawn pictures, pans and tilts alone; what comes in from beyond the edge is guessed.",
         ),
         demo=True,
         **rest,

@@ -3,6 +3,7 @@
 scripts/train_demo vae  --minutes 30        the autoencoder
 scripts/train_demo unet --minutes 240       demo-1-0: every rate and bucket, a restless camera
 scripts/train_demo tune --minutes 60        demo-1-1: from demo-1-0, at 6 fps and bucket 127, a steady camera
+scripts/train_demo blend --with COPY        the mean of demo-1-0's state and an earlier copy of it, --lean if need be
 scripts/train_demo export                   both into assets/
 scripts/train_demo adopt                    the reverse: go on from what assets/ holds, with fresh momentum
 """
@@ -27,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="scripts/train_demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stage", choices=("vae", "unet", "tune", "export", "adopt"))
+    parser.add_argument("stage", choices=("vae", "unet", "tune", "blend", "export", "adopt"))
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--work", type=Path, default=ROOT / "data" / "training", help="where state is kept")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
@@ -38,7 +39,12 @@ def main() -> None:
     parser.add_argument("--moves", nargs="+", choices=MOVES, default=PANS, help="camera moves")
     parser.add_argument("--things", type=float, default=0.0, help="share of clips with a thing that moves")
     parser.add_argument("--whole", action="store_true", help="mostly whole frames: to end with")
+    parser.add_argument(
+        "--mirrored", action="store_true", help="each clip with its mirror images: no direction is preferred"
+    )
     parser.add_argument("--high", type=float, default=0.35, help="share of high noise levels")
+    parser.add_argument("--with", dest="other", type=Path, help="blend: an earlier copy of the unet's folder")
+    parser.add_argument("--lean", type=float, nargs=2, default=(0.0, 0.0), help="blend: against a preference")
     parser.add_argument("--rate", type=float, default=1.0, help="times the learning rate")
     parser.add_argument("--out", type=Path, default=ROOT / "assets", help="where export writes")
     options = parser.parse_args()
@@ -48,6 +54,8 @@ def main() -> None:
     shape |= {"moves": tuple(options.moves), "frames": tuple(options.frames), "high_share": options.high}
     if options.whole:
         shape["shapes"] = unet.WHOLE
+    if options.mirrored:
+        shape |= {"mirrored": True, "shapes": unet.MIRRORED}
     match options.stage:
         case "vae":
             vae.train(options.work, options.minutes, options.device)
@@ -56,6 +64,10 @@ def main() -> None:
         case "tune":
             steady = {"name": "tuned", "start": "unet", "jitter": STEADY, "fixed": TUNED}
             unet.train(options.work, options.minutes, options.device, **steady, **shape)
+        case "blend":
+            if options.other is None:
+                parser.error("blend needs --with, an earlier copy of the unet's folder")
+            unet.blend(options.work, "unet", options.other, lean=tuple(options.lean))
         case "export":
             for stage, name in (("unet", "demo-1-0"), ("tuned", "demo-1-1")):
                 card = (ROOT / "training" / "cards" / f"{name}.md").read_text(encoding="utf-8")

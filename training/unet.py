@@ -30,6 +30,7 @@ MOTION_WEIGHT = 2.0  # of the motion channels in the loss
 # What a step sees: clips, latent rows and columns, how often. Many small crops teach the choice of a direction, which
 # is one per clip; whole frames teach what it looks like at full size.
 SHAPES = ((6, 12, 16, 0.4), (2, 20, 32, 0.4), (1, 36, 64, 0.2))
+MIRRORED = ((3, 12, 16, 0.5), (1, 20, 32, 0.5))  # each clip counts four times
 WHOLE = ((6, 12, 16, 0.15), (2, 20, 32, 0.25), (1, 36, 64, 0.6))  # to end with
 AUGMENTATION = 0.02  # the noise on the conditioning picture that the pair is meant to be sampled with
 
@@ -71,14 +72,13 @@ def squared_errors(
     given: torch.Tensor,
     ids: torch.Tensor,
     levels: torch.Tensor,
-    generator: torch.Generator | None = None,
+    noise: torch.Tensor,
 ) -> torch.Tensor:
-    """Of the v-prediction, per value. `latents` (clips, frames, CHANNELS, h, w) of unit variance, `given` the
-    conditioning picture's latents (clips, CHANNELS, h, w) as the autoencoder gives them, `levels` σ per clip.
+    """Of the v-prediction, per value. `latents` and `noise` (clips, frames, CHANNELS, h, w) of unit variance, `given`
+    the conditioning picture's latents (clips, CHANNELS, h, w) as the autoencoder gives them, `levels` σ per clip.
     """
     clips, frames = latents.shape[:2]
     sigma = levels.view(-1, 1, 1, 1, 1)
-    noise = torch.randn(latents.shape, generator=generator, device=latents.device)
     scale = (sigma**2 + 1).sqrt()
     conditioning = given[:, None].expand(-1, frames, -1, -1, -1)
     inputs = torch.cat([(latents + sigma * noise) / scale, conditioning], dim=2)
@@ -101,27 +101,57 @@ class Batches:
         self.maker, self.pool, self.patches, self.scaling = maker, pool, patches, scaling
 
     def __call__(
-        self, clips: int, frames: int, rows: int = ROWS, columns: int = COLUMNS
+        self, clips: int, frames: int, rows: int = ROWS, columns: int = COLUMNS, mirrored: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        made = [self._one(frames, rows, columns) for _ in range(clips)]
+        """`mirrored` gives each clip four times, as `MIRRORS` has them."""
+        made = [one for _ in range(clips) for one in self._views(frames, rows, columns, mirrored)]
         latents, given, ids = (
             torch.stack(parts).to(self.patches.device) for parts in zip(*made, strict=True)
         )
         return latents, given, ids
 
-    def _one(self, frames: int, rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _views(
+        self, frames: int, rows: int, columns: int, mirrored: bool
+    ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         rng = self.maker.rng
         clip = self.maker(self.pool[rng.integers(len(self.pool))], frames)
         y, x = int(rng.integers(0, ROWS - rows + 1)), int(rng.integers(0, COLUMNS - columns + 1))
         cut = clip.frames[:, PATCH * y : PATCH * (y + rows), PATCH * x : PATCH * (x + columns)]
         pixels = torch.from_numpy(np.ascontiguousarray(cut)).permute(0, 3, 1, 2) * 2 - 1
         motion = torch.from_numpy(np.ascontiguousarray(clip.sources[:, y : y + rows, x : x + columns]))
+        moved = motion.permute(0, 3, 1, 2) / MOTION_UNIT
         strength = AUGMENTATION if rng.random() < 0.8 else float(rng.uniform(0, 0.3))
-        first = pixels[:1] + strength * torch.randn_like(pixels[:1])
-        pictures = encode_linearly(torch.cat([pixels, first]).to(self.patches.device), self.patches)
-        moved = motion.permute(0, 3, 1, 2).to(pictures) / MOTION_UNIT
+        pixels = torch.cat([pixels, pixels[:1] + strength * torch.randn_like(pixels[:1])])
         ids = torch.tensor([clip.fps - 1.0, float(clip.bucket), strength])  # as diffusers tells them
-        return torch.cat([pictures[:-1] * self.scaling, moved], dim=1), with_motion(pictures[-1]), ids
+        views = []
+        for sides in MIRRORS if mirrored else MIRRORS[:1]:
+            pictures = encode_linearly(pixels.flip(sides).to(self.patches.device), self.patches)
+            latents = torch.cat([pictures[:-1] * self.scaling, mirror(moved, sides).to(pictures)], dim=1)
+            views.append((latents, with_motion(pictures[-1]), ids))
+        return views
+
+
+# Which sides of (…, rows, columns) are turned round.
+MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+
+
+def mirror(motion: torch.Tensor, sides: tuple[int, ...]) -> torch.Tensor:
+    """A field of displacements (…, 2, rows, columns), across and down, as a mirror shows it."""
+    signs = torch.tensor([-1.0 if -1 in sides else 1.0, -1.0 if -2 in sides else 1.0], device=motion.device)
+    return motion.flip(sides) * signs.view(2, 1, 1)
+
+
+def draw_noise(latents: torch.Tensor, mirrored: bool) -> torch.Tensor:
+    """Noise for each clip; for the four views of one clip the same in the motion channels, as the mirrors have it.
+
+    A preference for one direction then cannot come in by chance: each step sees all four on equal terms.
+    """
+    noise = torch.randn_like(latents)
+    if mirrored:
+        for place in range(0, len(noise), len(MIRRORS)):
+            for view, sides in enumerate(MIRRORS):
+                noise[place + view, :, LATENTS:] = mirror(noise[place, :, LATENTS:], sides)
+    return noise
 
 
 def train(
@@ -138,6 +168,7 @@ def train(
     frames: tuple[int, ...] = (14,),
     shapes: tuple[tuple[int, int, int, float], ...] = SHAPES,
     high_share: float = 0.35,
+    mirrored: bool = False,
     rate: float = 1.0,
     pool_size: int = 120,
 ) -> None:
@@ -172,13 +203,41 @@ def train(
         if trainer.steps % 8 == 0:
             pool[rng.integers(len(pool))] = painter()
         clips, rows, columns, _ = shapes[rng.choice(len(shapes), p=often)]
-        latents, given, ids = batches(clips, frames[rng.integers(len(frames))], rows, columns)
-        given = given * (torch.rand(clips, 1, 1, 1, device=where) > 0.1)  # what guidance contrasts with
-        errors = squared_errors(unet, latents, given, ids, draw_levels(clips, high_share).to(where))
+        latents, given, ids = batches(clips, frames[rng.integers(len(frames))], rows, columns, mirrored)
+        views = len(latents) // clips
+        kept = (
+            (torch.rand(clips) > 0.1).float().repeat_interleave(views)
+        )  # without: what guidance contrasts with
+        given = given * kept.to(where).view(-1, 1, 1, 1)
+        levels = draw_levels(clips, high_share).repeat_interleave(views).to(where)
+        errors = squared_errors(unet, latents, given, ids, levels, draw_noise(latents, mirrored))
         trainer.update(loss(errors), clock.factor())
         if clock.report(trainer.steps):
             print(f"{name} {trainer.steps} {clock.text()} {_held_out(trainer.average, held_out)}", flush=True)
             save_state(work / name, trainer.average, trainer=trainer.state_dict())
+    save_state(work / name, trainer.average, trainer=trainer.state_dict())
+
+
+@torch.no_grad()
+def blend(
+    work: Path, name: str, other: Path, share: float = 0.5, lean: tuple[float, float] = (0.0, 0.0)
+) -> None:
+    """Makes `work/<name>` the mean of itself and an earlier copy of that folder, with `share` of the latter.
+
+    A preference for one direction wanders while a network is trained; between two states of one run it averages out.
+    What is left of it `lean` takes away: added to the last layer's bias of the motion channels, across and down.
+    """
+    state, earlier = load_state(work / name), load_state(other)
+    if state is None or earlier is None:
+        raise SystemExit(f"there is no trained state in {work / name if state is None else other}")
+    mine, theirs = state["trainer"]["average"], earlier["trainer"]["average"]
+    for key, value in mine.items():
+        value.lerp_(theirs[key], share)
+    mine["conv_out.bias"][LATENTS:] += torch.tensor(lean)
+    unet = build()
+    unet.load_state_dict(mine)
+    trainer = unet_trainer(unet)
+    trainer.steps = state["trainer"]["steps"]
     save_state(work / name, trainer.average, trainer=trainer.state_dict())
 
 
@@ -191,8 +250,7 @@ def _held_out(
     for level in LEVELS:
         levels = torch.full((len(latents),), level, device=latents.device)
         generator = torch.Generator(latents.device).manual_seed(1)
-        picture, motion = squared_errors(unet, latents, given, ids, levels, generator).split(
-            [LATENTS, MOTION], 2
-        )
+        noise = torch.randn(latents.shape, generator=generator, device=latents.device)
+        picture, motion = squared_errors(unet, latents, given, ids, levels, noise).split([LATENTS, MOTION], 2)
         said.append(f"σ {level:g}: picture {picture.mean():.3f} motion {motion.mean():.3f}")
     return ", ".join(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -134,6 +135,26 @@ def test_batches_are_what_the_denoiser_is_trained_on(pool: list[np.ndarray]) -> 
     assert float(kept.abs().mean()) < 0.05  # the conditioning is the first frame, hardly noisy
 
 
+def test_mirrored_views_show_the_same_clip_turned_round(pool: list[np.ndarray]) -> None:
+    rng = np.random.default_rng(2)
+    patches = vae.principal_patches(vae.crops(pool, rng, 64, 32))
+    batches = unet.Batches(clips.ClipMaker(rng, ("left",), 0.0, fixed=(6, 200)), pool, patches, 1.0)
+    latents, _, _ = batches(1, 4, 12, 16, mirrored=True)
+    plain, across, down, both = latents[:, -1, vae.LATENTS :].mean((2, 3))
+    assert plain[0] > 0.1
+    assert torch.allclose(across, plain * torch.tensor([-1.0, 1.0]))
+    assert torch.allclose(down, plain)  # a pan to the left stays one in a mirror on the floor
+    assert torch.allclose(both, across)
+    back = torch.linalg.pinv(patches)  # (LATENTS, 48): what the patches were, nearly
+    colours = torch.einsum("nfkhw,kc->nfchw", latents[:, :, : vae.LATENTS], back)
+    grey = colours.mean((1, 2))  # mirrors turn the order of the patches, and their insides
+    assert torch.allclose(grey[1].flip(-1), grey[0], atol=0.05)
+    assert torch.allclose(grey[2].flip(-2), grey[0], atol=0.05)
+    noise = unet.draw_noise(latents, mirrored=True)[:, :, vae.LATENTS :]
+    assert torch.equal(noise[1, :, 0], -noise[0, :, 0].flip(-1))
+    assert torch.equal(noise[2, :, 1], -noise[0, :, 1].flip(-2))
+
+
 def test_the_loss_is_least_for_the_right_answer(pool: list[np.ndarray]) -> None:
     class Oracle(torch.nn.Module):
         """Answers the true v, from the clean latents it was given."""
@@ -151,8 +172,10 @@ def test_the_loss_is_least_for_the_right_answer(pool: list[np.ndarray]) -> None:
 
     latents, ids = torch.randn(2, 3, vae.CHANNELS, 4, 4), torch.zeros(2, 3)
     given, levels = torch.zeros(2, vae.CHANNELS, 4, 4), torch.tensor([0.5, 8.0])
+    noise = torch.randn_like(latents)
     right, wrong = (
-        unet.loss(unet.squared_errors(Oracle(latents, off), latents, given, ids, levels)) for off in (0, 0.5)
+        unet.loss(unet.squared_errors(Oracle(latents, off), latents, given, ids, levels, noise))
+        for off in (0, 0.5)
     )
     assert float(right) < 1e-6
     assert float(wrong) == pytest.approx(0.25 * (1 + unet.MOTION_WEIGHT * vae.MOTION / vae.LATENTS), rel=0.01)
@@ -193,6 +216,15 @@ def test_stages_train_stop_resume_and_export(tmp_path: Path, monkeypatch: pytest
     assert first is not None
     assert second is not None
     assert second["trainer"]["steps"] > first["trainer"]["steps"] >= 1
+    unet.train(tmp_path, 0.01, "cpu", mirrored=True, **shape)
+    shutil.copytree(tmp_path / "unet", tmp_path / "copy")
+    unet.train(tmp_path, 0.01, "cpu", **shape)
+    before = load_state(tmp_path / "unet")["trainer"]["average"]["conv_out.bias"].clone()
+    unet.blend(tmp_path, "unet", tmp_path / "copy", lean=(0.0, -0.5))
+    after = load_state(tmp_path / "unet")["trainer"]["average"]["conv_out.bias"]
+    earlier = load_state(tmp_path / "copy")["trainer"]["average"]["conv_out.bias"]
+    lean = torch.tensor([0.0] * (vae.CHANNELS - 1) + [-0.5])
+    assert torch.allclose(after, (before + earlier) / 2 + lean, atol=1e-6)
     unet.train(tmp_path, 0.01, "cpu", name="tuned", start="unet", jitter=0.0, fixed=(6, 127), **shape)
     (tmp_path / "out").mkdir()
     for name in ("unet", "tuned"):
