@@ -237,7 +237,7 @@ class Lab:
             raise BadInput("the latents of this run were not kept; render it again to decode it again")
         changes = {"decoder": decoder or run.settings.decoder, "decode_chunk_size": decode_chunk_size}
         settings = GenerationSettings.parse(changes, base=run.settings)
-        if settings == run.settings:
+        if (settings.decoder, settings.frames_at_once) == (run.settings.decoder, run.settings.frames_at_once):
             raise BadInput("choose another decoder or another chunk size than the run already has")
         recipe = run.recipe.model_copy(update={"settings": settings, "versions": {}})
         self._check_recipe(recipe)
@@ -377,8 +377,8 @@ class Lab:
         steps = run.settings.num_inference_steps
         if run.state == "queued":
             return Event(id, "queued", steps=steps, position=self.history.position(id))
-        if run.state == "running":
-            return Event(id, "step", step=run.step, steps=steps)
+        if run.state == "running":  # another process's, or this one's that has just been claimed
+            return Event(id, "step" if run.step else "loading", step=run.step, steps=steps)
         return Event(id, run.state, step=steps, steps=steps, message=run.error or "")
 
     def wait(self, *run_ids: str) -> list[Run]:

@@ -258,6 +258,11 @@ class GenerationSettings(BaseModel):
         return self.num_frames / self.effective_playback_fps
 
     @property
+    def frames_at_once(self) -> int:
+        """How many frames the decoder is given at a time: `decode_chunk_size`, or all there are."""
+        return min(self.decode_chunk_size or self.num_frames, self.num_frames)
+
+    @property
     def guided(self) -> bool:
         """Whether classifier-free guidance runs (two model branches a step)."""
         return self.max_guidance_scale > 1.0

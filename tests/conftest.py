@@ -54,6 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_ones_data(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever names no data folder gets one of this session: a person's own, or a home nobody may write, is left."""
+    os.environ["SVDLAB_DATA_DIR"] = str(tmp_path_factory.mktemp("unnamed") / "data")
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder of the test's own, named by SVDLAB_DATA_DIR; not made yet, as on a first start."""

@@ -380,7 +380,7 @@ def test_an_empty_history_says_so(shell: Shell, data_dir: Path) -> None:
     assert shell("runs", "show", "last").code == 2
 
 
-def test_checkpoints_says_what_is_here_and_under_which_licence(shell: Shell) -> None:
+def test_checkpoints_says_what_is_here_and_under_which_licence(shell: Shell, data_dir: Path) -> None:
     out = shell("checkpoints").out
     for checkpoint in Catalogue():
         assert re.search(rf"^{checkpoint.id} ", out, re.MULTILINE)
