@@ -22,7 +22,14 @@ GB = 1_000_000_000
 
 def job(id: str = "one", **changes: object) -> Job:
     checkpoint = Catalogue().get("demo-1-0")
-    small = {"width": 96, "height": 64, "num_frames": 6, "num_inference_steps": 2, "seed": 3}
+    small = {
+        "width": 96,
+        "height": 64,
+        "num_frames": 6,
+        "num_inference_steps": 2,
+        "seed": 3,
+        "decode_chunk_size": 6,
+    }
     picture = Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 40).convert("RGB")
     return Job(id, checkpoint, defaults_for(checkpoint).but(**{**small, **changes}), picture, "picture")
 

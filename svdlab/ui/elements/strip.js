@@ -25,7 +25,8 @@ const draw = () => {
     $(".tile-line", tile).textContent = run.line;
     return tile;
   });
-  list.replaceChildren(...wanted);
+  // Moving a tile between a press and its release would swallow the click: each step brings news of a tile.
+  if (wanted.length !== list.children.length || wanted.some((tile, place) => tile !== list.children[place])) list.replaceChildren(...wanted);
 };
 const newTile = (id) =>
   make(
