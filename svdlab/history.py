@@ -7,63 +7,21 @@ disk. Workers claim rows under a lease; a row whose worker died becomes `interru
 from __future__ import annotations
 
 import os
-import secrets
+import shutil
 import socket
-import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
-from svdlab.errors import DataFolderError, NotFound
+from svdlab.errors import BadInput
 from svdlab.records import UNFINISHED, Comparison, Outcome, Recipe, Run, RunState
+from svdlab.shelf import Shelf, new_id
+
+__all__ = ["History", "new_id", "publish_folder", "read_result", "this_process", "write_result"]
 
 LEASE_SECONDS = 120.0  # a worker on another host that has not been heard of for this long is taken for dead
-
-# Append only. Each entry is run once, in order; PRAGMA user_version counts how many have been.
-MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE runs (
-        id TEXT PRIMARY KEY,
-        state TEXT NOT NULL CHECK (state IN ('queued','running','done','failed','cancelled','interrupted')),
-        recipe TEXT NOT NULL,
-        recipe_hash TEXT NOT NULL,
-        checkpoint TEXT NOT NULL,
-        picture TEXT NOT NULL,
-        preset TEXT,
-        comparison TEXT,
-        created REAL NOT NULL,
-        started REAL,
-        finished REAL,
-        step INTEGER NOT NULL DEFAULT 0,
-        error TEXT,
-        outcome TEXT,
-        cancel_requested INTEGER NOT NULL DEFAULT 0,
-        owner TEXT,
-        lease_until REAL
-    );
-    CREATE INDEX runs_by_state ON runs (state, created);
-    CREATE INDEX runs_by_recipe ON runs (recipe_hash, state);
-    CREATE INDEX runs_by_created ON runs (created);
-    CREATE TABLE comparisons (
-        id TEXT PRIMARY KEY,
-        a TEXT NOT NULL REFERENCES runs (id),
-        b TEXT NOT NULL REFERENCES runs (id),
-        created REAL NOT NULL
-    );
-    CREATE INDEX comparisons_by_created ON comparisons (created);
-    """,
-    # A run whose latents are decoded again instead of being sampled.
-    "ALTER TABLE runs ADD COLUMN latents_of TEXT",
-)
-
-
-def new_id() -> str:
-    """An id that sorts by time: 11 hex digits of milliseconds and 6 random ones."""
-    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(3)}"
 
 
 def this_process() -> str:
@@ -84,92 +42,8 @@ def is_alive(owner: str | None, lease_until: float | None, now: float) -> bool:
         return False
 
 
-class History:
-    """Runs and comparisons in `folder/svdlab.db`, their files in `folder/runs/<id>`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._lock = threading.RLock()
-        try:
-            for part in (folder, self.runs_folder, self.pictures_folder):
-                part.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                folder / "svdlab.db", isolation_level=None, check_same_thread=False, timeout=30.0
-            )
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA foreign_keys=ON")
-            self._migrate()
-        except (OSError, sqlite3.Error) as error:
-            raise DataFolderError(f"the data folder {folder} cannot be used: {error}") from error
-
-    @property
-    def runs_folder(self) -> Path:
-        """Where finished runs' files are."""
-        return self.folder / "runs"
-
-    @property
-    def pictures_folder(self) -> Path:
-        """Where pictures are, by hash."""
-        return self.folder / "pictures"
-
-    def picture_path(self, sha256: str) -> Path:
-        """Where the picture of that hash is or would be."""
-        return self.pictures_folder / f"{sha256}.png"
-
-    def close(self) -> None:
-        """Closes the database; the object is unusable afterwards."""
-        with self._lock:
-            self._db.close()
-
-    def _migrate(self) -> None:
-        with self._transaction():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(MIGRATIONS):
-                raise DataFolderError(
-                    f"the data folder {self.folder} was written by a newer svdlab; "
-                    f"update svdlab or choose another folder"
-                )
-            for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-                for statement in script.split(";"):
-                    if statement.strip():
-                        self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version={number}")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction; other processes wait, readers do not."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._db.execute(sql, parameters).fetchall()
-
-    def _run(self, row: sqlite3.Row) -> Run:
-        return Run(
-            id=row["id"],
-            state=row["state"],
-            recipe=Recipe.from_json(row["recipe"]),
-            folder=self.runs_folder / row["id"],
-            picture=self.picture_path(row["picture"]),
-            created=row["created"],
-            started=row["started"],
-            finished=row["finished"],
-            step=row["step"],
-            error=row["error"],
-            comparison=row["comparison"],
-            preset=row["preset"],
-            latents_of=row["latents_of"],
-            outcome=Outcome.from_json(row["outcome"]),
-        )
+class History(Shelf):
+    """What is kept (see `Shelf`) and the queue: accepting, claiming, ending, recovering."""
 
     # Accepting
 
@@ -184,7 +58,7 @@ class History:
         id = new_id()
         with self._transaction() as db:
             first, second = self._insert(a, preset, id), self._insert(b, preset, id)
-            db.execute("INSERT INTO comparisons VALUES (?, ?, ?, ?)", (id, first, second, time.time()))
+            db.execute(_PAIR, (id, first, second, time.time()))
         return self.comparison(id)
 
     def add_decode(self, recipe: Recipe, of: Run) -> Comparison:
@@ -192,7 +66,7 @@ class History:
         id = new_id()
         with self._transaction() as db:
             second = self._insert(recipe, of.preset, id, latents_of=of.latents_of or of.id)
-            db.execute("INSERT INTO comparisons VALUES (?, ?, ?, ?)", (id, of.id, second, time.time()))
+            db.execute(_PAIR, (id, of.id, second, time.time()))
         return self.comparison(id)
 
     def _insert(
@@ -216,45 +90,6 @@ class History:
         )
         return id
 
-    # Reading
-
-    def get(self, id: str) -> Run:
-        """The run of that id. Raises `NotFound`."""
-        rows = self._rows("SELECT * FROM runs WHERE id = ?", (id,))
-        if not rows:
-            raise NotFound(f"there is no run {str(id)[:40]!r}")
-        return self._run(rows[0])
-
-    def comparison(self, id: str) -> Comparison:
-        """The comparison of that id. Raises `NotFound`."""
-        rows = self._rows("SELECT * FROM comparisons WHERE id = ?", (id,))
-        if not rows:
-            raise NotFound(f"there is no comparison {str(id)[:40]!r}")
-        row = rows[0]
-        return Comparison(row["id"], self.get(row["a"]), self.get(row["b"]), row["created"])
-
-    def runs(self, limit: int = 50, states: Sequence[RunState] | None = None) -> list[Run]:
-        """Runs, newest first."""
-        wanted = tuple(states or ())
-        where = f"WHERE state IN ({','.join('?' * len(wanted))})" if wanted else ""
-        rows = self._rows(
-            f"SELECT * FROM runs {where} ORDER BY created DESC, id DESC LIMIT ?", (*wanted, limit)
-        )
-        return [self._run(row) for row in rows]
-
-    def comparisons(self, limit: int = 50) -> list[Comparison]:
-        """Comparisons, newest first."""
-        rows = self._rows("SELECT id FROM comparisons ORDER BY created DESC, id DESC LIMIT ?", (limit,))
-        return [self.comparison(row["id"]) for row in rows]
-
-    def rendered(self, recipe_hash: str) -> Run | None:
-        """The newest finished run of that recipe whose files are there."""
-        rows = self._rows(
-            "SELECT * FROM runs WHERE recipe_hash = ? AND state = 'done' ORDER BY created DESC LIMIT 5",
-            (recipe_hash,),
-        )
-        return next((run for run in map(self._run, rows) if run.video.is_file()), None)
-
     def position(self, id: str) -> int:
         """How many unfinished runs are ahead of a queued one (a comparison's two sides run together)."""
         return self._rows(
@@ -269,8 +104,10 @@ class History:
     def claim(self, owner: str, only: Sequence[str] | None = None) -> list[Run]:
         """Takes the oldest queued run, with its comparison's other side, for `owner`; empty if none waits.
 
-        With `only`, runs of other ids are left to other workers.
+        With `only`, runs of other ids are left to other workers. Of a data folder that is only read, nothing.
         """
+        if self.read_only:
+            return []
         where, parameters = "state = 'queued'", tuple(only or ())
         if only is not None:
             where += f" AND id IN ({','.join('?' * len(parameters))})"
@@ -347,11 +184,13 @@ class History:
     def requeue(self, *ids: str) -> list[Run]:
         """Puts interrupted, failed or cancelled runs back into the queue, together: a comparison's two stay one."""
         for id in ids:
-            self.get(id)
+            if self.get(id).deleted is not None:
+                raise BadInput(f"run {id} is in the bin; restore it first")
         with self._transaction() as db:
             db.executemany(
                 "UPDATE runs SET state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL,"
-                " cancel_requested = 0 WHERE id = ? AND state IN ('interrupted', 'failed', 'cancelled')",
+                " cancel_requested = 0 WHERE id = ? AND state IN ('interrupted', 'failed', 'cancelled')"
+                " AND deleted IS NULL",
                 [(id,) for id in ids],
             )
         return [self.get(id) for id in ids]
@@ -361,6 +200,8 @@ class History:
 
         Returns the runs it settled.
         """
+        if self.read_only:
+            return []
         now, settled = time.time(), []
         running = self._rows("SELECT * FROM runs WHERE state = 'running'")
         for row in running:
@@ -380,6 +221,16 @@ class History:
         """Queued and running runs, oldest first."""
         return self.runs(limit=10_000, states=UNFINISHED)[::-1]
 
+    def lose(self, id: str, error: str) -> None:
+        """Says that a finished run's files are gone: it becomes interrupted, so that it can be rendered again."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'interrupted', error = ? WHERE id = ? AND state = 'done'",
+                (error, id),
+            )
+
+
+_PAIR = "INSERT INTO comparisons (id, a, b, created) VALUES (?, ?, ?, ?)"
 
 RESULT_NAME = "result.json"
 
@@ -403,8 +254,6 @@ def publish_folder(temporary: Path, final: Path) -> None:
     for path in (*sorted(temporary.iterdir()), temporary):
         _sync(path)
     if final.exists():  # a rerun of an interrupted run whose row was never committed
-        import shutil
-
         shutil.rmtree(final)
     temporary.rename(final)
     _sync(final.parent)

@@ -6,11 +6,12 @@ so building a Lab loads neither torch nor gradio.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -22,10 +23,12 @@ from PIL import Image
 
 from svdlab import advice, images, metrics, video
 from svdlab.checkpoints import Catalogue, Checkpoint, Decoder
+from svdlab.doctor import DiskUse, Finding, disk_use, examine
 from svdlab.downloads import Downloads
 from svdlab.errors import BadInput, Cancelled, NotFound, RenderFailed
 from svdlab.history import History, new_id, publish_folder, this_process, write_result
 from svdlab.presets import Preset, Presets
+from svdlab.queries import MAX_LIMIT, ComparisonPage, Facets, Page, RunQuery
 from svdlab.records import Comparison, Event, Fairness, Outcome, Recipe, Resident, Run, fairness, same_latents
 from svdlab.registry import Registry
 from svdlab.settings import GenerationSettings, resolve_seed
@@ -144,7 +147,8 @@ class Lab:
     # Asking
 
     def add_picture(self, source: str | Path | bytes | Image.Image) -> StoredPicture:
-        """Checks an untrusted picture and keeps it by hash. Raises `BadPicture`."""
+        """Checks an untrusted picture and keeps it by hash. Raises `BadPicture`, `DataFolderError`."""
+        self.history.must_be_writable()
         if isinstance(source, Image.Image):
             picture = images.picture_from_image(source)
         else:
@@ -154,6 +158,8 @@ class Lab:
             temporary = path.with_name(f".{new_id()}.png")
             images.save_picture(picture, temporary)
             temporary.replace(path)
+        else:
+            os.utime(path)  # in use again: sweeping the pictures lets it be for a while
         return StoredPicture(picture.sha256, path, picture.image.width, picture.image.height, picture.notes)
 
     def picture(self, sha256: str) -> StoredPicture:
@@ -484,7 +490,12 @@ class Lab:
                 (temporary / "latents.safetensors").write_bytes(latents)
             measured = metrics.measure(frames, picture).to_dict()
             spent = {**outcome.seconds, "write": time.perf_counter() - started}
-            final = replace(outcome, seconds={k: round(v, 3) for k, v in spent.items()}, metrics=measured)
+            final = replace(
+                outcome,
+                seconds={k: round(v, 3) for k, v in spent.items()},
+                metrics=measured,
+                video_sha256=hashlib.sha256((temporary / "video.mp4").read_bytes()).hexdigest(),
+            )
             write_result(temporary, recipe, final)
             publish_folder(temporary, run.folder)
         except BaseException:
@@ -522,6 +533,91 @@ class Lab:
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+    # Finding again
+
+    @property
+    def read_only(self) -> bool:
+        """Whether a newer svdlab wrote this data folder: then everything can be read and nothing written."""
+        return self.history.read_only
+
+    def find(self, query: RunQuery | None = None, after: str | None = None, limit: int = 50) -> Page:
+        """One page of runs, from behind the mark `after` if given. Raises `BadInput`."""
+        return self.history.find(query, after, limit)
+
+    def every(self, query: RunQuery | None = None) -> Iterator[Run]:
+        """All runs of that kind in order, read page by page. Raises `BadInput`."""
+        page = self.find(query, limit=MAX_LIMIT)
+        yield from page.runs
+        while page.next is not None:
+            page = self.find(query, page.next, MAX_LIMIT)
+            yield from page.runs
+
+    def find_comparisons(
+        self, query: RunQuery | None = None, after: str | None = None, limit: int = 50
+    ) -> ComparisonPage:
+        """One page of comparisons, newest first. Raises `BadInput`."""
+        return self.history.find_comparisons(query, after, limit)
+
+    def count(self, query: RunQuery | None = None) -> int:
+        """How many runs there are of that kind."""
+        return self.history.count(query)
+
+    def facets(self) -> Facets:
+        """Which checkpoints, presets and tags there are to filter by, and how often."""
+        return self.history.facets()
+
+    def set_star(self, id: str, starred: bool = True) -> None:
+        """Gives a run or comparison its star, or takes it away. Raises `NotFound`."""
+        self.history.set_star(id, starred)
+
+    def rate(self, id: str, rating: int | None) -> None:
+        """Rates a run or comparison from 0 to 5; None takes the rating away. Raises `BadInput`, `NotFound`."""
+        self.history.rate(id, rating)
+
+    def note(self, id: str, note: str) -> None:
+        """Writes a note on a run or comparison, in place of the one it has. Raises `BadInput`, `NotFound`."""
+        self.history.note(id, note)
+
+    def tag(self, id: str, *tags: str) -> None:
+        """Adds tags to a run or comparison, in small letters. Raises `BadInput`, `NotFound`."""
+        self.history.tag(id, *tags)
+
+    def untag(self, id: str, *tags: str) -> None:
+        """Takes tags from a run or comparison. Raises `BadInput`, `NotFound`."""
+        self.history.untag(id, *tags)
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """Puts runs and comparisons into the bin, all or none; a comparison takes its own runs along.
+
+        Their files stay until `sweep_bin`. A waiting run is cancelled. Raises `BadInput` for one that is being
+        rendered, `NotFound`.
+        """
+        self.history.delete(ids)
+        self._notify()
+
+    def restore(self, ids: Iterable[str]) -> None:
+        """Takes runs and comparisons out of the bin, all or none. Raises `BadInput`, `NotFound`."""
+        self.history.restore(ids)
+
+    def sweep_bin(self, older_than_seconds: float) -> list[str]:
+        """Removes for good what has been in the bin for that long, and returns the runs' ids."""
+        return self.history.sweep_bin(older_than_seconds)
+
+    def sweep_pictures(self) -> list[str]:
+        """Removes stored pictures that no run names and that are older than an hour; returns their hashes."""
+        return self.history.sweep_pictures()
+
+    def doctor(self, repair: bool = False) -> list[Finding]:
+        """Checks rows, files, pictures and hashes against each other; with `repair`, mends what can be mended.
+
+        Reads every video and picture, so it takes a while. An empty list says that all is well.
+        """
+        return examine(self.history, repair)
+
+    def disk_use(self) -> DiskUse:
+        """What takes how much room in the data folder, in bytes."""
+        return disk_use(self.history)
 
     # Exports
 

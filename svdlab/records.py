@@ -20,6 +20,21 @@ RUN_STATES: tuple[RunState, ...] = get_args(RunState)
 UNFINISHED: tuple[RunState, ...] = ("queued", "running")
 MAX_RECIPE_BYTES = 64 * 1024
 
+# What is measured of every clip, by the names `svdlab.metrics` gives; runs can be sorted by each.
+METRICS = (
+    "camera_motion",
+    "object_motion",
+    "camera_jerk",
+    "pan_x",
+    "pan_y",
+    "zoom",
+    "rotation",
+    "flicker",
+    "sharpness_kept",
+    "fidelity",
+    "loop_closure",
+)
+
 
 class Recipe(BaseModel):
     """Checkpoint, settings and picture: all that is needed to make the same clip again.
@@ -71,6 +86,7 @@ class Outcome:
     fallbacks: tuple[str, ...] = ()  # what was changed because memory ran out, each a sentence
     latents_of: str = ""  # the run whose latents were decoded again; empty if these were sampled
     metrics: dict[str, float] = field(default_factory=dict)
+    video_sha256: str = ""  # of the MP4's bytes; empty in runs of older versions
 
     def to_json(self) -> str:
         """For the history's column."""
@@ -115,6 +131,11 @@ class Run:
     preset: str | None = None
     latents_of: str | None = None  # the run whose latents are decoded again; None for one that is sampled
     outcome: Outcome = Outcome()
+    starred: bool = False
+    rating: int | None = None  # 0 to 5
+    note: str = ""
+    tags: tuple[str, ...] = ()  # sorted
+    deleted: float | None = None  # when it was put into the bin, seconds since 1970
 
     @property
     def settings(self) -> GenerationSettings:
@@ -160,6 +181,11 @@ class Comparison:
     a: Run
     b: Run
     created: float
+    starred: bool = False
+    rating: int | None = None  # 0 to 5
+    note: str = ""
+    tags: tuple[str, ...] = ()  # sorted
+    deleted: float | None = None  # when it was put into the bin, seconds since 1970
 
     @property
     def unfinished(self) -> bool:

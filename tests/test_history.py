@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from svdlab.database import MIGRATIONS
 from svdlab.errors import DataFolderError, NotFound
 from svdlab.history import History, publish_folder, this_process, write_result
+from svdlab.queries import RunQuery
 from svdlab.records import Outcome, Recipe
 from svdlab.settings import GenerationSettings
+from tests import databases
 
 DEAD = f"{this_process().split('|')[0]}|999999999|0.00"  # a process of this host that is not there
 ELSEWHERE = "another-host|1|0.00"
@@ -199,10 +204,39 @@ def test_unknown_ids_are_named(history: History) -> None:
         history.get("zzz")
 
 
-def test_a_folder_written_by_a_newer_version_is_not_touched(history: History) -> None:
+def test_a_folder_written_by_a_newer_version_is_read_and_not_touched(history: History) -> None:
+    kept = history.add(recipe())
     history._db.execute("PRAGMA user_version=99")
-    with pytest.raises(DataFolderError, match="newer svdlab"):
-        History(history.folder)
+    history.close()
+    before = (history.folder / "svdlab.db").read_bytes()
+    newer = History(history.folder)
+    assert newer.read_only
+    assert newer.get(kept.id) == kept
+    assert newer.find().runs == (kept,)
+    assert newer.recover() == newer.claim("me|1|0") == []
+    for write in (
+        lambda: newer.add(recipe()),
+        lambda: newer.finish(kept.id, "failed"),
+        lambda: newer.set_star(kept.id),
+        lambda: newer.tag(kept.id, "a"),
+        lambda: newer.delete([kept.id]),
+        lambda: newer.sweep_bin(0),
+        newer.sweep_pictures,
+    ):
+        with pytest.raises(DataFolderError, match="written by a newer svdlab, so it is only read; update"):
+            write()
+    newer.close()
+    assert (history.folder / "svdlab.db").read_bytes() == before
+
+
+def test_a_newer_form_that_is_not_understood_is_said_in_one_sentence(history: History) -> None:
+    history._db.execute("PRAGMA user_version=99")
+    history._db.execute("DROP TABLE run_tags")
+    history.close()
+    newer = History(history.folder)
+    with pytest.raises(DataFolderError, match="in a form this one cannot read; update svdlab"):
+        newer.runs()
+    newer.close()
 
 
 def test_a_file_that_is_no_database_is_said_in_one_sentence(tmp_path: Path) -> None:
@@ -214,5 +248,64 @@ def test_a_file_that_is_no_database_is_said_in_one_sentence(tmp_path: Path) -> N
 def test_a_failed_write_changes_nothing(history: History) -> None:
     with pytest.raises(sqlite3.IntegrityError), history._transaction() as db:  # noqa: PT012
         history._insert(recipe(), None, None)
-        db.execute("INSERT INTO comparisons VALUES ('c', 'nobody', 'nobody', 0)")
+        db.execute("INSERT INTO comparisons (id, a, b, created) VALUES ('c', 'nobody', 'nobody', 0)")
     assert history.runs() == []
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(history: History) -> None:
+    pages = history._db.execute("PRAGMA page_count").fetchone()[0]
+    history._db.execute(f"PRAGMA max_page_count={pages}")
+    accepted = []
+
+    def fill() -> None:
+        for seed in range(100):
+            accepted.append(history.add(recipe(seed)).id)
+
+    with pytest.raises(DataFolderError, match="cannot be written: database or disk is full"):
+        fill()
+    history._db.execute("PRAGMA max_page_count=1073741823")
+    accepted.append(history.add(recipe(1)).id)
+    assert [run.id for run in history.runs(200)][::-1] == accepted
+
+
+def schema_of(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+@pytest.mark.parametrize("schema", range(1, len(MIGRATIONS) + 1))
+def test_a_database_of_each_released_schema_is_migrated_and_kept_aside(tmp_path: Path, schema: int) -> None:
+    shutil.copy(databases.file_of(schema), tmp_path / "svdlab.db")
+    assert schema_of(tmp_path / "svdlab.db") == schema
+    history = History(tmp_path)
+    assert schema_of(tmp_path / "svdlab.db") == len(MIGRATIONS)
+    for id, state, preset, comparison, created in databases.RUNS:
+        run = history.get(id)
+        assert (run.state, run.preset, run.comparison, run.created) == (state, preset, comparison, created)
+        assert run.settings.seed == 2**63 - 1
+    pair = tuple(reversed(databases.PAIR[1:3]))
+    assert tuple(run.id for run in history.find(RunQuery(sort="fidelity")).runs)[:2] == pair
+    assert tuple(run.id for run in history.find(RunQuery(text="FAST")).runs) == pair
+    assert [pair.id for pair in history.comparisons()] == [databases.PAIR[0]]
+    history.note(pair[0], "kept")
+    history.close()
+    kept_aside = sorted(path.name for path in tmp_path.glob("svdlab.db.*"))
+    assert kept_aside == ([f"svdlab.db.before-{schema + 1}"] if schema < len(MIGRATIONS) else [])
+    for name in kept_aside:
+        assert schema_of(tmp_path / name) == schema
+        with closing(sqlite3.connect(tmp_path / name)) as copy:
+            assert copy.execute("SELECT COUNT(*) FROM runs").fetchone()[0] == len(databases.RUNS)
+
+
+def test_a_migration_that_fails_leaves_the_old_database(tmp_path: Path) -> None:
+    shutil.copy(databases.file_of(2), tmp_path / "svdlab.db")
+    with closing(sqlite3.connect(tmp_path / "svdlab.db")) as db:
+        db.execute("CREATE TABLE finding (in_the_way)")
+    with pytest.raises(DataFolderError, match="cannot be used: table finding already exists"):
+        History(tmp_path)
+    assert schema_of(tmp_path / "svdlab.db") == 2
+    with closing(sqlite3.connect(tmp_path / "svdlab.db")) as db:
+        db.execute("DROP TABLE finding")
+    history = History(tmp_path)
+    assert len(history.runs()) == len(databases.RUNS)
+    history.close()

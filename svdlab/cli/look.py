@@ -1,15 +1,18 @@
-"""`svdlab runs` and `svdlab presets`: what there is."""
+"""`svdlab runs`, `svdlab presets` and `svdlab doctor`: what there is, and keeping it in order."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from svdlab.cli.filters import query_flags
 from svdlab.cli.flags import SectionedCommand
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, RunId, open_data
 from svdlab.errors import BadInput
+from svdlab.queries import RunQuery
 
 if TYPE_CHECKING:
     from svdlab.lab import Lab
@@ -18,38 +21,59 @@ if TYPE_CHECKING:
 runs_cli = typer.Typer(rich_markup_mode=None, add_completion=False)
 plain_runs = partial(runs_cli.command, cls=SectionedCommand)
 
+Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many.")]
+Ids = Annotated[
+    list[str],
+    typer.Argument(metavar="ID…", help="Ids of runs or comparisons, or 'last'.", show_default=False),
+]
+Off = Annotated[bool, typer.Option("--off", help="Take it away again.")]
+
 
 @runs_cli.callback(invoke_without_command=True)
+@query_flags
 def runs(
     ctx: typer.Context,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many, newest first.")
-    ] = 20,
-    state: Annotated[
-        str | None, typer.Option("--state", metavar="STATE", help="Only these: done, failed …")
-    ] = None,
+    limit: Limit = 20,
     as_json: AsJson = False,
     data_dir: DataDir = None,
+    *,
+    query: RunQuery,
 ) -> None:
-    """List runs; show, cancel or resume one.
+    """List runs; show, mark, export, delete or resume them.
 
     Without a command: the newest ones, rendered and waiting.
     """
-    if ctx.invoked_subcommand is not None:
-        return
-    from svdlab.cli import words
-    from svdlab.records import RUN_STATES, RunState
+    if ctx.invoked_subcommand is None:
+        _list(ctx, query, limit, as_json, data_dir)
 
-    if state is not None and state not in get_args(RunState):
-        raise BadInput(f"state must be {', '.join(RUN_STATES[:-1])} or {RUN_STATES[-1]}, got {state!r}")
+
+@plain_runs(name="list")
+@query_flags
+def list_runs(
+    ctx: typer.Context,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    *,
+    query: RunQuery,
+) -> None:
+    """List runs, newest first or sorted."""
+    _list(ctx, query, limit, as_json, data_dir)
+
+
+def _list(ctx: typer.Context, query: RunQuery, limit: int, as_json: bool, data_dir: Path | None) -> None:
+    from itertools import islice
+
+    from svdlab.cli import words
+
     with open_data(ctx, data_dir) as lab:
-        found = lab.runs(limit, states=None if state is None else (state,))
+        found = list(islice(lab.every(query), limit))
     if as_json:
         words.say_json([words.run_json(run) for run in found])
     elif found:
-        words.runs_table(found)
+        words.runs_table(found, query.sort)
     else:
-        words.say("There are no runs yet." if state is None else f"There are no {state} runs.")
+        words.say("There are no runs yet." if query.everything else "There are no such runs.")
 
 
 @plain_runs()
@@ -64,6 +88,8 @@ def show(ctx: typer.Context, run_id: RunId, as_json: AsJson = False, data_dir: D
         return
     typer.echo(f"{run.id}: {run.state}{f', {run.error}' if run.error else ''}")
     typer.echo(f"{run.recipe.checkpoint}: {words.run_line(run)}")
+    for line in words.marks_lines(run):
+        typer.echo(line)
     if run.done:
         typer.echo(f"{run.video}\n{run.frames_zip}")
     typer.echo(run.recipe.to_json())
@@ -108,6 +134,206 @@ def resume(
     typer.echo(f"{run.video}: {words.run_line(run)}, run {run.id}")
 
 
+@plain_runs()
+def star(ctx: typer.Context, ids: Ids, off: Off = False, data_dir: DataDir = None) -> None:
+    """Give runs or comparisons a star."""
+    with open_data(ctx, data_dir) as lab:
+        for id in _ids(lab, ids):
+            lab.set_star(id, not off)
+            typer.echo(f"{id}: {'no star' if off else 'starred'}")
+
+
+@plain_runs()
+def rate(
+    ctx: typer.Context,
+    run_id: RunId,
+    rating: Annotated[str, typer.Argument(metavar="0..5|none", help="How good it is.", show_default=False)],
+    data_dir: DataDir = None,
+) -> None:
+    """Rate a run or comparison from 0 to 5."""
+    if rating not in ("none", *"012345"):
+        raise BadInput(f"rating must be a whole number from 0 to 5, or none, got {rating[:40]!r}")
+    with open_data(ctx, data_dir) as lab:
+        [id] = _ids(lab, [run_id])
+        lab.rate(id, None if rating == "none" else int(rating))
+    typer.echo(f"{id}: {'not rated' if rating == 'none' else f'{rating} of 5'}")
+
+
+@plain_runs()
+def note(
+    ctx: typer.Context,
+    run_id: RunId,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The note; '' removes it.", show_default=False)],
+    data_dir: DataDir = None,
+) -> None:
+    """Write a note on a run or comparison."""
+    with open_data(ctx, data_dir) as lab:
+        [id] = _ids(lab, [run_id])
+        lab.note(id, text)
+    typer.echo(f"{id}: {'noted' if text.strip() else 'no note'}")
+
+
+@plain_runs()
+def tag(
+    ctx: typer.Context,
+    run_id: RunId,
+    tags: Annotated[list[str], typer.Argument(metavar="TAG…", help="One or more.", show_default=False)],
+    off: Off = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Tag a run or comparison."""
+    with open_data(ctx, data_dir) as lab:
+        [id] = _ids(lab, [run_id])
+        (lab.untag if off else lab.tag)(id, *tags)
+    typer.echo(f"{id}: {'without' if off else 'tagged'} {', '.join(tags)}")
+
+
+@plain_runs()
+def delete(ctx: typer.Context, ids: Ids, data_dir: DataDir = None) -> None:
+    """Put runs or comparisons into the bin.
+
+    A comparison takes along the runs made for it. svdlab runs restore undoes it until the bin is swept.
+    """
+    with open_data(ctx, data_dir) as lab:
+        chosen = _ids(lab, ids)
+        lab.delete(chosen)
+    for id in chosen:
+        typer.echo(f"{id}: in the bin")
+
+
+@plain_runs()
+def restore(ctx: typer.Context, ids: Ids, data_dir: DataDir = None) -> None:
+    """Take runs or comparisons out of the bin."""
+    with open_data(ctx, data_dir) as lab:
+        chosen = _ids(lab, ids)
+        lab.restore(chosen)
+    for id in chosen:
+        typer.echo(f"{id}: restored")
+
+
+@plain_runs()
+def sweep(
+    ctx: typer.Context,
+    days: Annotated[
+        float, typer.Option("--days", metavar="N", min=0.0, help="What has been in the bin for so long.")
+    ] = 30.0,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Also pictures that no run is made from any more.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Remove for good what is in the bin."""
+    with open_data(ctx, data_dir) as lab:
+        before = lab.disk_use()
+        swept = len(lab.sweep_bin(days * 86400))
+        unused = len(lab.sweep_pictures()) if pictures else 0
+        freed = before.total - lab.disk_use().total
+    also = f" and {unused} picture{'s' * (unused != 1)}" if pictures else ""
+    typer.echo(f"{swept} run{'s' * (swept != 1)}{also} removed, {max(0, freed) / 1e6:.1f} MB freed")
+
+
+@plain_runs()
+@query_flags
+def export(
+    ctx: typer.Context,
+    ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[ID…]",
+            help="These runs only. Default: all that are asked for below.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006  # what typer takes for none
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="As a table.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="As a table.")] = None,
+    zip: Annotated[
+        Path | None, typer.Option("--zip", metavar="FILE", help="With videos, recipes and pictures.")
+    ] = None,
+    frames: Annotated[bool, typer.Option("--frames", help="The zip also gets the lossless frames.")] = False,
+    latents: Annotated[bool, typer.Option("--latents", help="The zip also gets the kept latents.")] = False,
+    data_dir: DataDir = None,
+    *,
+    query: RunQuery,
+) -> None:
+    """Write runs to a table or a zip.
+
+    A table has a row per run and a column per knob and metric. svdlab runs import reads a zip on another machine.
+    """
+    from svdlab import exports
+
+    wanted = {".csv": csv, ".parquet": parquet, ".zip": zip}
+    if not any(wanted.values()):
+        raise BadInput("say as what: --csv FILE, --parquet FILE or --zip FILE")
+    for ending, path in wanted.items():
+        if path is not None and path.suffix.lower() != ending:
+            raise BadInput(f"the name of that file must end in {ending}, got {path.name}")
+    with open_data(ctx, data_dir) as lab:
+        chosen = [lab.get(id) for id in _ids(lab, ids)] if ids else list(lab.every(query))
+        if not chosen:
+            raise BadInput("there are no such runs to export")
+        if csv:
+            typer.echo(f"{csv}: {exports.write_csv(chosen, csv)} rows")
+        if parquet:
+            typer.echo(f"{parquet}: {exports.write_parquet(chosen, parquet)} rows")
+        if zip:
+            written = exports.write_zip(lab, chosen, zip, frames=frames, latents=latents)
+            left = f"; {len(written.left_out)} left out, not finished" if written.left_out else ""
+            typer.echo(f"{zip}: {written.runs} runs, {written.comparisons} comparisons{left}")
+
+
+@plain_runs(name="import")
+def import_(
+    ctx: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.zip", help="What svdlab runs export wrote.", show_default=False)
+    ],
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Take runs out of a zip from another machine.
+
+    Everything in it is checked first. Runs that are here already are passed over.
+    """
+    from dataclasses import asdict
+
+    from svdlab import exports
+    from svdlab.cli import words
+
+    with open_data(ctx, data_dir) as lab:
+        report = exports.read_zip(lab, file)
+    if as_json:
+        words.say_json(asdict(report))
+    else:
+        words.import_lines(report)
+    if report.refused and not report.added:
+        raise typer.Exit(2)
+
+
+def doctor(
+    ctx: typer.Context,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Check the data folder: rows, files, pictures.
+
+    Nothing is changed without --repair. Exit code 2 says that something is left to be done.
+    """
+    from dataclasses import asdict
+
+    from svdlab.cli import words
+
+    with open_data(ctx, data_dir) as lab:
+        findings, use = lab.doctor(repair), lab.disk_use()
+    if as_json:
+        room = dict([*vars(use).items(), ("total", use.total)])
+        words.say_json({"findings": [asdict(finding) for finding in findings], "bytes": room})
+    else:
+        words.doctor_lines(findings, use)
+    if not all(finding.repaired for finding in findings):
+        raise typer.Exit(2)
+
+
 def presets(
     id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Show this one in full.", show_default=False)
@@ -128,6 +354,11 @@ def presets(
         words.say_json([preset.model_dump(mode="json") for preset in Presets()])
     else:
         words.presets_table(Presets())
+
+
+def _ids(lab: Lab, ids: list[str]) -> list[str]:
+    """The ids as given, 'last' replaced by the newest run's."""
+    return [_find(lab, id).id if id == "last" else id for id in ids]
 
 
 def _find(lab: Lab, run_id: str) -> Run:

@@ -1,11 +1,11 @@
-"""Runs, checkpoints and presets as JSON and as lines of text. Knows records; nothing of typer or the lab's doings."""
+"""Runs, findings, checkpoints and presets as JSON and as lines of text. Knows records; nothing of the lab's doings."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,6 +13,10 @@ from svdlab.advice import Note
 from svdlab.checkpoints import Checkpoint
 from svdlab.presets import Preset
 from svdlab.records import Comparison, Fairness, Run
+
+if TYPE_CHECKING:
+    from svdlab.doctor import DiskUse, Finding
+    from svdlab.exports import ImportReport
 
 
 def say_json(value: object) -> None:
@@ -52,6 +56,13 @@ def run_json(run: Run, notes: Sequence[Note] = (), again: bool = False) -> dict[
         "peak_memory_bytes": run.outcome.peak_memory_bytes,
         "error": run.error,
         "created": run.created,
+        "starred": run.starred,
+        "rating": run.rating,
+        "note": run.note,
+        "tags": list(run.tags),
+        "deleted": run.deleted,
+        "comparison": run.comparison,
+        "metrics": run.outcome.metrics,
         "recipe_hash": run.recipe.hash,
         "recipe": run.recipe.model_dump(mode="json"),
         "notes": [{"knob": note.field, "sentence": note.sentence} for note in notes],
@@ -100,8 +111,11 @@ def fairness_line(verdict: Fairness) -> str:
     return "not a fair pair: " + " ".join(verdict.differences)
 
 
-def runs_table(runs: Sequence[Run]) -> None:
-    """The newest runs, one a line."""
+def runs_table(runs: Sequence[Run], sort: str = "created") -> None:
+    """Runs, one a line; sorted by something that has no column, it gets one."""
+    head = ["run", "state", "when", "checkpoint", "frames", "bucket", "fps", "seed", "took"]
+    shown = {"created", "checkpoint", "num_frames", "motion_bucket_id", "fps", "seed", "seconds", "rating"}
+    extra = () if sort in shown else (sort,)
     rows = [
         (
             run.id,
@@ -113,10 +127,59 @@ def runs_table(runs: Sequence[Run]) -> None:
             str(run.settings.fps),
             str(run.settings.seed),
             f"{seconds_spent(run):.1f} s" if run.done else (run.error or ""),
+            *(_value_of(run, name) for name in extra),
+            marks_of(run),
         )
         for run in runs
     ]
-    table(("run", "state", "when", "checkpoint", "frames", "bucket", "fps", "seed", "took"), rows)
+    table((*head, *extra, "marks"), rows)
+
+
+def _value_of(run: Run, name: str) -> str:
+    """A knob, a metric or another thing that runs are sorted by; empty if the run has none."""
+    for place in (run.settings, run.outcome, run):
+        if hasattr(place, name):
+            value = getattr(place, name)
+            return "" if value is None else str(value)
+    return str(run.outcome.metrics.get(name, ""))
+
+
+def marks_of(run: Run) -> str:
+    """'★ 4/5 beach, keep', empty for a run nobody has marked."""
+    rated = "" if run.rating is None else f"{run.rating}/5"
+    return " ".join(filter(None, ("★" * run.starred, rated, ", ".join(run.tags))))
+
+
+def marks_lines(run: Run) -> list[str]:
+    """What a person said of a run, and whether it lies in the bin."""
+    binned = "In the bin; svdlab runs restore takes it out." if run.deleted is not None else ""
+    return [line for line in (marks_of(run), run.note, binned) if line]
+
+
+def import_lines(report: ImportReport) -> None:
+    """What became of a zip; what was refused on stderr."""
+    for name, ids in (("added", report.added), ("here already", report.skipped)):
+        for id in ids:
+            typer.echo(f"{id}: {name}")
+    typer.echo(
+        f"{len(report.added)} runs, {len(report.comparisons)} comparisons and {len(report.pictures)} pictures added, "
+        f"{len(report.skipped)} here already, {len(report.refused)} refused"
+    )
+    for refusal in report.refused:
+        say(f"{refusal.name}: {refusal.sentence}")
+
+
+def doctor_lines(findings: Sequence[Finding], use: DiskUse) -> None:
+    """What is wrong, what was mended, and what takes how much room."""
+    for finding in findings:
+        typer.echo(
+            f"{finding.kind} {finding.about}: {finding.sentence}{' Mended.' if finding.repaired else ''}"
+        )
+    if not findings:
+        typer.echo("All is well.")
+    room = {name: size for name, size in vars(use).items() if name != "free"}
+    table(("what", "room"), [(name, f"{size / 1e6:.1f} MB") for name, size in room.items() if size])
+    typer.echo(f"{use.total / 1e6:.1f} MB in all; {use.free / 1e9:.1f} GB are free on this disk")
 
 
 def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""Finished runs without a model: frames drawn here, measured, written and recorded by the lab as any worker's are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from svdlab.lab import Lab
+from svdlab.records import Comparison, Outcome, Run
+
+SMALL = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3}
+
+
+def picture_of(number: int) -> Image.Image:
+    """A picture of hills that differs with its number."""
+    y, x = np.mgrid[0:64, 0:96]
+    hills = np.stack([120 + 80 * np.sin(x / (5 + number)), y * 3, 255 - y * 3], axis=2)
+    return Image.fromarray(hills.astype(np.uint8))
+
+
+def make_run(
+    lab: Lab,
+    seed: int = 7,
+    picture: Image.Image | None = None,
+    checkpoint: str = "demo-1-0",
+    latents: bytes = b"",
+    preset: str | None = None,
+    **changes: Any,
+) -> Run:
+    """A finished run of a few drawn frames."""
+    picture = picture or picture_of(0)
+    settings = lab.settings(checkpoint, {**SMALL, **changes}, seed=seed)
+    run = lab.submit(lab.recipe(checkpoint, lab.add_picture(picture), settings), preset)
+    return render(lab, run, picture, latents)
+
+
+def make_pair(lab: Lab, seed: int = 7) -> Comparison:
+    """A finished comparison of the two demo checkpoints."""
+    recipes = lab.comparison_recipes(
+        lab.add_picture(picture_of(0)), "demo-1-0", "demo-1-1", seed=seed, changes=SMALL
+    )
+    pair = lab.submit_comparison(*recipes)
+    for run in lab.claim(only=[pair.a.id, pair.b.id]):
+        _finish(lab, run, picture_of(0), b"")
+    return lab.comparison(pair.id)
+
+
+def render(lab: Lab, run: Run, picture: Image.Image, latents: bytes = b"") -> Run:
+    """What a worker does with a queued run."""
+    [claimed] = lab.claim(only=[run.id])
+    return _finish(lab, claimed, picture, latents)
+
+
+def _finish(lab: Lab, run: Run, picture: Image.Image, latents: bytes) -> Run:
+    still = np.asarray(picture)
+    shift = 1 + run.settings.seed % 5
+    frames = np.stack([np.roll(still, shift * index, axis=1) for index in range(run.settings.num_frames)])
+    outcome = Outcome(
+        noise_sha256=f"{run.settings.seed:064x}",
+        noise_frames=tuple(f"{index:012x}" for index in range(run.settings.num_frames + 1)),
+        seconds={"load": 5.0, "encode": 0.1, "denoise": 1.0 + run.settings.seed, "decode": 0.4},
+        device="cpu",
+        dtype="float32",
+        peak_memory_bytes=123_456_789,
+        decode_chunk_size=run.settings.num_frames,
+        offload="none",
+        latents_of=run.latents_of or "",
+    )
+    return lab.finish(run, frames, {"svdlab": "0.1.0", "torch": "2.8.0"}, outcome, still, latents)
