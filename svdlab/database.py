@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from svdlab.errors import DataFolderError
+from svdlab.errors import DataFolderError, reason
 
 FILE_NAME = "svdlab.db"
+BUSY_SECONDS = 30.0  # how long a write waits for another process's to end
 CACHE_KIB = 65_536  # 100,000 runs' worth of `finding`: a search reads memory, not the disk
 
 # Append only. Each entry is run once, in order; PRAGMA user_version counts how many have been.
@@ -181,22 +182,23 @@ class Database:
     `DataFolderError` with `read_only_sentence`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         self.folder = folder
+        self.busy_seconds = busy_seconds
         self.read_only = False
         self._lock = threading.RLock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
-                folder / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=30.0
+                folder / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=busy_seconds
             )
         except (OSError, sqlite3.Error) as error:
-            raise DataFolderError(f"the data folder {folder} cannot be used: {error}") from error
+            raise DataFolderError(f"the data folder {folder} cannot be used: {self._why(error)}") from error
         try:
             self._open()
         except (OSError, sqlite3.Error) as error:
             self._db.close()
-            raise DataFolderError(f"the data folder {folder} cannot be used: {error}") from error
+            raise DataFolderError(f"the data folder {folder} cannot be used: {self._why(error)}") from error
         except BaseException:
             self._db.close()
             raise
@@ -262,7 +264,7 @@ class Database:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """One write transaction; other processes wait, readers do not.
 
-        Raises `DataFolderError` where the disk is full, the file locked for 30 seconds or only to be read.
+        Raises `DataFolderError` where the disk is full, the file locked for `busy_seconds` or only to be read.
         """
         self.must_be_writable()
         try:
@@ -278,7 +280,20 @@ class Database:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:  # our own mistake, not the disk's
                 raise
-            raise DataFolderError(f"the data folder {self.folder} cannot be written: {error}") from error
+            raise DataFolderError(
+                f"the data folder {self.folder} cannot be written: {self._why(error)}"
+            ) from error
+
+    def _why(self, error: OSError | sqlite3.Error) -> str:
+        """What stands in the way, as the end of a sentence."""
+        if isinstance(error, OSError):
+            return reason(error)
+        match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+            case sqlite3.SQLITE_FULL:
+                return "the disk is full; free some room and try again"
+            case sqlite3.SQLITE_BUSY:
+                return f"another program has kept it locked for {self.busy_seconds:g} seconds; close it or try again"
+        return str(error)
 
     def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         with self._lock:
@@ -290,4 +305,8 @@ class Database:
                         f"the data folder {self.folder} was written by a newer svdlab in a form this one cannot read; "
                         f"update svdlab"
                     ) from error
-                raise
+                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:  # our own mistake
+                    raise
+                raise DataFolderError(
+                    f"the data folder {self.folder} cannot be read: {self._why(error)}"
+                ) from error

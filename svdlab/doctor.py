@@ -18,7 +18,7 @@ from svdlab.database import FILE_NAME
 from svdlab.errors import BadPicture, BadVideo
 from svdlab.history import History, read_result, write_result
 from svdlab.records import Outcome, Recipe, Run
-from svdlab.shelf import BEING_SWEPT, ID, PICTURE_NAME, remove_folder
+from svdlab.shelf import BEING_SWEPT, ID, PICTURE_NAME, entries, remove_folder
 
 LEFTOVER_SECONDS = 3600.0  # a temporary folder that nobody has touched for this long belongs to nobody
 GONE = "The files of this run are gone; resume it to render it again."
@@ -175,7 +175,7 @@ def _result(folder: Path) -> tuple[Recipe, Outcome] | None:
 def _orphans(history: History, repair: bool) -> Iterator[Finding]:
     """Folders of finished runs that no row knows: after a database was lost or put back."""
     known = {row["id"] for row in history._rows("SELECT id FROM runs")}
-    for folder in sorted(history.runs_folder.iterdir()):
+    for folder in entries(history.runs_folder):
         if folder.name in known or folder.name.startswith("."):
             continue
         run = _finished(history, folder)
@@ -229,6 +229,12 @@ def _leftovers(history: History, repair: bool) -> Iterator[Finding]:
         yield Finding("leftover", path.name, "Left by a program that was ended while writing.", repair)
 
 
+def remove_leftovers(history: History) -> None:
+    """Removes temporary files and folders of writers that were killed an hour ago or longer."""
+    for _ in _leftovers(history, repair=True):
+        pass
+
+
 def leftovers(history: History) -> list[Path]:
     """Everything that is temporary by its name, whoever may still be writing it."""
     hidden = [path for part in (history.runs_folder, history.pictures_folder) for path in part.glob(".*")]
@@ -236,7 +242,7 @@ def leftovers(history: History) -> list[Path]:
 
 
 def _pictures(history: History, repair: bool) -> Iterator[Finding]:
-    for path in sorted(history.pictures_folder.iterdir()):
+    for path in entries(history.pictures_folder):
         name = PICTURE_NAME.fullmatch(path.name)
         if name is None:
             continue
@@ -262,7 +268,7 @@ def disk_use(history: History) -> DiskUse:
     binned = {row["id"] for row in history._rows("SELECT id FROM runs WHERE deleted IS NOT NULL")}
     kinds = {"video.mp4": "videos", "frames.zip": "frames", "latents.safetensors": "latents"}
     sums = dict.fromkeys(vars(DiskUse()), 0)
-    for folder in history.runs_folder.iterdir():
+    for folder in entries(history.runs_folder):
         for path, size in _sizes(folder):
             if folder.name.startswith("."):
                 kind = "leftovers"

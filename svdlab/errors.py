@@ -17,6 +17,10 @@ SvdlabError
 
 from __future__ import annotations
 
+import errno
+
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # no room, or none that this user may have
+
 
 class SvdlabError(Exception):
     """Base of every error meant to be read by a person; `str(error)` is one sentence."""
@@ -92,3 +96,10 @@ class Cancelled(SvdlabError):
     """Rendering was stopped on request."""
 
     exit_code = 130
+
+
+def reason(error: OSError) -> str:
+    """Why a file could not be written, as the end of a sentence."""
+    if error.errno in FULL:
+        return "the disk is full; free some room and try again"
+    return error.strerror or str(error)

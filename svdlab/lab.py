@@ -23,15 +23,19 @@ from PIL import Image
 
 from svdlab import advice, images, metrics, video
 from svdlab.checkpoints import Catalogue, Checkpoint, Decoder
-from svdlab.doctor import DiskUse, Finding, disk_use, examine
+from svdlab.database import BUSY_SECONDS
+from svdlab.doctor import DiskUse, Finding, disk_use, examine, remove_leftovers
 from svdlab.downloads import Downloads
-from svdlab.errors import BadInput, Cancelled, NotFound, RenderFailed
-from svdlab.history import History, new_id, publish_folder, this_process, write_result
+from svdlab.errors import BadInput, BadPicture, Cancelled, DataFolderError, NotFound, RenderFailed, reason
+from svdlab.failpoints import failpoint
+from svdlab.history import History, new_id, sync, this_process, write_result
 from svdlab.presets import Preset, Presets
 from svdlab.queries import MAX_LIMIT, ComparisonPage, Facets, Page, RunQuery
 from svdlab.records import Comparison, Event, Fairness, Outcome, Recipe, Resident, Run, fairness, same_latents
 from svdlab.registry import Registry
+from svdlab.retention import DAY, Retention
 from svdlab.settings import GenerationSettings, resolve_seed
+from svdlab.shelf import FRESH_SECONDS
 
 POLL_SECONDS = 0.5  # how often another process's progress is read from the database
 POSTER_SIDE = 480  # pixels, long side
@@ -65,7 +69,8 @@ class StoredPicture:
 class Lab:
     """Pictures, recipes, runs and comparisons in one data folder.
 
-    Thread-safe. Several processes may open one folder: each run is claimed by one worker.
+    Thread-safe. Several processes may open one folder: each run is claimed by one worker. `busy_seconds` is how long a
+    write waits for another process's to end. `retention` is what `tidy` goes by. Raises `BadInput`, `DataFolderError`.
     """
 
     def __init__(
@@ -73,12 +78,14 @@ class Lab:
         data_dir: Path | str | None = None,
         catalogue: Catalogue | None = None,
         presets: Presets | None = None,
+        busy_seconds: float = BUSY_SECONDS,
     ) -> None:
+        self.retention = Retention.from_environment()
         self.data_dir = Path(data_dir) if data_dir is not None else default_data_dir()
         self.registry = Registry(self.data_dir)
         self.catalogue = catalogue or Catalogue(self.registry.checkpoints(Catalogue()))
         self.presets = presets or Presets()
-        self.history = History(self.data_dir)
+        self.history = History(self.data_dir, busy_seconds)
         self.downloads = Downloads()
         self.interrupted = self.history.recover()
         self.owner = this_process()
@@ -154,21 +161,41 @@ class Lab:
         else:
             picture = images.load_picture(source)
         path = self.history.picture_path(picture.sha256)
-        if not path.is_file():
-            temporary = path.with_name(f".{new_id()}.png")
-            images.save_picture(picture, temporary)
-            temporary.replace(path)
-        else:
-            os.utime(path)  # in use again: sweeping the pictures lets it be for a while
+        try:
+            self._keep(picture, path)
+        except OSError as error:
+            raise DataFolderError(
+                f"the picture could not be written to {self.data_dir}: {reason(error)}"
+            ) from error
         return StoredPicture(picture.sha256, path, picture.image.width, picture.image.height, picture.notes)
 
+    def _keep(self, picture: images.Picture, path: Path) -> None:
+        if _holds(path, picture.sha256):
+            os.utime(path)  # in use again: sweeping the pictures lets it be for a while
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{new_id()}.png")
+        try:
+            images.save_picture(picture, temporary)
+            sync(temporary)
+            failpoint("picture-written")
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+        failpoint("picture-stored")
+
     def picture(self, sha256: str) -> StoredPicture:
-        """A kept picture by hash. Raises `NotFound`."""
+        """A kept picture by hash. Raises `NotFound`, also for one whose file is damaged."""
         path = self.history.picture_path(sha256)
         if not sha256.isalnum() or not path.is_file():
             raise NotFound("the picture of that recipe is not in this lab; drop it in again")
-        with Image.open(path) as image:
-            return StoredPicture(sha256, path, *image.size)
+        try:
+            with Image.open(path) as image:
+                return StoredPicture(sha256, path, *image.size)
+        except OSError as error:
+            raise NotFound("the picture of that recipe is damaged; drop it in again") from error
 
     def settings(
         self,
@@ -204,6 +231,7 @@ class Lab:
         """
         self._check_recipe(recipe)
         run = self.history.add(recipe, preset)
+        failpoint("accepted")
         self._notify()
         return run
 
@@ -212,6 +240,7 @@ class Lab:
         self._check_recipe(a)
         self._check_recipe(b)
         comparison = self.history.add_comparison(a, b, preset)
+        failpoint("accepted")
         self._notify()
         return comparison
 
@@ -250,6 +279,22 @@ class Lab:
         pair = self.history.add_decode(recipe, run)
         self._notify()
         return pair
+
+    def pair(self, a: str, b: str) -> Comparison:
+        """Two finished runs as a comparison, whatever they differ in; the one there is, if they were paired before.
+
+        Raises `BadInput`, `NotFound`.
+        """
+        first, second = self.get(a), self.get(b)
+        if first.id == second.id or not (first.done and second.done):
+            raise BadInput("choose two different runs that are finished")
+        for id in self.history.comparisons_of(first.id):
+            before = self.history.comparison(id)
+            if (before.a.id, before.b.id) == (first.id, second.id):
+                return before
+        made = Comparison(new_id(), first, second, time.time())
+        self.history.adopt_comparison(made, ())
+        return self.history.comparison(made.id)
 
     def _check_recipe(self, recipe: Recipe) -> None:
         made_for = self.catalogue.get(recipe.checkpoint)
@@ -453,8 +498,9 @@ class Lab:
 
     def beat(self, run_id: str, step: int) -> None:
         """Renews the claim and lets other processes see the step; picks up their wish to cancel."""
-        if self.history.beat(run_id, step):
-            self._stops[run_id].set()
+        stop = self._stops.get(run_id)
+        if self.history.beat(run_id, step, self.owner) and stop is not None:
+            stop.set()
 
     def stop_asked(self, run_id: str) -> bool:
         """Whether this run should stop now. Cheap: asked between any two pieces of work."""
@@ -474,18 +520,21 @@ class Lab:
 
         `frames` is (frames, height, width, 3) uint8, `picture` what the model was given, (height, width, 3), `latents`
         a safetensors file's bytes, kept up to `SVDLAB_KEEP_LATENTS_MB` (16) so that they can be decoded again.
+        Returns the run as it then is: not done by this if it was taken for dead meanwhile. Raises `OSError`,
+        `DataFolderError`.
         """
         started = time.perf_counter()
         recipe = run.recipe.model_copy(update={"versions": dict(versions)})
         temporary = run.folder.with_name(f".{run.id}.{new_id()}")
-        temporary.mkdir()
+        temporary.mkdir(parents=True)
         try:
             comment = recipe.to_json()
             video.write_mp4(temporary / "video.mp4", frames, run.settings.effective_playback_fps, comment)
+            failpoint("video-written")
             video.write_frames_zip(temporary / "frames.zip", frames, comment)
-            still = video.poster(frames)
-            still.thumbnail((POSTER_SIDE, POSTER_SIDE))
-            still.save(temporary / "poster.webp", quality=85)
+            failpoint("frames-written")
+            video.write_poster(temporary / "poster.webp", frames, POSTER_SIDE, comment)
+            failpoint("poster-written")
             if 0 < len(latents) <= kept_latents():
                 (temporary / "latents.safetensors").write_bytes(latents)
             measured = metrics.measure(frames, picture).to_dict()
@@ -497,32 +546,48 @@ class Lab:
                 video_sha256=hashlib.sha256((temporary / "video.mp4").read_bytes()).hexdigest(),
             )
             write_result(temporary, recipe, final)
-            publish_folder(temporary, run.folder)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        self.history.finish(run.id, "done", recipe=recipe, outcome=final)
-        self._ended(
-            Event(
-                run.id, "done", step=run.settings.num_inference_steps, steps=run.settings.num_inference_steps
+            failpoint("result-written")
+            self.history.finish(
+                run.id, "done", recipe=recipe, outcome=final, owner=self.owner, files=temporary
             )
-        )
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)  # in place by now, or not wanted
+        steps = run.settings.num_inference_steps
+        self._ended(Event(run.id, "done", step=steps, steps=steps))
         return self.get(run.id)
 
     def fail(self, run: Run, error: str) -> None:
         """Says why a run could not be rendered, in one sentence."""
-        self.history.finish(run.id, "failed", error=error)
+        self.history.finish(run.id, "failed", error=error, owner=self.owner)
         self._ended(Event(run.id, "failed", message=error))
+
+    def settle(self, run_id: str, error: str) -> None:
+        """Ends a run of this process whose rendering broke off: done if its files are whole, else failed.
+
+        A run that has ended or is another's is left as it is. Raises `DataFolderError`: then ask again later.
+        """
+        self.history.settle(run_id, self.owner, "failed", error)
+        with self._changed:
+            self._live.pop(run_id, None)
+        event = self._present(run_id)
+        if event.final:
+            self._ended(event)
+
+    def recover(self) -> list[Run]:
+        """Settles runs of workers that have died, and returns them: done if their files are whole, else interrupted."""
+        settled = self.history.recover()
+        if settled:
+            self._notify()
+        return settled
 
     def cancelled(self, run: Run) -> None:
         """Says a run stopped because it was asked to, or was interrupted by the lab's closing."""
         if self.history.stop_asked(run.id) or not self._closed:
-            self.history.finish(run.id, "cancelled")
+            self.history.finish(run.id, "cancelled", owner=self.owner)
             self._ended(Event(run.id, "cancelled"))
         else:
-            self.history.finish(
-                run.id, "interrupted", error="The program was closed while this was being rendered."
-            )
+            said = "The program was closed while this was being rendered."
+            self.history.finish(run.id, "interrupted", error=said, owner=self.owner)
             self._ended(Event(run.id, "interrupted"))
 
     def _ended(self, event: Event) -> None:
@@ -608,6 +673,23 @@ class Lab:
         """Removes stored pictures that no run names and that are older than an hour; returns their hashes."""
         return self.history.sweep_pictures()
 
+    def tidy(self) -> list[str]:
+        """Does what `retention` asks for, and returns the ids of the runs put into the bin. Workers call it hourly.
+
+        Old runs nobody marked go to the bin, what has been in the bin for long is removed with pictures no run names,
+        and so is what killed writers left. Nothing is done to a folder that is only read. Raises `DataFolderError`.
+        """
+        binned: list[str] = []
+        if self.read_only:
+            return binned
+        if self.retention.keep_days is not None:
+            binned = self.history.delete_unmarked(self.retention.keep_days * DAY)
+        if self.retention.bin_days is not None:
+            self.history.sweep_bin(self.retention.bin_days * DAY)
+            self.history.sweep_pictures(max(self.retention.bin_days * DAY, FRESH_SECONDS))
+        remove_leftovers(self.history)
+        return binned
+
     def doctor(self, repair: bool = False) -> list[Finding]:
         """Checks rows, files, pictures and hashes against each other; with `repair`, mends what can be mended.
 
@@ -659,6 +741,14 @@ class Lab:
             return self.presets.get(run.preset) if run.preset else None
         except NotFound:
             return None
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    """Whether the picture of that hash is in the file, whole."""
+    try:
+        return images.load_picture(path).sha256 == sha256
+    except BadPicture:
+        return False
 
 
 def _work(settings: GenerationSettings) -> float:

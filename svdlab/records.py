@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,7 @@ RunState = Literal["queued", "running", "done", "failed", "cancelled", "interrup
 RUN_STATES: tuple[RunState, ...] = get_args(RunState)
 UNFINISHED: tuple[RunState, ...] = ("queued", "running")
 MAX_RECIPE_BYTES = 64 * 1024
+Plain = Annotated[str, Field(pattern=r"^\P{C}{0,200}$")]  # one line that a terminal shows as it is
 
 # What is measured of every clip, by the names `svdlab.metrics` gives; runs can be sorted by each.
 METRICS = (
@@ -48,7 +49,7 @@ class Recipe(BaseModel):
     checkpoint: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     picture_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     settings: GenerationSettings
-    versions: dict[str, str] = Field(default_factory=dict, max_length=32)
+    versions: dict[Plain, Plain] = Field(default_factory=dict, max_length=32)
 
     @property
     def hash(self) -> str:

@@ -281,6 +281,15 @@ def _missing(entry: dict) -> Checkpoint:
     )
 
 
+def released_as(name: str) -> str | None:
+    """The id of the released checkpoint that a file of this name holds, whatever folder it is in; None if it is none.
+
+    `svd-image-decoder` among them is no built-in checkpoint: the catalogue has it only where the file is.
+    """
+    released = RELEASED.get(_stem(Path(name.replace("\\", "/"))))
+    return released[0] if released else None
+
+
 def _stem(path: Path) -> str:
     """A released file's name as others spell it: svd_xt_1_1-fp16 is svd_xt_1_1."""
     return re.sub(r"[._](fp16|fp32|bf16)$", "", path.stem.lower().replace("-", "_"))

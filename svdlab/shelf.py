@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from svdlab import queries
-from svdlab.database import Database
-from svdlab.errors import BadInput, DataFolderError, NotFound
+from svdlab.database import BUSY_SECONDS, Database
+from svdlab.errors import BadInput, DataFolderError, NotFound, reason
+from svdlab.failpoints import failpoint
 from svdlab.queries import ComparisonPage, Facets, Page, RunQuery
 from svdlab.records import Comparison, Outcome, Recipe, Run, RunState
 
@@ -40,14 +41,14 @@ def new_id() -> str:
 class Shelf(Database):
     """Runs and comparisons in `folder/svdlab.db`, their files in `folder/runs/<id>`."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+        super().__init__(folder, busy_seconds)
         try:
             for part in (self.runs_folder, self.pictures_folder):
                 part.mkdir(exist_ok=True)
         except OSError as error:
             self.close()
-            raise DataFolderError(f"the data folder {folder} cannot be used: {error}") from error
+            raise DataFolderError(f"the data folder {folder} cannot be used: {reason(error)}") from error
 
     @property
     def runs_folder(self) -> Path:
@@ -275,6 +276,23 @@ class Shelf(Database):
         now = time.time()
         self._each(ids, lambda db, kind, id: _delete(db, kind, id, now))
 
+    def delete_unmarked(self, older_than_seconds: float) -> list[str]:
+        """Puts finished runs of that age into the bin and returns their ids, but for what a person marked.
+
+        A star, a rating, a note or a tag keeps a run. A comparison goes with both sides or not at all: its own marks
+        keep them as well, and so does a side that is marked, younger or not finished.
+        """
+        now = time.time()
+        with self._transaction() as db:
+            rows = db.execute(_UNMARKED, {"before": now - older_than_seconds}).fetchall()
+            ids = [row["run"] for row in rows]
+            db.executemany("UPDATE runs SET deleted = ? WHERE id = ?", [(now, id) for id in ids])
+            db.executemany(
+                "UPDATE comparisons SET deleted = ? WHERE deleted IS NULL AND (a = ? OR b = ?)",
+                [(now, id, id) for id in ids],
+            )
+        return ids
+
     def restore(self, ids: Iterable[str]) -> None:
         """Takes runs and comparisons out of the bin again, all or none; undoes `delete`.
 
@@ -304,15 +322,18 @@ class Shelf(Database):
             db.execute("DELETE FROM comparisons WHERE deleted <= ?", (before,))
             db.execute(_FREED)
             rows = db.execute("SELECT id FROM runs WHERE deleted = ?", (BEING_SWEPT,)).fetchall()
+        failpoint("bin-marked")
         ids, swept = [row["id"] for row in rows], []
         for start in range(0, len(ids), SWEEP_BATCH):
             gone = [id for id in ids[start : start + SWEEP_BATCH] if remove_folder(self.runs_folder / id)]
+            failpoint("bin-files-removed")
             with self._transaction() as db:
                 for id in gone:
                     db.execute("DELETE FROM comparisons WHERE a = ? OR b = ?", (id, id))
                     db.execute("DELETE FROM runs WHERE id = ?", (id,))
                 db.execute(_FREED)
             swept += gone
+            failpoint("bin-swept")
         return swept
 
     def sweep_pictures(self, older_than_seconds: float = FRESH_SECONDS) -> list[str]:
@@ -322,7 +343,7 @@ class Shelf(Database):
         """
         before, swept = time.time() - older_than_seconds, []
         with self._transaction() as db:
-            for path in sorted(self.pictures_folder.iterdir()):
+            for path in entries(self.pictures_folder):
                 name = PICTURE_NAME.fullmatch(path.name)
                 if name is None or path.stat().st_mtime > before:
                     continue
@@ -392,6 +413,17 @@ class Shelf(Database):
         return bool(added)
 
 
+_OLD = (  # of a row of `finding`: finished before :before and nobody said a word of it
+    "{0}.state = 'done' AND {0}.finished <= :before AND NOT {0}.starred AND {0}.rating IS NULL AND {0}.words IS NULL"
+)
+_UNMARKED = (
+    f"SELECT run FROM finding AS me WHERE deleted IS NULL AND {_OLD.format('me')} AND NOT EXISTS (SELECT 1"
+    " FROM comparisons AS pair WHERE (pair.a = me.run OR pair.b = me.run) AND pair.deleted IS NULL"
+    " AND (pair.starred OR pair.rating IS NOT NULL OR pair.note <> ''"
+    " OR EXISTS (SELECT 1 FROM comparison_tags WHERE comparison = pair.id)"
+    " OR EXISTS (SELECT 1 FROM runs JOIN finding AS side ON side.created = runs.created AND side.run = runs.id"
+    f" WHERE runs.id IN (pair.a, pair.b) AND side.deleted IS NULL AND NOT ({_OLD.format('side')}))))"
+)
 _FREED = (  # runs of comparisons that are gone stand alone
     "UPDATE runs SET comparison = NULL WHERE comparison IS NOT NULL AND comparison NOT IN (SELECT id FROM comparisons)"
 )
@@ -431,6 +463,11 @@ def add_tags(db: sqlite3.Connection, kind: str, id: str, tags: Iterable[str]) ->
 def folded(note: str) -> str:
     """A note as it is searched: small letters of every script, single spaces."""
     return " ".join(note.casefold().split())
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing where somebody removed it."""
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def remove_folder(folder: Path) -> bool:

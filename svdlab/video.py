@@ -33,16 +33,19 @@ from av.video.reformatter import (
     VideoReformatter,
 )
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from svdlab.errors import BadVideo
 
 MAX_COMMENT_BYTES = 64 * 1024  # a recipe takes about 2 KB
+MAX_TAG_BYTES = 4 * 2**20  # of one tag; another program's workflow may take 1 MB
 MAX_FILE_BYTES = 64 * 2**20
 MAX_FRAMES = 1024
 MAX_SIDE = 4096  # pixels
 MAX_DECODED_BYTES = 2**30  # 606 frames of 1024×576
 MAX_FPS = 240
 
+WEBM_MAGIC = b"\x1aE\xdf\xa3"
 BT709 = 1  # AVCOL_SPC_BT709, AVCOL_PRI_BT709 and AVCOL_TRC_BT709 alike
 LIMITED = ColorRange.MPEG
 # Rounding without the x86 shortcuts: the same bytes on every processor, and flat colours come back right.
@@ -55,6 +58,8 @@ EXACTLY = [
 ]  # the way back
 X264_THREADS = 2  # fixed: x264 decides a little differently for every number of threads
 
+PNG_KEY = "svdlab_recipe"  # under which a PNG carries a recipe
+IMAGE_DESCRIPTION = 0x010E  # the EXIF tag in which a WebP carries one, as UTF-8
 PNG_LEVEL = 2  # of 9: a third of the time of the default 6, files 5 % larger
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can say; the same for everyone
 
@@ -151,12 +156,26 @@ def read_comment(path: str | Path) -> str | None:
         return comment or None
 
 
-def write_webp(path: Path, frames: np.ndarray, fps: float, quality: int = 80) -> None:
-    """Write an animated WebP that loops for ever."""
-    Path(path).write_bytes(webp_bytes(frames, fps, quality))
+def read_tags(data: bytes, name: str = "the file") -> dict[str, str]:
+    """All text tags of an MP4's or WebM's container, untrusted, by names in small letters.
+
+    Raises `BadVideo`, which calls it `name`, if it is neither, or a tag is longer than `MAX_TAG_BYTES`.
+    """
+    with _opened_bytes(data, name, webm=data[:4] == WEBM_MAGIC) as file:
+        tags = {str(key).lower(): str(value) for key, value in file.container_metadata.items()}
+        if any(len(value.encode(errors="replace")) > MAX_TAG_BYTES for value in tags.values()):
+            raise BadVideo(f"A text in {name} is larger than {MAX_TAG_BYTES // 2**20} MB; it was not read.")
+        return tags
 
 
-def webp_bytes(frames: np.ndarray, fps: float, quality: int = 80) -> bytes:
+def write_webp(
+    path: Path, frames: np.ndarray, fps: float, quality: int = 80, comment: str | None = None
+) -> None:
+    """Write an animated WebP that loops for ever, with `comment` (the recipe as JSON) in its EXIF."""
+    Path(path).write_bytes(webp_bytes(frames, fps, quality, comment))
+
+
+def webp_bytes(frames: np.ndarray, fps: float, quality: int = 80, comment: str | None = None) -> bytes:
     """An animated WebP that loops for ever, as bytes; durations are whole milliseconds and do not drift."""
     frames = _checked(frames)
     _rate(fps)
@@ -174,8 +193,24 @@ def webp_bytes(frames: np.ndarray, fps: float, quality: int = 80) -> bytes:
         method=2,  # of 6: half the time of the default 4
         minimize_size=False,
         allow_mixed=False,
+        exif=_exif(comment),
     )
     return out.getvalue()
+
+
+def write_poster(path: Path, frames: np.ndarray, side: int, comment: str | None = None) -> None:
+    """Write the first frame as a WebP at most `side` pixels long, with `comment` (the recipe) in its EXIF."""
+    still = poster(frames)
+    still.thumbnail((side, side))
+    still.save(path, format="WEBP", quality=85, exif=_exif(comment))
+
+
+def _exif(comment: str | None) -> bytes:
+    if comment is None:
+        return b""
+    exif = Image.Exif()
+    exif[IMAGE_DESCRIPTION] = comment.encode()
+    return exif.tobytes()
 
 
 def side_by_side(a: np.ndarray, b: np.ndarray, label_a: str, label_b: str, *, gap: int = 8) -> np.ndarray:
@@ -253,13 +288,16 @@ def read_frames_zip(path: str | Path) -> np.ndarray:
         raise BadVideo(f"{name} is not an archive of numbered frames that can be read.") from error
 
 
-def write_frames_dir(folder: Path, frames: np.ndarray) -> list[Path]:
-    """Write `frame_000.png` … into a folder, made if needed; returns the paths in order."""
+def write_frames_dir(folder: Path, frames: np.ndarray, comment: str | None = None) -> list[Path]:
+    """Write `frame_000.png` … into a folder, made if needed; returns the paths in order.
+
+    `comment` (the recipe as JSON) goes into each PNG as text.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / _frame_name(index) for index in range(len(frames))]
     for path, frame in zip(paths, _checked(frames), strict=True):
-        path.write_bytes(_png(frame))
+        path.write_bytes(_png(frame, comment))
     return paths
 
 
@@ -285,9 +323,11 @@ def _frame_name(index: int) -> str:
     return f"frame_{index:03d}.png"
 
 
-def _png(frame: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(frame).save(out, format="PNG", compress_level=PNG_LEVEL)
+def _png(frame: np.ndarray, comment: str | None = None) -> bytes:
+    out, text = io.BytesIO(), PngInfo()
+    if comment is not None:
+        text.add_itxt(PNG_KEY, comment)
+    Image.fromarray(frame).save(out, format="PNG", compress_level=PNG_LEVEL, pnginfo=text)
     return out.getvalue()
 
 
@@ -302,9 +342,19 @@ def _opened(path: str | Path) -> Iterator[tuple[str, Any]]:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise BadVideo(f"{name} is {size / 2**20:.0f} MB; the limit is {MAX_FILE_BYTES // 2**20} MB.")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise BadVideo(f"{name} is not an MP4 video that can be read.") from error
+    with _opened_bytes(data, name) as file:
+        yield name, file
+
+
+@contextmanager
+def _opened_bytes(data: bytes, name: str, webm: bool = False) -> Iterator[Any]:
+    try:
         imopen: Any = iio.imopen  # its overloads do not know what it passes on to av.open
-        with imopen(path.read_bytes(), "r", plugin="pyav", format="mp4") as file:
-            yield name, file
+        with imopen(data, "r", plugin="pyav", format="matroska" if webm else "mp4") as file:
+            yield file
     except (
         av.FFmpegError,
         OSError,
@@ -314,7 +364,8 @@ def _opened(path: str | Path) -> Iterator[tuple[str, Any]]:
         AttributeError,
         RuntimeError,
     ) as error:
-        raise BadVideo(f"{name} is not an MP4 video that can be read.") from error
+        kind = "a WebM" if webm else "an MP4"
+        raise BadVideo(f"{name} is not {kind} video that can be read.") from error
 
 
 def _write(page: Image.Image, text: str, at: tuple[int, int], size: int, room: int) -> None:

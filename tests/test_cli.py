@@ -144,7 +144,7 @@ def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
 
 def test_help_names_every_command(shell: Shell) -> None:
     out = shell("--help").out
-    names = ["app", "generate", "compare", "runs", "checkpoints", "presets", "bench"]
+    names = ["app", "generate", "compare", "reproduce", "runs", "checkpoints", "presets", "doctor", "bench"]
     assert re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE) == names
 
 

@@ -261,7 +261,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(history: History) -> None
         for seed in range(100):
             accepted.append(history.add(recipe(seed)).id)
 
-    with pytest.raises(DataFolderError, match="cannot be written: database or disk is full"):
+    with pytest.raises(DataFolderError, match="cannot be written: the disk is full; free some room"):
         fill()
     history._db.execute("PRAGMA max_page_count=1073741823")
     accepted.append(history.add(recipe(1)).id)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections import Counter
 from pathlib import Path
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as in svdlab.engine: before torch is imported
 
 import cv2
 import numpy as np
@@ -29,6 +32,7 @@ RATES = (5, 10, 20, 30)
 RATE_SEEDS = 5
 SPEEDS = {"very", "slow", "medium", "fast"}
 STEPS = 8
+CHUNK = 4  # frames decoded at once, as the catalogue has it
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")  # that come with scikit-image
 
 
@@ -96,6 +100,7 @@ class Pair:
             fps=fps,
             motion_bucket_id=bucket,
             noise_aug_strength=0.02,
+            decode_chunk_size=CHUNK,
             generator=torch.Generator("cpu").manual_seed(seed),
         ).frames[0]
         return np.stack([np.asarray(frame) for frame in made])

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from svdlab import __version__
-from svdlab.cli import look, make, weights
+from svdlab.cli import again, look, make, weights
 from svdlab.cli.flags import HELP_WIDTH, SectionedCommand, dashed, knob_flags
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of
 from svdlab.errors import BadInput
@@ -29,7 +29,17 @@ class _Ordered(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Called by click for --help."""
-        return ["app", "generate", "compare", "runs", "checkpoints", "presets", "bench"]
+        return [
+            "app",
+            "generate",
+            "compare",
+            "reproduce",
+            "runs",
+            "checkpoints",
+            "presets",
+            "doctor",
+            "bench",
+        ]
 
 
 cli = typer.Typer(
@@ -40,8 +50,10 @@ cli = typer.Typer(
 @cache
 def command() -> Any:
     """The whole command line, built once."""
-    for function in (app, make.generate, make.compare, look.presets, bench):
+    for function in (app, make.generate, make.compare, again.reproduce, look.presets, look.doctor, bench):
         cli.command(cls=SectionedCommand)(function)
+    for function in (again.recipe, again.workflow):
+        look.plain_runs()(function)
     cli.add_typer(look.runs_cli, name="runs")
     cli.add_typer(weights.checkpoints_cli, name="checkpoints")
     return typer.main.get_command(cli)

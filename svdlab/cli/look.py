@@ -82,7 +82,7 @@ def show(ctx: typer.Context, run_id: RunId, as_json: AsJson = False, data_dir: D
     from svdlab.cli import words
 
     with open_data(ctx, data_dir) as lab:
-        run = _find(lab, run_id)
+        run = find(lab, run_id)
     if as_json:
         words.say_json(words.run_json(run))
         return
@@ -102,7 +102,7 @@ def cancel(ctx: typer.Context, run_id: RunId, data_dir: DataDir = None) -> None:
     A waiting one stops at once, a running one within a step.
     """
     with open_data(ctx, data_dir) as lab:
-        run = _find(lab, run_id)
+        run = find(lab, run_id)
         if not run.unfinished:
             raise BadInput(f"run {run.id} is {run.state}, so there is nothing to cancel")
         lab.cancel(run.id)
@@ -126,7 +126,7 @@ def resume(
     from svdlab.cli.progress import must_be_here, render
 
     with open_data(ctx, data_dir) as lab:
-        run = _find(lab, run_id)
+        run = find(lab, run_id)
         if run.done:
             raise BadInput(f"run {run.id} is done; svdlab runs show {run.id} says where it is")
         must_be_here(lab.catalogue.get(run.recipe.checkpoint))
@@ -358,10 +358,11 @@ def presets(
 
 def _ids(lab: Lab, ids: list[str]) -> list[str]:
     """The ids as given, 'last' replaced by the newest run's."""
-    return [_find(lab, id).id if id == "last" else id for id in ids]
+    return [find(lab, id).id if id == "last" else id for id in ids]
 
 
-def _find(lab: Lab, run_id: str) -> Run:
+def find(lab: Lab, run_id: str) -> Run:
+    """The run of that id, or the newest for 'last'. Raises `NotFound`, `BadInput`."""
     if run_id != "last":
         return lab.get(run_id)
     newest = lab.runs(limit=1)

@@ -10,22 +10,36 @@ import typer
 from svdlab.cli import files
 from svdlab.cli.flags import knob_flags
 from svdlab.cli.options import Again, AsJson, DataDir, Device, Dtype, PicturePath, PresetId, open_data
+from svdlab.errors import BadInput
+from svdlab.settings import GenerationSettings, resolve_seed
 
 if TYPE_CHECKING:
     from svdlab.advice import Note
     from svdlab.lab import Lab
     from svdlab.records import Comparison, Recipe, Run
+    from svdlab.restoring import Restored
 
 
 @knob_flags
 def generate(
     ctx: typer.Context,
-    picture: PicturePath,
+    picture: Annotated[
+        str | None,
+        typer.Argument(metavar="PICTURE", help="The picture to start from.", show_default=False),
+    ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option("--checkpoint", "-c", metavar="ID", help="Which weights. Default: the best here."),
     ] = None,
     preset: PresetId = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            "--like",
+            metavar="FILE",
+            help="Start from this file's settings: a clip, poster or recipe of svdlab's, a ComfyUI workflow.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the clip there: .mp4 or .webp."),
@@ -44,17 +58,28 @@ def generate(
 ) -> None:
     """Make a clip from a picture.
 
-    Knobs that are not given are the preset's, else what the checkpoint's makers use.
+    Knobs that are not given are the preset's, else what the checkpoint's makers use. With --like they are the
+    file's, and so are the checkpoint, the seed and, if this lab has it, the picture.
     """
     from svdlab.cli import words
     from svdlab.cli.progress import must_be_here, render
 
-    files.check_video_path(output, picture)
+    if picture is None and like is None:
+        raise BadInput("missing argument PICTURE: the picture to start from, or --like FILE; see --help")
+    if like is not None and preset is not None:
+        raise BadInput("--preset and --like both say what to start from; give one of them")
+    files.check_video_path(output, picture or "")
     files.check_frames_folder(frames)
     with open_data(ctx, data_dir) as lab:
+        base = _restored(lab, like) if like is not None else None
+        if base is not None:
+            checkpoint, preset = checkpoint or base.checkpoint, base.preset
         chosen = lab.catalogue.get(checkpoint) if checkpoint else lab.catalogue.default()
-        settings = lab.settings(chosen.id, changes, preset, changes.get("seed"))
-        recipe = lab.recipe(chosen.id, _picture(lab, picture), settings)
+        if base is None:
+            settings = lab.settings(chosen.id, changes, preset, changes.get("seed"))
+        else:
+            settings = GenerationSettings.parse({**changes, **_seed(changes)}, base=base.settings)
+        recipe = lab.recipe(chosen.id, _start(lab, picture, base), settings)
         notes = lab.notes(chosen.id, settings)
         _say_notes(notes)
         before = None if again else lab.rendered_before(recipe)
@@ -141,6 +166,31 @@ def compare(
         typer.echo(f"{output}: side by side, {verdict.shared_frames} frames")
 
 
+def _restored(lab: Lab, path: Path) -> Restored:
+    """What a file says; what it does not is said too."""
+    from svdlab.cli import words
+    from svdlab.restoring import restore
+
+    found = restore(lab, path)
+    for note in found.notes:
+        words.say(f"Note: {note}")
+    return found
+
+
+def _seed(changes: dict[str, str]) -> dict[str, int]:
+    return {"seed": resolve_seed(changes["seed"])} if "seed" in changes else {}
+
+
+def _start(lab: Lab, path: str | None, base: Restored | None) -> Any:
+    """The picture that was given, else that of the file whose settings are used."""
+    if path is not None:
+        return _picture(lab, path)
+    assert base is not None
+    if base.picture_sha256 is None or not base.picture_here:
+        raise BadInput("the picture of that file is not in this lab; give it before --like")
+    return lab.picture(base.picture_sha256)
+
+
 def _picture(lab: Lab, path: str) -> Any:
     """The picture, kept; what reading it had to do is said."""
     from svdlab.cli import words
@@ -200,7 +250,7 @@ def _write_video(run: Run, output: Path | None) -> None:
 
     clip = video.read_frames_zip(run.frames_zip)
     rate = run.settings.effective_playback_fps
-    files.write_whole(output, lambda path: video.write_webp(path, clip, rate))
+    files.write_whole(output, lambda path: video.write_webp(path, clip, rate, comment=run.recipe.to_json()))
 
 
 def _write_frames(run: Run, folder: Path | None) -> None:
@@ -209,4 +259,4 @@ def _write_frames(run: Run, folder: Path | None) -> None:
     from svdlab import video
 
     clip = video.read_frames_zip(run.frames_zip)
-    files.write_frames(folder, lambda path: video.write_frames_dir(path, clip))
+    files.write_frames(folder, lambda path: video.write_frames_dir(path, clip, run.recipe.to_json()))

@@ -190,13 +190,35 @@ class Compare:
 
     def from_run(self, run: Run, ids: list[str]) -> dict[Any, Any]:
         """A run of Explore: its picture and settings, its checkpoint on the side it belongs to."""
+        return self._filled(run, self._sides(run.recipe.checkpoint)) | {self.strip: self.strip_value(ids)}
+
+    def _sides(self, checkpoint: str | None) -> tuple[str, str]:
+        """A checkpoint on the side of its version, and the usual one on the other."""
         first, second = self.lab.catalogue.pair()
-        sides = run.recipe.checkpoint, second.id
-        if self._known(run.recipe.checkpoint):
-            version = self.lab.catalogue.get(run.recipe.checkpoint).version
+        if checkpoint is None:
+            return first.id, second.id
+        if self._known(checkpoint):
+            version = self.lab.catalogue.get(checkpoint).version
             if version == second.version != first.version:
-                sides = first.id, run.recipe.checkpoint
-        return self._filled(run, sides) | {self.strip: self.strip_value(ids)}
+                return first.id, checkpoint
+        return checkpoint, second.id
+
+    def take(self, picture: Any, event: gr.EventData) -> dict[Any, Any]:
+        """A file was dropped in: a picture, or something that carries a recipe, which then comes back."""
+        try:
+            found = self.picture.recipe_in(event)
+            if found is None:
+                return {self.picture.component: self.picture.receive(picture, event)}
+            shown_picture = self.picture.restored(picture, found, event)
+        except SvdlabError as error:
+            return {self.picture.component: self.picture.problem(picture, error)}
+        sides = self._sides(found.checkpoint)
+        return {
+            self.picture.component: shown_picture,
+            **dict(zip(self.controls.checkpoints.values(), sides, strict=True)),
+            self.controls.preset: found.preset or OWN_SETTINGS,
+            self.controls.knobs: self.controls.fill(found.settings, sides[0], found.preset),
+        }
 
     def restored(self, pair: Comparison, ids: list[str]) -> dict[Any, Any]:
         """Everything on the page as it was for a comparison."""
@@ -452,7 +474,6 @@ class Compare:
 
     def wire(self) -> None:
         """Who calls what."""
-        self.picture.wire()
         self.controls.wire()
         a, b = self.controls.checkpoints.values()
         self.swap.swap(lambda a, b: (b, a), [a, b], [a, b], **QUIET)
@@ -460,6 +481,7 @@ class Compare:
         form = [self.picture.component, *self.controls.inputs, self.option]
         page = [*form, self.controls.advice, self.following, self.mine, *shown]
         news: dict[str, Any] = {"trigger_mode": "multiple", **QUIET}
+        self.picture.wire(self.take, [self.picture.component], page)
         self.following.change(self.follow, [self.following, self.watching, self.mine], shown, **news)
         gr.on([self.go.click, self.controls.knobs.submit], self.start, [*form, self.mine], page, **news)
         self.strip.select(self.pick, self.mine, page, **news)

@@ -148,6 +148,28 @@ class Explore:
         """An example picture is in and Generate is one click away."""
         return {self.picture.component: self.picture.from_example(0), self.strip: self.strip_value(ids)}
 
+    def take(self, picture: Any, mine: Any, event: gr.EventData) -> dict[Any, Any]:
+        """A file was dropped in: a picture, or something that carries a recipe, which then comes back."""
+        try:
+            found = self.picture.recipe_in(event)
+            if found is None:
+                return {self.picture.component: self.picture.receive(picture, event)}
+            checkpoint = found.checkpoint or self.lab.catalogue.default().id
+            shown: dict[Any, Any] = {
+                self.picture.component: self.picture.restored(picture, found, event),
+                self.controls.checkpoints["checkpoint"]: checkpoint,
+                self.controls.preset: found.preset or OWN_SETTINGS,
+                self.controls.knobs: self.controls.fill(found.settings, checkpoint, found.preset),
+            }
+            if found.checkpoint and found.picture_here and found.picture_sha256:
+                stored = self.lab.picture(found.picture_sha256)
+                before = self.lab.rendered_before(self.lab.recipe(checkpoint, stored, found.settings))
+                if before and (not self.shared or before.id in _ids(mine)):
+                    shown[self.following] = _follow(before.id, True)
+        except SvdlabError as error:
+            return {self.picture.component: self.picture.problem(picture, error)}
+        return shown
+
     def generate(self, picture: Any, *values: Any) -> dict[Any, Any]:
         """Submits what the page says, or shows it at once if it was rendered before."""
         *form_values, mine = values
@@ -365,7 +387,6 @@ class Explore:
 
     def wire(self) -> None:
         """Who calls what."""
-        self.picture.wire()
         self.controls.wire()
         shown = [self.stage, self.player, self.result, self.strip]
         form = [self.picture.component, *self.controls.inputs]
@@ -378,6 +399,7 @@ class Explore:
             *shown,
         ]
         news: dict[str, Any] = {"trigger_mode": "multiple", **QUIET}
+        self.picture.wire(self.take, [self.picture.component, self.mine], page)
         self.following.change(self.follow, [self.following, self.watching, self.mine], shown, **news)
         gr.on([self.go.click, self.controls.knobs.submit], self.generate, [*form, self.mine], page, **news)
         self.strip.select(self.pick, self.mine, page, **news)

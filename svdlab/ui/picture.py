@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from svdlab.errors import BadPicture, SvdlabError
+from svdlab.errors import BadInput, BadPicture, SvdlabError
 from svdlab.lab import Lab, StoredPicture
 from svdlab.resources import assets_dir
+from svdlab.restoring import Restored, restore
 from svdlab.ui.elements import element, escape
 from svdlab.ui.words import sentence
 
 SHOWN_SIDE = 960  # pixels, long side of the copy a page shows
 THUMB_SIDE = 128
+CARRIERS = (".mp4", ".webm", ".json")  # files that are no pictures: without a recipe they are of no use
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 TEMPLATE = """
@@ -38,11 +41,14 @@ TEMPLATE = """
   </div>
   <p class="error picture-error" role="alert" hidden></p>
   <p class="note picture-notes" hidden></p>
+  <button type="button" class="link as-picture" hidden>Use the file itself as the picture</button>
   <div class="picture-bar"><div class="examples" role="group" aria-label="Example pictures">{examples}</div>
     <div class="sources"><button type="button" class="small choose">Choose file</button><button type="button"
       class="small camera">Camera</button></div></div>
-  <p class="help">Drop or paste a picture anywhere; drag the frame to crop.</p>
-  <input type="file" accept="image/*,.avif,.heic,.tif,.tiff" class="offscreen" tabindex="-1" aria-label="Picture file">
+  <p class="help">Drop or paste a picture anywhere; drag the frame to crop. A clip made here, its recipe or a ComfyUI
+    workflow brings its settings back.</p>
+  <input type="file" accept="image/*,.avif,.heic,.tif,.tiff,video/mp4,video/webm,.json" class="offscreen" tabindex="-1"
+    aria-label="Picture file">
 </div>
 """
 
@@ -59,14 +65,14 @@ class PictureBox:
         )
         self.component: gr.HTML = element("picture", TEMPLATE.replace("{examples}", thumbs), {}, name=name)
 
-    def wire(self) -> None:
-        """Uploads and examples become kept pictures."""
+    def wire(self, take: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
+        """Examples become kept pictures; what is dropped in goes to `take`, the page's own handler."""
         quiet: dict[str, Any] = {
             "show_progress": "hidden",
             "api_visibility": "private",
             "concurrency_limit": None,
         }
-        self.component.upload(self.receive, self.component, self.component, **quiet)
+        self.component.upload(take, inputs, outputs, **quiet)
         self.component.select(self.example, self.component, self.component, **quiet)
 
     def receive(self, before: Any, event: gr.EventData) -> dict[str, Any]:
@@ -76,6 +82,30 @@ class PictureBox:
             return self.value(self.lab.add_picture(path), str(event._data.get("name") or path.name)[:120])
         except SvdlabError as error:
             return {**(before if isinstance(before, dict) else {}), "error": sentence(error)}
+
+    def recipe_in(self, event: gr.EventData) -> Restored | None:
+        """What a dropped file says of settings; None for a picture that says nothing. Raises `SvdlabError`."""
+        path = uploaded(event._data.get("path"))
+        if event._data.get("plain"):
+            return None
+        try:
+            return restore(self.lab, path)
+        except BadInput:
+            if path.suffix.lower() in CARRIERS:
+                raise
+            return None
+
+    def restored(self, before: Any, found: Restored, event: gr.EventData) -> dict[str, Any]:
+        """The picture a file names, if it is kept here, and in sentences what came back and what did not."""
+        path = uploaded(event._data.get("path"))
+        name = str(event._data.get("name") or path.name)[:120]
+        value = dict(before) if isinstance(before, dict) else {}
+        if found.picture_here and found.picture_sha256:
+            value = self.value(self.lab.picture(found.picture_sha256))
+        source = "its recipe" if found.origin == "svdlab recipe" else "its ComfyUI workflow"
+        said = f"{name}: the settings were read from {source}."
+        plain = None if path.suffix.lower() in CARRIERS else {"place": str(path), "name": name}
+        return {**value, "notes": [said, *found.notes], "error": "", "plain": plain}
 
     def example(self, before: Any, event: gr.EventData) -> dict[str, Any]:
         """Keeps one of the example pictures."""

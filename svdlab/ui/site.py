@@ -11,7 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 import gradio as gr
 
 from svdlab.lab import Lab
-from svdlab.ui import api, compare, explore, frame, models
+from svdlab.ui import api, compare, explore, frame, history, models
 from svdlab.ui.theme import STYLESHEET, theme
 
 THREADS = 256  # each page that watches a run holds one while it waits for news
@@ -21,6 +21,7 @@ MAX_UPLOAD = "64mb"  # as images.MAX_FILE_BYTES
 PAGES = (
     frame.PageLink("Explore", ""),
     frame.PageLink("Compare", "compare"),
+    frame.PageLink("History", "history"),
     frame.PageLink("Models", "models"),
 )
 
@@ -31,7 +32,7 @@ def build_app(lab: Lab, device: str = "auto") -> gr.Blocks:
         api.build(lab)  # first: a page's handler of the same name would take it
         frame.build_header(lab, PAGES, "", device)
         explore.build(lab, app, compare=True)
-    for link, page in ((PAGES[1], compare), (PAGES[2], models)):
+    for link, page in zip(PAGES[1:], (compare, history, models), strict=True):
         with app.route(link.name, f"/{link.path}"):
             frame.build_header(lab, PAGES, link.path, device)
             page.build(lab, app)

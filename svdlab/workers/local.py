@@ -17,7 +17,8 @@ from PIL import Image
 
 from svdlab import images, video
 from svdlab.downloads import Download
-from svdlab.errors import Cancelled, CheckpointUnavailable, SvdlabError
+from svdlab.errors import BadPicture, Cancelled, CheckpointUnavailable, DataFolderError, SvdlabError, reason
+from svdlab.failpoints import failpoint
 from svdlab.lab import Lab
 from svdlab.records import Event, Resident, Run
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 1.0  # how often the queue is looked at when nobody in this process submits
 BEAT_SECONDS = 0.5  # how often progress is written for other processes
 WARM_SECONDS = 4.0  # a page is served by then
+RECOVER_SECONDS = 60.0  # how often runs of workers that have died are looked for
+TIDY_SECONDS = 3600.0
 STOP_SECONDS = 30.0  # how long closing waits for the step in progress
 PREVIEW_QUALITY = 60
 
@@ -53,6 +56,8 @@ class LocalWorker:
         self._only = only
         self._warm = warm
         self._renderer: Renderer | None = None
+        self._broken: dict[str, str] = {}  # runs whose end could not be written yet, and what to say of them
+        self._tidy_at = self._recover_at = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="svdlab-worker", daemon=True)
 
@@ -86,6 +91,8 @@ class LocalWorker:
         while not self._stopping.is_set():
             runs: list[Run] = []
             try:
+                self._settle()
+                self._keep_house()
                 runs = self.lab.claim(self._only)
                 if runs:
                     self._render(runs)
@@ -95,20 +102,31 @@ class LocalWorker:
                 else:
                     self.lab.wait_for_work(IDLE_SECONDS)
             except Exception as error:  # one run's fault must not stop the next one
-                log.exception("a run could not be rendered")
-                self._give_up(runs, error)
+                known = isinstance(error, SvdlabError)
+                log.error("a run could not be rendered: %s", error, exc_info=not known)
+                sentence = str(error) if known else f"rendering failed: {type(error).__name__}: {error}"
+                self._broken.update({run.id: sentence for run in runs})
+                if not runs:  # the disk or the database: not at once again
+                    self._stopping.wait(IDLE_SECONDS)
 
-    def _give_up(self, runs: Sequence[Run], error: Exception) -> None:
-        """Fails what is left of a claim after an unforeseen error; a broken disk may refuse even that."""
-        known = isinstance(error, SvdlabError)
-        sentence = str(error) if known else f"rendering failed: {type(error).__name__}: {error}"
+    def _settle(self) -> None:
+        """Ends what is left of claims that broke off; what a broken disk refuses is tried again."""
+        for id, sentence in list(self._broken.items()):
+            self.lab.settle(id, sentence)
+            del self._broken[id]
+
+    def _keep_house(self) -> None:
+        """Now and then: runs of dead workers, and what `Lab.tidy` does. A fault in it stops no rendering."""
+        now = time.monotonic()
         try:
-            for run in runs:
-                if self.lab.get(run.id).unfinished:
-                    self.lab.fail(run, sentence)
-        except Exception:
-            log.exception("the failure could not be recorded")
-            self._stopping.wait(IDLE_SECONDS)
+            if now >= self._recover_at:
+                self._recover_at = now + RECOVER_SECONDS
+                self.lab.recover()
+            if now >= self._tidy_at:
+                self._tidy_at = now + TIDY_SECONDS
+                self.lab.tidy()
+        except Exception as error:
+            log.warning("tidying up failed: %s", error)
 
     def _render(self, runs: Sequence[Run]) -> None:
         jobs: list[Job] = []
@@ -117,6 +135,7 @@ class LocalWorker:
                 run.id, "loading", steps=run.settings.num_inference_steps, message=self._loading(run)
             )
             self.lab.publish(event)
+        failpoint("loading")
         renderer = self.renderer
         for run in runs:
             try:
@@ -164,8 +183,12 @@ class LocalWorker:
 
         s = run.settings
         self.lab.picture(run.recipe.picture_sha256)
-        with Image.open(run.picture) as stored:
-            fitted = images.fit_picture(stored.convert("RGB"), s.width, s.height, s.fit, s.focus_x, s.focus_y)
+        try:
+            with Image.open(run.picture) as stored:
+                picture = stored.convert("RGB")
+        except (OSError, SyntaxError, ValueError) as error:  # all that a damaged PNG makes Pillow raise
+            raise BadPicture("the picture of that recipe is damaged; drop it in again") from error
+        fitted = images.fit_picture(picture, s.width, s.height, s.fit, s.focus_x, s.focus_y)
         key = f"{run.recipe.picture_sha256}|{s.width}|{s.height}|{s.fit}|{s.focus_x}|{s.focus_y}"
         checkpoint = self.lab.catalogue.get(run.recipe.checkpoint)
         lender = None if s.decoder in checkpoint.decoders else checkpoint.lenders.get(s.decoder)
@@ -199,16 +222,19 @@ class _Reporter:
                 pass  # said when the run was claimed
             case r.Encoding():
                 self.lab.publish(Event(run.id, "encoding", steps=steps))
+                failpoint("encoding")
             case r.Stepped():
                 frames = update.preview
                 shown = None if frames is None else video.webp_bytes(frames, _rate(run), PREVIEW_QUALITY)
                 left = update.seconds_left
                 self.lab.publish(Event(run.id, "step", update.step, update.steps, eta=left, preview=shown))
                 self._beat(run, update.step)
+                failpoint("step")
             case r.Decoding():
                 event = Event(run.id, "decoding", update.done, update.frames, eta=update.seconds_left)
                 self.lab.publish(event)
                 self._beat(run, steps)
+                failpoint("decoding")
             case r.Rendered():
                 self.lab.publish(Event(run.id, "saving", steps, steps))
                 self._finish(run, update)
@@ -226,13 +252,16 @@ class _Reporter:
         try:
             self.lab.finish(run, update.frames, update.versions, update.outcome, self._pictures[run.id], kept)
         except OSError as error:
-            self.lab.fail(run, f"the video could not be written: {error.strerror or error}")
+            self.lab.fail(run, f"the video could not be written: {reason(error)}")
 
     def _beat(self, run: Run, step: int) -> None:
         now = time.monotonic()
         if now - self._last_beat.get(run.id, 0.0) >= BEAT_SECONDS:
             self._last_beat[run.id] = now
-            self.lab.beat(run.id, step)
+            try:
+                self.lab.beat(run.id, step)
+            except DataFolderError as error:  # locked or full now is not yet locked or full at the end
+                log.warning("the progress could not be noted: %s", error)
 
 
 def _rate(run: Run) -> float:

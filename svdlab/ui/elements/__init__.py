@@ -17,10 +17,21 @@ import gradio as gr
 FOLDER = Path(__file__).parent
 
 
-def element(script: str, template: str, value: Any = None, *, name: str, classes: str = "") -> gr.HTML:
-    """An element with the script `<script>.js`; `name` is its id on the page, unique in the app."""
-    code = (FOLDER / "common.js").read_text(encoding="utf-8")
-    code += (FOLDER / f"{script}.js").read_text(encoding="utf-8")
+def element(
+    script: str,
+    template: str,
+    value: Any = None,
+    *,
+    name: str,
+    classes: str = "",
+    before: tuple[str, ...] = (),
+) -> gr.HTML:
+    """An element with the script `<script>.js`; `name` is its id on the page, unique in the app.
+
+    `before` are scripts of other folders of the pages that it calls, put in front of it.
+    """
+    paths = [FOLDER / "common.js", *(FOLDER.parent / other for other in before), FOLDER / f"{script}.js"]
+    code = "".join(path.read_text(encoding="utf-8") for path in paths)
     return gr.HTML(
         value=value,
         html_template=safe_template(template),

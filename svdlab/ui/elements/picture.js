@@ -23,6 +23,7 @@ const draw = () => {
   root.classList.toggle("busy", busy);
   say($(".picture-error"), value.error);
   say($(".picture-notes"), (value.notes || []).join(" "));
+  $(".as-picture").hidden = !value.plain;
   if (!value.preview) return;
   const image = $("img", shown);
   if (image.getAttribute("src") !== value.preview) image.src = value.preview;
@@ -97,6 +98,12 @@ const take = async (given) => {
 file.addEventListener("change", () => {
   take(file.files[0]);
   file.value = "";
+});
+$(".as-picture").addEventListener("click", () => {
+  const { place, name } = props.value.plain;
+  busy = true;
+  draw();
+  trigger("upload", { path: place, name, plain: true });
 });
 $(".choose").addEventListener("click", () => file.click());
 $(".drop").addEventListener("click", () => file.click());
