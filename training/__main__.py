@@ -44,6 +44,7 @@ def main() -> None:
     )
     parser.add_argument("--high", type=float, default=0.35, help="share of high noise levels")
     parser.add_argument("--with", dest="other", type=Path, help="blend: an earlier copy of the unet's folder")
+    parser.add_argument("--share", type=float, default=0.5, help="blend: how much of the earlier copy")
     parser.add_argument("--lean", type=float, nargs=2, default=(0.0, 0.0), help="blend: against a preference")
     parser.add_argument("--rate", type=float, default=1.0, help="times the learning rate")
     parser.add_argument("--out", type=Path, default=ROOT / "assets", help="where export writes")
@@ -67,7 +68,7 @@ def main() -> None:
         case "blend":
             if options.other is None:
                 parser.error("blend needs --with, an earlier copy of the unet's folder")
-            unet.blend(options.work, "unet", options.other, lean=tuple(options.lean))
+            unet.blend(options.work, "unet", options.other, options.share, tuple(options.lean))
         case "export":
             for stage, name in (("unet", "demo-1-0"), ("tuned", "demo-1-1")):
                 card = (ROOT / "training" / "cards" / f"{name}.md").read_text(encoding="utf-8")

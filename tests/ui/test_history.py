@@ -6,6 +6,7 @@ The clips are drawn by the tests and recorded by the lab as any worker's are; no
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -77,6 +78,15 @@ def settle(page: Page, count: str) -> None:
     page.get_by_text(count, exact=True).wait_for()
 
 
+def listed(page: Page, *runs: Run) -> None:
+    """Waits until these runs are all there is, in this order."""
+    ids = json.dumps([run.id for run in runs])
+    page.wait_for_function(
+        f"JSON.stringify([...document.querySelectorAll('.past-tile')].map((tile) => tile.dataset.id)) === "
+        f"JSON.stringify({ids})"
+    )
+
+
 def choose(page: Page, *runs: Run) -> None:
     for run in runs:
         box = page.locator(f".past-tile[data-id='{run.id}']")
@@ -115,33 +125,32 @@ def test_a_note_is_text_whatever_it_holds(served: Served, page_1440: Page) -> No
 def test_filters_and_order_find_runs_and_stand_in_the_address(
     served: Served, page_1440: Page, screenshots: Path
 ) -> None:
-    page = visit(page_1440, served.address)
+    page, runs = visit(page_1440, served.address), served.runs
     settle(page, "9 clips")
     page.get_by_role("button", name="Filters").click()
     page.locator("select[name=tag]").select_option("beach")
-    settle(page, "1 clip")
-    assert shown(page) == [served.runs[0].id]
+    listed(page, runs[0])
     page.locator("select[name=tag]").select_option("")
     page.get_by_label("With a star").check()
-    page.wait_for_function(f"document.querySelector('.past-tile').dataset.id === '{served.runs[1].id}'")
-    assert shown(page) == [served.runs[1].id]
+    listed(page, runs[1])
     page.get_by_label("With a star").uncheck()
     page.locator("select[name=state]").select_option("failed")
-    page.wait_for_function(f"document.querySelector('.past-tile').dataset.id === '{served.failed.id}'")
-    assert shown(page) == [served.failed.id]
+    listed(page, served.failed)
     page.locator("select[name=state]").select_option("done")
-    settle(page, "8 clips")
+    page.locator("select[name=checkpoint]").select_option("demo-1-1")
+    settle(page, "4 clips")
     page.locator("select[name=sort]").select_option("motion_bucket_id")
     page.get_by_text("Motion bucket 190").wait_for()
-    assert shown(page)[0] == served.runs[5].id
     page.get_by_role("button", name="Largest or newest first").click()
     page.get_by_role("button", name="Smallest or oldest first").wait_for()
-    page.wait_for_function(f"document.querySelector('.past-tile').dataset.id === '{served.runs[0].id}'")
+    page.wait_for_function(f"document.querySelector('.past-tile').dataset.id === '{runs[1].id}'")
+    assert shown(page)[-1] == runs[5].id
+    page.locator("select[name=checkpoint]").select_option("")
     page.get_by_label("Words to look for").fill("beach demo-1-0")
-    settle(page, "1 clip")
+    listed(page, runs[0])
     page.screenshot(path=screenshots / "history-filters-1440.png")
     page.reload()  # the address has it all
-    settle(page, "1 clip")
+    listed(page, runs[0])
     assert page.get_by_label("Words to look for").input_value() == "beach demo-1-0"
     assert page.locator("select[name=state]").input_value() == "done"
     page.get_by_label("Words to look for").fill("nowhere")
