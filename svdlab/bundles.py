@@ -21,7 +21,7 @@ from svdlab.errors import BadInput
 from svdlab.lab import Lab
 from svdlab.queries import MAX_NOTE, MAX_TAGS
 from svdlab.records import MAX_RECIPE_BYTES, Comparison, Run
-from svdlab.shelf import new_id
+from svdlab.whole import write_whole
 
 MANIFEST = "manifest.json"
 RESULT = "result.json"
@@ -137,17 +137,15 @@ def write_zip(
     finished, or the file cannot be written.
     """
     wanted = [*NEEDED[:2], *(["frames.zip"] if frames else []), *(["latents.safetensors"] if latents else [])]
-    temporary = path.with_name(f".{path.name}.{new_id()}")
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+
+    def write(target: Path) -> tuple[Manifest, tuple[str, ...]]:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             manifest, left_out = _fill(archive, lab, runs, wanted)
         if not manifest.runs:
             raise BadInput("none of these runs is finished, so there is nothing to export")
-        temporary.replace(path)
-    except OSError as error:
-        raise BadInput(f"{path} could not be written: {(error.strerror or str(error)).lower()}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        return manifest, left_out
+
+    manifest, left_out = write_whole(path, write)
     counts = len(manifest.runs), len(manifest.comparisons), len(manifest.pictures)
     return Written(path, *counts, left_out)
 

@@ -6,7 +6,7 @@ in `svdlab.bundles` and `svdlab.intake`, and can be had from here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from svdlab.errors import BadInput
 from svdlab.intake import ImportReport, Refusal, read_zip
 from svdlab.records import METRICS, Run
 from svdlab.settings import KNOBS
-from svdlab.shelf import new_id
+from svdlab.whole import write_whole
 
 if TYPE_CHECKING:
     import pandas
@@ -114,7 +114,8 @@ def write_csv(runs: Iterable[Run], path: Path) -> int:
     for name in table.columns:
         if table[name].dtype == object or str(table[name].dtype).startswith("str"):
             table[name] = table[name].map(_disarmed, na_action="ignore")
-    return _write(path, table, lambda file: table.to_csv(file, index=False, encoding="utf-8"))
+    write_whole(path, lambda file: table.to_csv(file, index=False, encoding="utf-8"))
+    return len(table)
 
 
 def _disarmed(value: Any) -> Any:
@@ -129,17 +130,5 @@ def write_parquet(runs: Iterable[Run], path: Path) -> int:
     if find_spec("pyarrow") is None:
         raise BadInput("writing Parquet needs pyarrow (pip install pyarrow); or export as CSV")
     table = to_table(runs)
-    return _write(path, table, lambda file: table.to_parquet(file, index=False, engine="pyarrow"))
-
-
-def _write(path: Path, table: pandas.DataFrame, write: Callable[[Path], object]) -> int:
-    """Has `write` fill a file beside `path` and puts it in place: it appears whole or not at all."""
-    temporary = path.with_name(f".{new_id()}{path.suffix}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise BadInput(f"{path} could not be written: {(error.strerror or str(error)).lower()}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, lambda file: table.to_parquet(file, index=False, engine="pyarrow"))
     return len(table)

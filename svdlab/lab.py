@@ -716,6 +716,13 @@ class Lab:
             video.write_mp4(path, frames, fps)
         return path
 
+    def name(self, run: Run) -> str:
+        """A run's checkpoint as a person calls it; its id if it is not known any more."""
+        try:
+            return self.catalogue.get(run.recipe.checkpoint).name
+        except NotFound:
+            return run.recipe.checkpoint
+
     def label(self, run: Run) -> str:
         """What stands above a clip: the checkpoint's name and id."""
         try:

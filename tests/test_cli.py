@@ -31,6 +31,7 @@ from svdlab.lab import Lab
 from svdlab.presets import Presets
 from svdlab.records import Event, Recipe
 from svdlab.settings import KNOBS
+from svdlab.whole import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "diffusers", "transformers", "gradio", "pandas", "cv2", "av", "huggingface_hub", "ray")
@@ -298,7 +299,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_half_one(tmp_path: Path) -> N
         raise OSError(28, "No space left on device")
 
     with pytest.raises(BadInput, match="no space left on device"):
-        files.write_whole(target, full_disk)
+        write_whole(target, full_disk)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 

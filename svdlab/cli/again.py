@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from svdlab.cli import files
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, RunId, open_data
 from svdlab.errors import BadInput
+from svdlab.whole import write_whole
 
 AnyFile = Annotated[
     Path,
@@ -116,5 +116,5 @@ def workflow(
     if output is None:
         typer.echo(written.text(ui))
         return
-    files.write_whole(output, lambda path: path.write_text(written.text(ui) + "\n", encoding="utf-8"))
+    write_whole(output, lambda path: path.write_text(written.text(ui) + "\n", encoding="utf-8"))
     typer.echo(str(output))

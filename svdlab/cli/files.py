@@ -55,18 +55,6 @@ def _check_writable(folder: Path) -> None:
         raise BadInput(f"the folder {folder} cannot be written to; choose another")
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Has `write` fill a temporary file beside `path`, then puts it in place: it appears whole or not at all."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise BadInput(f"{path} could not be written: {(error.strerror or str(error)).lower()}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_frames(folder: Path, write: Callable[[Path], object]) -> None:
     """Has `write` fill an empty folder with numbered frames, then moves them to `folder`.
 

@@ -12,6 +12,7 @@ from svdlab.cli.flags import knob_flags
 from svdlab.cli.options import Again, AsJson, DataDir, Device, Dtype, PicturePath, PresetId, open_data
 from svdlab.errors import BadInput
 from svdlab.settings import GenerationSettings, resolve_seed
+from svdlab.whole import write_whole
 
 if TYPE_CHECKING:
     from svdlab.advice import Note
@@ -153,7 +154,7 @@ def compare(
             words.say(f"Rendered before, as comparison {comparison.id}; --again renders it anew.")
         done = comparison
         if output is not None:
-            files.write_whole(output, lambda path: lab.export_side_by_side(done, path))
+            write_whole(output, lambda path: lab.export_side_by_side(done, path))
         verdict = lab.fairness(done)
     if as_json:
         written = {"output": output, "rendered_before": before}
@@ -244,13 +245,13 @@ def _write_video(run: Run, output: Path | None) -> None:
     if output is None:
         return
     if output.suffix.lower() == ".mp4":
-        files.write_whole(output, files.copy_to(run.video))
+        write_whole(output, files.copy_to(run.video))
         return
     from svdlab import video
 
     clip = video.read_frames_zip(run.frames_zip)
     rate = run.settings.effective_playback_fps
-    files.write_whole(output, lambda path: video.write_webp(path, clip, rate, comment=run.recipe.to_json()))
+    write_whole(output, lambda path: video.write_webp(path, clip, rate, comment=run.recipe.to_json()))
 
 
 def _write_frames(run: Run, folder: Path | None) -> None:

@@ -24,7 +24,7 @@ from svdlab.ui import compare_result as said
 from svdlab.ui.api import TOGETHER
 from svdlab.ui.controls import OWN_SETTINGS, Controls, Form
 from svdlab.ui.elements import element
-from svdlab.ui.explore import KEPT_IDS, QUIET, Watching, fraction, thumbnail
+from svdlab.ui.explore import KEPT_IDS, QUIET, Watching, fraction, kept_ids, thumbnail
 from svdlab.ui.picture import PictureBox, data_uri
 from svdlab.ui.player import Clip, ComparePlayer, player_value, preview_value
 from svdlab.ui.words import STATE_WORDS, ago, sentence
@@ -172,7 +172,7 @@ class Compare:
 
     def open(self, mine: Any, request: gr.Request) -> dict[Any, Any]:
         """A visit: the link's comparison or run, or what is being rendered, or the first example picture."""
-        ids = _ids(mine)
+        ids = kept_ids(mine)
         query = request.query_params if request else {}
         try:
             if query.get("compare"):
@@ -266,7 +266,7 @@ class Compare:
             return {self.controls.advice: self.controls.refuse(error)}
         preset = form.preset.id if form.preset else None
         knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked)
-        return {self.controls.knobs: knobs, **self.ask(a, b, preset, _ids(mine))}
+        return {self.controls.knobs: knobs, **self.ask(a, b, preset, kept_ids(mine))}
 
     def recipes(
         self, stored: StoredPicture, form: Form, settings: GenerationSettings, native: bool
@@ -309,7 +309,7 @@ class Compare:
         try:
             pair = self._meant(event)
             a, b = (run.recipe.model_copy(update={"versions": {}}) for run in (pair.a, pair.b))
-            return self.ask(a, b, pair.a.preset, _ids(mine), again=True)
+            return self.ask(a, b, pair.a.preset, kept_ids(mine), again=True)
         except SvdlabError as error:
             return {self.stage: said.nothing(sentence(error))}
 
@@ -324,7 +324,7 @@ class Compare:
 
     def resume(self, mine: Any) -> dict[Any, Any]:
         """Queues every interrupted comparison again, and follows the oldest."""
-        pairs = [pair for pair in self._latest(_ids(mine)) if _interrupted(pair)]
+        pairs = [pair for pair in self._latest(kept_ids(mine)) if _interrupted(pair)]
         for pair in reversed(pairs):
             self._resume(pair)
         return {self.following: _follow(pairs[-1].id)} if pairs else {}
@@ -344,7 +344,7 @@ class Compare:
     def pick(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
         """A tile of the strip was chosen: picture, settings and clips come back."""
         try:
-            return self.restored(self.lab.comparison(str(event._data.get("run"))), _ids(mine))
+            return self.restored(self.lab.comparison(str(event._data.get("run"))), kept_ids(mine))
         except SvdlabError as error:
             return {self.stage: said.nothing(sentence(error))}
 
@@ -366,7 +366,7 @@ class Compare:
         if not isinstance(following, dict):
             return
         watching.since = following["asked"]
-        ids, id = _ids(mine), str(following["comparison"])
+        ids, id = kept_ids(mine), str(following["comparison"])
         pair = self.lab.comparison(id)
         if not pair.unfinished:
             yield self.ended(pair, ids, bool(following.get("before")))
@@ -575,8 +575,3 @@ def _interrupted(pair: Comparison) -> bool:
 def _follow(id: str, before: bool = False) -> dict[str, Any]:
     """A new value each time, so that following the same comparison again is a change too."""
     return {"comparison": id, "before": before, "asked": time.time()}
-
-
-def _ids(mine: Any) -> list[str]:
-    """The visitor's own comparison ids from the browser: untrusted."""
-    return [id for id in mine if isinstance(id, str)][:KEPT_IDS] if isinstance(mine, list) else []

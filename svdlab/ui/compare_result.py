@@ -116,16 +116,11 @@ def of_both(notes: list[str], a: Checkpoint, b: Checkpoint) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def name(lab: Lab, run: Run) -> str:
-    """A run's checkpoint as a person calls it."""
-    return lab.label(run).split(" · ")[0]
-
-
 def names(lab: Lab, pair: Comparison) -> list[str]:
     """What the two sides differ in, as a person calls it: for tiles and tables."""
     if lab.fairness(pair).subject == "decoding":
         return list(lab.labels(pair))
-    return [name(lab, pair.a), name(lab, pair.b)]
+    return [lab.name(pair.a), lab.name(pair.b)]
 
 
 def stem(pair: Comparison) -> str:

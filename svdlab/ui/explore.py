@@ -134,7 +134,7 @@ class Explore:
 
     def open(self, mine: Any, request: gr.Request) -> dict[Any, Any]:
         """A visit: the run of the link, or what is being rendered, or the first example picture."""
-        ids = _ids(mine)
+        ids = kept_ids(mine)
         wanted = request.query_params.get("run") if request else None
         try:
             if wanted:
@@ -164,7 +164,7 @@ class Explore:
             if found.checkpoint and found.picture_here and found.picture_sha256:
                 stored = self.lab.picture(found.picture_sha256)
                 before = self.lab.rendered_before(self.lab.recipe(checkpoint, stored, found.settings))
-                if before and (not self.shared or before.id in _ids(mine)):
+                if before and (not self.shared or before.id in kept_ids(mine)):
                     shown[self.following] = _follow(before.id, True)
         except SvdlabError as error:
             return {self.picture.component: self.picture.problem(picture, error)}
@@ -186,7 +186,7 @@ class Explore:
             return {self.controls.advice: self.controls.refuse(error)}
         preset = form.preset.id if form.preset else None
         knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked)
-        return {self.controls.knobs: knobs, **self.ask(recipe, preset, _ids(mine))}
+        return {self.controls.knobs: knobs, **self.ask(recipe, preset, kept_ids(mine))}
 
     def ask(self, recipe: Recipe, preset: str | None, ids: list[str], again: bool = False) -> dict[Any, Any]:
         """Follows the recipe's run: one from before, one already waiting, or a new one."""
@@ -203,7 +203,7 @@ class Explore:
         try:
             run = self.lab.get(str(event._data.get("run")))
             return self.ask(
-                run.recipe.model_copy(update={"versions": {}}), run.preset, _ids(mine), again=True
+                run.recipe.model_copy(update={"versions": {}}), run.preset, kept_ids(mine), again=True
             )
         except SvdlabError as error:
             return {self.stage: {"mode": "ended", "sentence": sentence(error)}}
@@ -228,9 +228,13 @@ class Explore:
 
     def resume(self, mine: Any) -> dict[Any, Any]:
         """Queues everything that was interrupted again, and follows the oldest of it."""
-        interrupted = [run for run in self._latest(_ids(mine)) if run.state == "interrupted"]
+        interrupted = [run for run in self._latest(kept_ids(mine)) if run.state == "interrupted"]
         again = self.lab.resume(*(run.id for run in reversed(interrupted)))
-        return {self.following: _follow(again[0].id)} if again else {self.strip: self.strip_value(_ids(mine))}
+        return (
+            {self.following: _follow(again[0].id)}
+            if again
+            else {self.strip: self.strip_value(kept_ids(mine))}
+        )
 
     def stop(self, event: gr.EventData) -> None:
         """Cancels the run on the stage; whoever watches sees it end."""
@@ -242,7 +246,7 @@ class Explore:
     def pick(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
         """A tile of the strip was chosen: picture, settings and clip come back."""
         try:
-            return self.restored(self.lab.get(str(event._data.get("run"))), _ids(mine))
+            return self.restored(self.lab.get(str(event._data.get("run"))), kept_ids(mine))
         except SvdlabError as error:
             return {self.stage: {"mode": "ended", "sentence": sentence(error)}}
 
@@ -274,7 +278,7 @@ class Explore:
         if not isinstance(following, dict):
             return
         watching.since = following["asked"]
-        ids, id = _ids(mine), str(following["run"])
+        ids, id = kept_ids(mine), str(following["run"])
         run = self.lab.get(id)
         if not run.unfinished:
             yield self.ended(run, ids, bool(following.get("before")))
@@ -372,7 +376,7 @@ class Explore:
             "words": STATE_WORDS[run.state],
             "poster": str(run.poster) if run.done else "",
             "picture": "" if run.done else thumbnail(run.picture),
-            "title": self.lab.label(run).split(" · ")[0],
+            "title": self.lab.name(run),
             "line": f"bucket {s.motion_bucket_id} · {s.fps} fps",
             "when": ago(run.created),
             "fraction": fraction(news) if news else run.step / s.num_inference_steps,
@@ -471,6 +475,6 @@ def _follow(id: str, before: bool = False) -> dict[str, Any]:
     return {"run": id, "before": before, "asked": time.time()}
 
 
-def _ids(mine: Any) -> list[str]:
+def kept_ids(mine: Any) -> list[str]:
     """The visitor's own run ids from the browser: untrusted."""
     return [id for id in mine if isinstance(id, str)][:KEPT_IDS] if isinstance(mine, list) else []

@@ -26,7 +26,7 @@ from svdlab.records import METRICS, RUN_STATES, Comparison, Run
 from svdlab.settings import KNOBS
 from svdlab.ui import compare_result, shown_run
 from svdlab.ui.elements import element
-from svdlab.ui.explore import KEPT_IDS, QUIET, thumbnail
+from svdlab.ui.explore import KEPT_IDS, QUIET, kept_ids, thumbnail
 from svdlab.ui.models import size
 from svdlab.ui.player import Clip, ComparePlayer, player_value
 from svdlab.ui.words import STATE_WORDS, ago, duration, sentence
@@ -173,13 +173,17 @@ class HistoryPage:
         """Does something to things of the gallery and says how they are now."""
         ids = _chosen(event)
         try:
-            if self.shared:
-                raise BadInput("what is kept here belongs to everybody, so it cannot be changed")
+            self._must_be_own()
             act(ids)
             news = {"did": event._data.get("did"), "ids": ids, "tiles": [self.tile_of(id) for id in ids]}
         except SvdlabError as error:
             news = {"error": sentence(error)}
         return {"asked": time.time(), "news": news}
+
+    def _must_be_own(self) -> None:
+        """Raises `BadInput` on a shared machine."""
+        if self.shared:
+            raise BadInput("what is kept here belongs to everybody, so it cannot be changed")
 
     def weigh(self, event: gr.EventData) -> dict[str, Any]:
         """What two chosen runs differ in, in one line."""
@@ -188,7 +192,7 @@ class HistoryPage:
             said = self.lab.fairness(Comparison("", a, b, time.time()))
             parts = said.differences if said.differences else ("same picture, settings and noise",)
             line = " ".join(sentence(Exception(part)) for part in (*parts, *said.remarks))
-            names = [compare_result.name(self.lab, run) for run in (a, b)]
+            names = [self.lab.name(run) for run in (a, b)]
             news: dict[str, Any] = {
                 "differs": line if len(set(names)) < 2 else f"{' | '.join(names)}: {line}"
             }
@@ -198,7 +202,7 @@ class HistoryPage:
 
     def pair(self, pairs: Any, event: gr.EventData) -> tuple[dict[str, Any], list[str]]:
         """Puts two chosen runs side by side on the Compare page."""
-        kept = _ids(pairs)
+        kept = kept_ids(pairs)
         try:
             a, b = sorted(_chosen(event))  # an id begins with its time: the older one is A
             made = self.lab.pair(a, b)
@@ -284,8 +288,7 @@ class HistoryPage:
     def _on_run(self, event: gr.EventData, act: Callable[[list[str]], Any]) -> dict[str, Any]:
         ids = _chosen(event)
         try:
-            if self.shared:
-                raise BadInput("what is kept here belongs to everybody, so it cannot be changed")
+            self._must_be_own()
             act(ids)
         except SvdlabError as error:
             return {
@@ -329,7 +332,7 @@ class HistoryPage:
     def _own(self, kind: str, mine: Any, pairs: Any) -> dict[str, Any]:
         """On a shared machine: what this browser asked for, and nothing else."""
         tiles = []
-        for id in _ids(pairs if kind == "comparisons" else mine):
+        for id in kept_ids(pairs if kind == "comparisons" else mine):
             try:
                 tiles.append(self.tile_of(id))
             except NotFound:
@@ -373,7 +376,7 @@ class HistoryPage:
             "picture": "" if run.done else thumbnail(run.picture),
             "video": str(run.video) if run.done else "",
             "shape": s.width / s.height,
-            "title": self.lab.label(run).split(" · ")[0],
+            "title": self.lab.name(run),
             "line": f"bucket {s.motion_bucket_id} · {s.fps} fps · {s.num_frames} frames · seed {s.seed}",
             "key": sort_line(run, sort),
         }
@@ -410,7 +413,7 @@ class HistoryPage:
         pictures = len({run.recipe.picture_sha256 for run in runs}) > 1
         clips = []
         for run in runs:
-            words = [self.lab.label(run).split(" · ")[0]] if checkpoints or not apart else []
+            words = [self.lab.name(run)] if checkpoints or not apart else []
             words += [f"{KNOBS[name].label} {shown_run.knob_words(run, name)}" for name in apart]
             s = run.settings
             clips.append(
@@ -550,11 +553,6 @@ def _chosen(event: gr.EventData) -> list[str]:
     """Ids from the page: untrusted."""
     ids = event._data.get("ids")
     return list(dict.fromkeys(str(id) for id in ids))[:MAX_CHOSEN] if isinstance(ids, list) else []
-
-
-def _ids(mine: Any) -> list[str]:
-    """The visitor's own ids from the browser: untrusted."""
-    return [id for id in mine if isinstance(id, str)][:KEPT_IDS] if isinstance(mine, list) else []
 
 
 def build(lab: Lab, page: gr.Blocks) -> HistoryPage:

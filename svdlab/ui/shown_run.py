@@ -59,7 +59,7 @@ def value(lab: Lab, run: Run, shared: bool = False) -> dict[str, Any]:
     done = run.done and run.video.is_file()
     return {
         "id": run.id,
-        "title": lab.label(run).split(" · ")[0],
+        "title": lab.name(run),
         "line": clip_line(run),
         "words": metrics.in_words(run.outcome.metrics, run.settings.width) if run.outcome.metrics else "",
         "problem": _problem(run, done),
@@ -172,4 +172,4 @@ def origin_rows(lab: Lab, run: Run) -> list[list[str]]:
 def _pair_words(lab: Lab, id: str, run: Run) -> str:
     pair = lab.comparison(id)
     other = pair.b if pair.a.id == run.id else pair.a
-    return f"beside {lab.label(other).split(' · ')[0]}, seed {other.settings.seed}"
+    return f"beside {lab.name(other)}, seed {other.settings.seed}"
