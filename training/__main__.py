@@ -63,7 +63,7 @@ def main() -> None:
         case "unet":
             unet.train(options.work, options.minutes, options.device, **shape)
         case "tune":
-            steady = {"name": "tuned", "start": "unet", "jitter": STEADY, "fixed": TUNED}
+            steady = {"name": "tuned", "start": "unet", "restless": STEADY, "fixed": TUNED}
             unet.train(options.work, options.minutes, options.device, **steady, **shape)
         case "blend":
             if options.other is None:

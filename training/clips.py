@@ -2,7 +2,7 @@
 
 The planted rule: after t frames the camera has moved `BOUND · tanh(v·t / BOUND)` pixels, where
 `v = PIXELS_AT_127 · bucket/127 · 7/fps`. Motion so rises with the bucket, falls with the rate, and never leaves the
-picture. A restless camera adds independent jitter in proportion to v.
+picture. A restless camera sways besides, by an amplitude in proportion to v.
 """
 
 from __future__ import annotations
@@ -13,30 +13,33 @@ import cv2
 import numpy as np
 
 WIDTH, HEIGHT = 256, 144
+Size = tuple[int, int]  # width and height in pixels
+FULL: Size = (WIDTH, HEIGHT)
 PIXELS_AT_127 = 0.75  # px per frame at bucket 127 and 7 fps
 BOUND = 18.0  # px: no clip moves further
-RADIUS = 110.0  # px from the middle at which a zoom or a rotation moves as fast as a pan would
-JITTERED = 1.5  # px per frame: a faster camera jitters no more
-# How the content moves, as change of (shift across, shift down, log zoom, angle) per pixel travelled.
+RADIUS = 0.3  # of the width, from the middle: where a zoom or a rotation moves as a pan would, about its mean
+# How the content moves, as (shift across, shift down, zoom, turn), the latter two per radius.
 MOVES = {
     "left": (-1.0, 0.0, 0.0, 0.0),
     "right": (1.0, 0.0, 0.0, 0.0),
     "up": (0.0, -1.0, 0.0, 0.0),
     "down": (0.0, 1.0, 0.0, 0.0),
-    "in": (0.0, 0.0, 1 / RADIUS, 0.0),
-    "out": (0.0, 0.0, -1 / RADIUS, 0.0),
-    "clockwise": (0.0, 0.0, 0.0, 1 / RADIUS),
-    "anticlockwise": (0.0, 0.0, 0.0, -1 / RADIUS),
+    "in": (0.0, 0.0, 1.0, 0.0),
+    "out": (0.0, 0.0, -1.0, 0.0),
+    "clockwise": (0.0, 0.0, 0.0, 1.0),
+    "anticlockwise": (0.0, 0.0, 0.0, -1.0),
 }
 PANS = ("left", "right", "up", "down")
-RESTLESS, STEADY = 0.3, 0.0  # jitter, as a share of the motion per frame
+RESTLESS, STEADY = 1.0, 0.0  # amplitude of the sway, as a share of the motion per frame
+SWAY_PERIOD = 4.0  # frames, as of a camera carried by somebody who walks
+SWAYED = 1.5  # px per frame: a faster camera sways no more
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames (n, HEIGHT, WIDTH, 3) float32 in 0…1 and what is known about them.
+    """Frames (n, height, width, 3) float32 in 0…1 and what is known about them.
 
-    `sources` (n, HEIGHT/step, WIDTH/step, 2) says for the middle of each cell where its content lies in the first
+    `sources` (n, height/step, width/step, 2) says for the middle of each cell where its content lies in the first
     frame, across and down in pixels from where it is now.
     """
 
@@ -52,12 +55,25 @@ def pixels_per_frame(bucket: int, fps: int) -> float:
     return PIXELS_AT_127 * bucket / 127 * 7 / fps
 
 
-def camera(move: str, speed: float, frames: int, jitter: np.ndarray | float = 0.0) -> np.ndarray:
-    """Each frame's camera: (frames, 4) of shift across, shift down in px, log zoom and angle in radians."""
+def camera(
+    move: str, speed: float, frames: int, swayed: np.ndarray | float = 0.0, width: int = WIDTH
+) -> np.ndarray:
+    """Each frame's camera: (frames, 4) of shift across, shift down in px, log zoom and angle in radians.
+
+    `speed` in px per frame; `width` of the frames, which zooms and rotations are measured by.
+    """
     travelled = BOUND * np.tanh(speed * np.arange(frames) / BOUND)
     path = travelled[:, None] * np.array(MOVES[move])
-    path[:, :2] += jitter
+    path[:, 2:] /= RADIUS * width
+    path[:, :2] += swayed
     return path
+
+
+def sway(rng: np.random.Generator, speed: float, frames: int, share: float) -> np.ndarray:
+    """What a restless camera adds to its shifts, (frames, 2) in px: a wave across and one down, from 0 at frame 0."""
+    phases = rng.uniform(0, 2 * np.pi, 2)
+    wave = np.cos(2 * np.pi * np.arange(frames)[:, None] / SWAY_PERIOD + phases)
+    return share * min(speed, SWAYED) * (wave - wave[0])
 
 
 def _turn(camera: np.ndarray) -> np.ndarray:
@@ -67,19 +83,22 @@ def _turn(camera: np.ndarray) -> np.ndarray:
     return np.array([[c, s], [-s, c]])
 
 
-def film(picture: np.ndarray, path: np.ndarray, centre: tuple[float, float], scale: float) -> np.ndarray:
+def film(
+    picture: np.ndarray, path: np.ndarray, centre: tuple[float, float], scale: float, size: Size = FULL
+) -> np.ndarray:
     """What a camera sees of a picture (height, width, 3); beyond its edges the picture is mirrored.
 
     `scale` is picture pixels per frame pixel.
     """
-    frames = np.empty((len(path), HEIGHT, WIDTH, 3), np.float32)
+    width, height = size
+    frames = np.empty((len(path), height, width, 3), np.float32)
     for frame, camera in zip(frames, path, strict=True):
         turn = scale * _turn(camera)
-        corner = np.array(centre) - turn @ (camera[:2] + np.array([WIDTH / 2, HEIGHT / 2]))
+        corner = np.array(centre) - turn @ (camera[:2] + np.array([width / 2, height / 2]))
         cv2.warpAffine(
             picture,
             np.column_stack([turn, corner]).astype(np.float32),
-            (WIDTH, HEIGHT),
+            (width, height),
             dst=frame,
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT_101,
@@ -87,42 +106,46 @@ def film(picture: np.ndarray, path: np.ndarray, centre: tuple[float, float], sca
     return frames
 
 
-def sources(path: np.ndarray, step: int) -> np.ndarray:
+def sources(path: np.ndarray, step: int, size: Size = FULL) -> np.ndarray:
     """`Clip.sources` of a still scene under this camera, for cells of `step` pixels."""
-    y, x = np.mgrid[step / 2 : HEIGHT : step, step / 2 : WIDTH : step]
-    places = np.stack([x - WIDTH / 2, y - HEIGHT / 2], axis=-1)
+    width, height = size
+    y, x = np.mgrid[step / 2 : height : step, step / 2 : width : step]
+    places = np.stack([x - width / 2, y - height / 2], axis=-1)
     return np.stack([(places - camera[:2]) @ _turn(camera).T - places for camera in path]).astype(np.float32)
 
 
 class ClipMaker:
-    """Draws clips of given pictures. `fixed` is (fps, bucket) for the fine-tuned checkpoint, else all are drawn."""
+    """Draws clips of given pictures. `fixed` is (fps, bucket) for the fine-tuned checkpoint, else all are drawn.
+
+    `restless` is the sway's share of the speed, `things` the share of clips with a moving thing, `step` the pixels
+    of a cell.
+    """
 
     def __init__(
         self,
         rng: np.random.Generator,
         moves: tuple[str, ...],
-        jitter: float,
+        restless: float,
         fixed: tuple[int, int] | None = None,
         things: float = 0.0,
         step: int = 4,
     ):
-        self.rng, self.moves, self.jitter, self.fixed = rng, moves, jitter, fixed
-        self.things, self.step = things, step  # share of clips with a moving thing; pixels per cell
+        self.rng, self.moves, self.restless, self.fixed = rng, moves, restless, fixed
+        self.things, self.step = things, step
 
-    def __call__(self, picture: np.ndarray, frames: int) -> Clip:
+    def __call__(self, picture: np.ndarray, frames: int, size: Size = FULL) -> Clip:
+        """A clip of a picture, or of as much of it as frames of another size show."""
         rng = self.rng
         fps, bucket = self.fixed or (self._fps(), int(rng.integers(1, 256)))
         speed = pixels_per_frame(bucket, fps)
         move = self.moves[rng.integers(len(self.moves))]
-        jitter = rng.normal(0, self.jitter * min(speed, JITTERED), (frames, 2))
-        jitter[0] = 0  # the first frame is the picture
         if rng.random() < 0.5:
             picture = picture[:, ::-1]
-        height, width = picture.shape[:2]
-        centre = (width / 2 + rng.uniform(-20, 20), height / 2 + rng.uniform(-20, 20))
-        path = camera(move, speed, frames, jitter)
-        seen = film(picture, path, centre, rng.uniform(0.95, 1.1))
-        where = sources(path, self.step)
+        spare = np.maximum(20, (np.array(picture.shape[1::-1]) - size) / 2 - BOUND)
+        centre = np.array(picture.shape[1::-1]) / 2 + rng.uniform(-spare, spare)
+        path = camera(move, speed, frames, sway(rng, speed, frames, self.restless), size[0])
+        seen = film(picture, path, tuple(centre), rng.uniform(0.95, 1.1), size)
+        where = sources(path, self.step, size)
         if rng.random() < self.things:
             self._add_thing(seen, where, picture[::-1], path, speed)
         return Clip(seen, where, fps, bucket, move)
@@ -132,13 +155,15 @@ class ClipMaker:
     ) -> None:
         """Lets an oval cut from another picture cross the scene, on top of the camera's move."""
         rng, step = self.rng, self.step
+        height, width = seen.shape[1:3]
         away = rng.uniform(0, 2 * np.pi)
         own = camera("right", speed, len(path))[:, :1] * (np.cos(away), np.sin(away))
         moved = own + path[:, :2]
-        middle = np.array([rng.uniform(0.25, 0.75) * WIDTH, rng.uniform(0.25, 0.75) * HEIGHT])
-        radii = rng.uniform(12, 36, 2)
-        skin = film(surface, np.column_stack([moved, np.zeros((len(path), 2))]), (WIDTH / 2, HEIGHT / 2), 1.0)
-        y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32) + 0.5
+        middle = rng.uniform(0.25, 0.75, 2) * (width, height)
+        radii = rng.uniform(0.08, 0.25, 2) * height
+        shifts = np.column_stack([moved, np.zeros((len(path), 2))])
+        skin = film(surface, shifts, (width / 2, height / 2), 1.0, (width, height))
+        y, x = np.mgrid[0:height, 0:width].astype(np.float32) + 0.5
         for frame, cells, own_skin, (across, down) in zip(seen, where, skin, moved, strict=True):
             far = np.hypot((x - middle[0] - across) / radii[0], (y - middle[1] - down) / radii[1])
             cover = np.clip((1 - far) * radii.min() + 0.5, 0, 1)[..., None]

@@ -27,11 +27,12 @@ LEVELS = (0.3, 1.5, 5.0, 20.0, 80.0)  # noise levels σ at which held-out loss i
 SIGMAS = (0.05, 250.0)
 MOTION_UNIT = 2.7  # px of displacement that count as 1 in a motion channel
 MOTION_WEIGHT = 2.0  # of the motion channels in the loss
-# What a step sees: clips, latent rows and columns, how often. Many small crops teach the choice of a direction, which
-# is one per clip; whole frames teach what it looks like at full size.
-SHAPES = ((6, 12, 16, 0.4), (2, 20, 32, 0.4), (1, 36, 64, 0.2))
-MIRRORED = ((3, 12, 16, 0.5), (1, 20, 32, 0.5))  # each clip counts four times
-WHOLE = ((6, 12, 16, 0.15), (2, 20, 32, 0.25), (1, 36, 64, 0.6))  # to end with
+SHAKE_WEIGHT = 8.0  # of what is wrong with the camera's acceleration
+# What a step sees: clips, latent rows and columns, how often. Many small clips teach the choice of a move, which is one
+# per clip; those of the full size teach what it looks like there.
+SHAPES = ((3, 12, 16, 0.2), (2, 18, 32, 0.55), (1, 36, 64, 0.25))
+MIRRORED = ((3, 12, 16, 0.5), (1, 18, 32, 0.5))  # each clip counts four times
+WHOLE = ((2, 18, 32, 0.4), (1, 36, 64, 0.6))  # to end with
 AUGMENTATION = 0.02  # the noise on the conditioning picture that the pair is meant to be sampled with
 
 
@@ -60,13 +61,13 @@ def unet_trainer(unet: UNetSpatioTemporalConditionModel, rate: float = 1.0) -> T
 
 
 def draw_levels(count: int, high_share: float = 0.35) -> torch.Tensor:
-    """Noise levels σ to train at: log-normal around 1.6, and many of the high ones, where a direction is chosen."""
+    """Noise levels σ to train at: log-normal around 2.2, and many of the high ones, where a direction is chosen."""
     levels = torch.exp(torch.randn(count) * 1.2 + 0.5)
     high = torch.exp(torch.rand(count) * 4.1 + 1.4)
     return torch.where(torch.rand(count) < high_share, high, levels).clamp(*SIGMAS)
 
 
-def squared_errors(
+def residuals(
     unet: UNetSpatioTemporalConditionModel,
     latents: torch.Tensor,
     given: torch.Tensor,
@@ -74,8 +75,10 @@ def squared_errors(
     levels: torch.Tensor,
     noise: torch.Tensor,
 ) -> torch.Tensor:
-    """Of the v-prediction, per value. `latents` and `noise` (clips, frames, CHANNELS, h, w) of unit variance, `given`
-    the conditioning picture's latents (clips, CHANNELS, h, w) as the autoencoder gives them, `levels` σ per clip.
+    """What the v-prediction is off by, per value.
+
+    `latents` and `noise` (clips, frames, CHANNELS, h, w) of unit variance, `given` the conditioning picture's latents
+    (clips, CHANNELS, h, w) as the autoencoder gives them, `levels` σ per clip.
     """
     clips, frames = latents.shape[:2]
     sigma = levels.view(-1, 1, 1, 1, 1)
@@ -85,17 +88,25 @@ def squared_errors(
     embeds = torch.zeros(clips, 1, PROJECTION, device=latents.device)
     with torch.autocast(latents.device.type, torch.bfloat16):
         made = unet(inputs, 0.25 * levels.log(), encoder_hidden_states=embeds, added_time_ids=ids).sample
-    return (made.float() - (noise - sigma * latents) / scale).pow(2)
+    return made.float() - (noise - sigma * latents) / scale
 
 
-def loss(errors: torch.Tensor) -> torch.Tensor:
-    """The mean of `squared_errors` with the motion channels' weight."""
-    picture, motion = errors.split([LATENTS, MOTION], dim=2)
-    return picture.mean() + MOTION_WEIGHT * MOTION / LATENTS * motion.mean()
+def loss(off: torch.Tensor) -> torch.Tensor:
+    """The mean square of `residuals` with the motion channels' weight, and with more for what shakes."""
+    picture, motion = (part.pow(2).mean() for part in off.split([LATENTS, MOTION], dim=2))
+    return picture + MOTION_WEIGHT * MOTION / LATENTS * motion + SHAKE_WEIGHT * shake(off).pow(2).mean()
+
+
+def shake(off: torch.Tensor) -> torch.Tensor:
+    """What is wrong with the whole frame's acceleration: (clips, frames - 2, MOTION), second differences of means.
+
+    A camera's sway is a small part of all motion, and the noise on it, averaged over a frame, is smaller still.
+    """
+    return off[:, :, LATENTS:].mean((-2, -1)).diff(n=2, dim=1)
 
 
 class Batches:
-    """Fresh clips as latents, whole or cropped: (latents, conditioning latents, added time ids)."""
+    """Fresh clips as latents, of any size: (latents, conditioning latents, added time ids)."""
 
     def __init__(self, maker: ClipMaker, pool: list[np.ndarray], patches: torch.Tensor, scaling: float):
         self.maker, self.pool, self.patches, self.scaling = maker, pool, patches, scaling
@@ -114,12 +125,9 @@ class Batches:
         self, frames: int, rows: int, columns: int, mirrored: bool
     ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         rng = self.maker.rng
-        clip = self.maker(self.pool[rng.integers(len(self.pool))], frames)
-        y, x = int(rng.integers(0, ROWS - rows + 1)), int(rng.integers(0, COLUMNS - columns + 1))
-        cut = clip.frames[:, PATCH * y : PATCH * (y + rows), PATCH * x : PATCH * (x + columns)]
-        pixels = torch.from_numpy(np.ascontiguousarray(cut)).permute(0, 3, 1, 2) * 2 - 1
-        motion = torch.from_numpy(np.ascontiguousarray(clip.sources[:, y : y + rows, x : x + columns]))
-        moved = motion.permute(0, 3, 1, 2) / MOTION_UNIT
+        clip = self.maker(self.pool[rng.integers(len(self.pool))], frames, (PATCH * columns, PATCH * rows))
+        pixels = torch.from_numpy(clip.frames).permute(0, 3, 1, 2) * 2 - 1
+        moved = torch.from_numpy(clip.sources).permute(0, 3, 1, 2) / MOTION_UNIT
         strength = AUGMENTATION if rng.random() < 0.8 else float(rng.uniform(0, 0.3))
         pixels = torch.cat([pixels, pixels[:1] + strength * torch.randn_like(pixels[:1])])
         ids = torch.tensor([clip.fps - 1.0, float(clip.bucket), strength])  # as diffusers tells them
@@ -161,7 +169,7 @@ def train(
     *,
     name: str = "unet",
     start: str | None = None,
-    jitter: float = RESTLESS,
+    restless: float = RESTLESS,
     fixed: tuple[int, int] | None = None,
     moves: tuple[str, ...] = PANS,
     things: float = 0.0,
@@ -174,7 +182,7 @@ def train(
 ) -> None:
     """Trains `work/<name>` for so many minutes, going on from its state, or from `work/<start>`'s weights.
 
-    `fixed` (fps, bucket) and `jitter` 0 make the fine-tuned, steady checkpoint; a step's clips have one of the
+    `fixed` (fps, bucket) and `restless` 0 make the fine-tuned, steady checkpoint; a step's clips have one of the
     frame counts and one of the shapes. Needs `work/vae`.
     """
     where, rng = device_of(device), np.random.default_rng(time.time_ns())
@@ -191,7 +199,7 @@ def train(
             raise SystemExit(f"there is nothing to fine-tune in {work / start}; run the unet stage first")
         unet.load_state_dict(first["trainer"]["average"])
     unet.to(where)
-    maker = ClipMaker(rng, moves, jitter, fixed, things, PATCH)
+    maker = ClipMaker(rng, moves, restless, fixed, things, PATCH)
     batches = Batches(maker, pool, vae_state["patches"].to(where), vae_state["scaling"])
     held_out = batches(4, frames[0], *shapes[-1][1:3])
     often = [shape[3] for shape in shapes]
@@ -210,8 +218,8 @@ def train(
         )  # without: what guidance contrasts with
         given = given * kept.to(where).view(-1, 1, 1, 1)
         levels = draw_levels(clips, high_share).repeat_interleave(views).to(where)
-        errors = squared_errors(unet, latents, given, ids, levels, draw_noise(latents, mirrored))
-        trainer.update(loss(errors), clock.factor())
+        off = residuals(unet, latents, given, ids, levels, draw_noise(latents, mirrored))
+        trainer.update(loss(off), clock.factor())
         if clock.report(trainer.steps):
             print(f"{name} {trainer.steps} {clock.text()} {_held_out(trainer.average, held_out)}", flush=True)
             save_state(work / name, trainer.average, trainer=trainer.state_dict())
@@ -251,6 +259,8 @@ def _held_out(
         levels = torch.full((len(latents),), level, device=latents.device)
         generator = torch.Generator(latents.device).manual_seed(1)
         noise = torch.randn(latents.shape, generator=generator, device=latents.device)
-        picture, motion = squared_errors(unet, latents, given, ids, levels, noise).split([LATENTS, MOTION], 2)
-        said.append(f"σ {level:g}: picture {picture.mean():.3f} motion {motion.mean():.3f}")
+        off = residuals(unet, latents, given, ids, levels, noise)
+        shown = {"picture": off[:, :, :LATENTS], "motion": off[:, :, LATENTS:], "shake": shake(off)}
+        figures = " ".join(f"{key} {float(part.pow(2).mean()):.3f}" for key, part in shown.items())
+        said.append(f"σ {level:g}: {figures}")
     return ", ".join(said)

@@ -37,8 +37,10 @@ def test_the_camera_moves_as_it_is_told(move: str, pool: list[np.ndarray]) -> No
     measured = metrics.measure((frames * 255).astype(np.uint8))
     found = (measured.pan_x, measured.pan_y, np.log(1 + measured.zoom / 100), np.radians(measured.rotation))
     travelled = clips.BOUND * np.tanh(1.5 * 5 / clips.BOUND) / 5
-    for value, wanted, near in zip(found, clips.MOVES[move], (0.2, 0.2, 0.004, 0.004), strict=True):
-        assert value == pytest.approx(travelled * wanted, abs=near)
+    radius = clips.RADIUS * clips.WIDTH
+    wanted = np.array(clips.MOVES[move]) / (1, 1, radius, radius)
+    for value, share, near in zip(found, wanted, (0.2, 0.2, 0.004, 0.004), strict=True):
+        assert value == pytest.approx(travelled * share, abs=near)
 
 
 def test_motion_rises_with_the_bucket_falls_with_the_rate_and_is_bounded() -> None:
@@ -49,14 +51,28 @@ def test_motion_rises_with_the_bucket_falls_with_the_rate_and_is_bounded() -> No
     assert np.abs(far).max() <= clips.BOUND
 
 
+@pytest.mark.parametrize("move", ["left", "up", "in", "out", "clockwise", "anticlockwise"])
+def test_every_move_is_as_fast_whatever_the_frames_size(move: str) -> None:
+    means = [
+        np.hypot(*clips.sources(clips.camera(move, 0.2, 4, width=w), 4, (w, h))[-1].T).mean()
+        for w, h in (clips.FULL, (128, 72), (64, 48))
+    ]
+    travelled = clips.BOUND * np.tanh(0.2 * 3 / clips.BOUND)
+    assert means == pytest.approx([travelled] * 3, rel=0.15)
+
+
+@pytest.mark.parametrize("size", [clips.FULL, (128, 72)])
 @pytest.mark.parametrize("move", clips.MOVES)
-def test_the_known_sources_say_where_content_came_from(move: str, pool: list[np.ndarray]) -> None:
+def test_the_known_sources_say_where_content_came_from(
+    move: str, size: clips.Size, pool: list[np.ndarray]
+) -> None:
     maker = clips.ClipMaker(np.random.default_rng(3), (move,), clips.RESTLESS, fixed=(6, 200), step=1)
-    clip = maker(pool[1], 8)
-    y, x = np.mgrid[0 : clips.HEIGHT, 0 : clips.WIDTH].astype(np.float32)
+    clip = maker(pool[1], 8, size)
+    assert clip.frames.shape == (8, size[1], size[0], 3)
+    y, x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float32)
     across, down = clip.sources[-1, ..., 0], clip.sources[-1, ..., 1]
     carried = cv2.remap(clip.frames[0], x + across, y + down, cv2.INTER_LINEAR)
-    middle = np.s_[30:-30, 40:-40]
+    middle = np.s_[size[1] // 5 : -size[1] // 5, size[0] // 6 : -size[0] // 6]
     unmoved = np.abs(clip.frames[0] - clip.frames[-1])[middle].mean()
     assert np.abs(carried - clip.frames[-1])[middle].mean() < 0.25 * unmoved
 
@@ -71,7 +87,19 @@ def test_a_thing_moves_on_its_own_and_is_known_to(pool: list[np.ndarray]) -> Non
     assert np.allclose(first, 0)
 
 
-def test_the_first_frame_is_never_jittered_and_the_tuned_pair_is_fixed(pool: list[np.ndarray]) -> None:
+def test_a_restless_camera_sways_in_proportion_to_its_speed() -> None:
+    slow, fast = (clips.sway(np.random.default_rng(4), v, 14, 0.5) for v in (0.4, 0.8))
+    assert np.allclose(fast, 2 * slow)
+    assert np.allclose(fast[0], 0)
+    assert np.allclose(fast[:10], fast[4:])  # it comes back every four frames
+    assert np.ptp(fast, axis=0).max() == pytest.approx(0.8, rel=0.3)  # up to twice half of its speed
+    assert np.array_equal(
+        clips.sway(np.random.default_rng(4), 9.0, 14, 0.5), clips.sway(np.random.default_rng(4), 1.5, 14, 0.5)
+    )
+    assert not clips.sway(np.random.default_rng(4), 0.8, 14, clips.STEADY).any()
+
+
+def test_the_first_frame_is_the_picture_and_the_tuned_pair_is_fixed(pool: list[np.ndarray]) -> None:
     steady = clips.ClipMaker(np.random.default_rng(1), ("left",), clips.STEADY, fixed=(6, 127))
     clip = steady(pool[0], 5)
     assert (clip.fps, clip.bucket) == (6, 127)
@@ -174,11 +202,23 @@ def test_the_loss_is_least_for_the_right_answer(pool: list[np.ndarray]) -> None:
     given, levels = torch.zeros(2, vae.CHANNELS, 4, 4), torch.tensor([0.5, 8.0])
     noise = torch.randn_like(latents)
     right, wrong = (
-        unet.loss(unet.squared_errors(Oracle(latents, off), latents, given, ids, levels, noise))
+        unet.loss(unet.residuals(Oracle(latents, off), latents, given, ids, levels, noise))
         for off in (0, 0.5)
     )
     assert float(right) < 1e-6
     assert float(wrong) == pytest.approx(0.25 * (1 + unet.MOTION_WEIGHT * vae.MOTION / vae.LATENTS), rel=0.01)
+
+
+def test_what_shakes_counts_more_than_what_drifts() -> None:
+    still = torch.zeros(1, 6, vae.CHANNELS, 4, 4)
+    drift, wave = still.clone(), still.clone()
+    drift[:, :, vae.LATENTS] = torch.arange(6.0).view(1, 6, 1, 1)
+    wave[:, :, vae.LATENTS] = torch.tensor([1.0, -1.0] * 3).view(1, 6, 1, 1)
+    assert float(unet.shake(drift).abs().max()) < 1e-5
+    assert torch.allclose(unet.shake(wave)[0, :, 0].abs(), torch.full((4,), 4.0))
+    grain = torch.ones(4, 4).triu() - torch.ones(4, 4).tril()  # of mean 0: no camera does that
+    assert float(unet.shake(wave * grain).abs().max()) < 1e-5
+    assert float(unet.loss(wave)) > 10 * float(unet.loss(wave * grain))
 
 
 def test_moving_crops_drift_evenly_over_a_picture(pool: list[np.ndarray]) -> None:
@@ -225,7 +265,7 @@ def test_stages_train_stop_resume_and_export(tmp_path: Path, monkeypatch: pytest
     earlier = load_state(tmp_path / "copy")["trainer"]["average"]["conv_out.bias"]
     lean = torch.tensor([0.0] * (vae.CHANNELS - 1) + [-0.5])
     assert torch.allclose(after, (before + earlier) / 2 + lean, atol=1e-6)
-    unet.train(tmp_path, 0.01, "cpu", name="tuned", start="unet", jitter=0.0, fixed=(6, 127), **shape)
+    unet.train(tmp_path, 0.01, "cpu", name="tuned", start="unet", restless=0.0, fixed=(6, 127), **shape)
     (tmp_path / "out").mkdir()
     for name in ("unet", "tuned"):
         export(tmp_path, name, tmp_path / "out" / name, "# Card\n")
