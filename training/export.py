@@ -92,6 +92,10 @@ def export(work: Path, name: str, folder: Path, card: str) -> None:
     temporary = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     pipe.save_pretrained(temporary)
+    for config in temporary.glob("*/config.json"):
+        said = json.loads(config.read_text(encoding="utf-8"))
+        said.pop("_name_or_path", None)  # where it was trained is of no use to anybody
+        config.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     matrix = preview_matrix(vae_state["patches"], vae_state["scaling"])
     (temporary / "latent_rgb.json").write_text(json.dumps(matrix, indent=1) + "\n", encoding="utf-8")
     (temporary / "README.md").write_text(card, encoding="utf-8")
