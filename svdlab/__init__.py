@@ -18,13 +18,13 @@ __all__ = ["GenerationSettings", "Lab", "SvdlabError", "__version__", "open_lab"
 
 if TYPE_CHECKING:
     from svdlab.errors import SvdlabError
-    from svdlab.lab import Lab
-    from svdlab.settings import GenerationSettings
+    from svdlab.lab.lab import Lab
+    from svdlab.recipes.settings import GenerationSettings
     from svdlab.workers import open_lab
 
 _HOMES = {
-    "GenerationSettings": "svdlab.settings",
-    "Lab": "svdlab.lab",
+    "GenerationSettings": "svdlab.recipes.settings",
+    "Lab": "svdlab.lab.lab",
     "SvdlabError": "svdlab.errors",
     "open_lab": "svdlab.workers",
 }

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from svdlab.failpoints import VARIABLE
-from svdlab.lab import Lab
-from svdlab.records import Recipe
+from svdlab.lab.lab import Lab
+from svdlab.recipes.records import Recipe
 from svdlab.workers import LocalWorker
 from tests.made import picture_of
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from svdlab.history import History
-from svdlab.queries import RunQuery
+from svdlab.history.queue import History
+from svdlab.history.search import RunQuery
 from tests.synthetic import EVERY, START, fill
 
 SIZES = (1_000, 100_000)

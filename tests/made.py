@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from svdlab.lab import Lab
-from svdlab.records import Comparison, Outcome, Run
+from svdlab.lab.lab import Lab
+from svdlab.recipes.records import Comparison, Outcome, Run
 
 SMALL = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3}
 

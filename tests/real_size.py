@@ -54,10 +54,10 @@ def measure(folder: Path, device: str = "auto") -> None:
     """Loads the pair, counts, times, renders; prints each figure as it is known."""
     from PIL import Image
 
-    from svdlab.advice import defaults_for
     from svdlab.engine import examine
     from svdlab.engine.renderer import Failed, Job, Rendered, Renderer
-    from svdlab.registry import read_checkpoint
+    from svdlab.recipes.limits import defaults_for
+    from svdlab.weights.register import read_checkpoint
 
     files = build(folder)
     one, two = (read_checkpoint(path) for path in files.values())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import random
 
-from svdlab.history import History
-from svdlab.records import METRICS, Outcome, Recipe
-from svdlab.settings import GenerationSettings
+from svdlab.history.queue import History
+from svdlab.recipes.records import METRICS, Outcome, Recipe
+from svdlab.recipes.settings import GenerationSettings
 
 CHECKPOINTS = ("svd", "svd-xt", "svd-xt-1-1", "demo-1-0", "demo-1-1")
 PRESETS = ("official", "fast", "calm", None)

@@ -2,7 +2,7 @@
 
     python -m training.evaluate --seeds 20 --sheet sheet.png
 
-Knows diffusers' pipeline and svdlab's measurements (`svdlab.metrics`, plain numpy); nothing else of the lab.
+Knows diffusers' pipeline and svdlab's measurements (`svdlab.metrics.measure`, plain numpy); nothing else of the lab.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 from scipy.stats import spearmanr
 
-from svdlab import metrics
+from svdlab.metrics import measure
 from training.clips import HEIGHT, WIDTH
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -126,7 +126,7 @@ def evaluate(seeds: int, sheet: Path | None) -> dict[str, object]:
         said[name] = value
         print(f"{name}: {value}", flush=True)
 
-    psnr = {name: metrics.psnr(np.asarray(p), pair.decoded(p)) for name, p in shown.items()}
+    psnr = {name: measure.psnr(np.asarray(p), pair.decoded(p)) for name, p in shown.items()}
     say("vae_psnr_db", {name: round(value, 2) for name, value in psnr.items()})
     say("vae_psnr_db_mean", round(float(np.mean(list(psnr.values()))), 2))
 
@@ -138,13 +138,13 @@ def evaluate(seeds: int, sheet: Path | None) -> dict[str, object]:
     for seed in range(seeds):
         picture = shown[names[seed % len(names)]]
         clips = {name: pair.render(name, picture, seed) for name in pair.pipes}
-        measured = {name: metrics.measure(clip).to_dict() for name, clip in clips.items()}
+        measured = {name: measure.measure(clip).to_dict() for name, clip in clips.items()}
         jerks.append(measured["demo-1-1"]["camera_jerk"] < measured["demo-1-0"]["camera_jerk"])
-        move = metrics.in_words(measured["demo-1-0"], WIDTH).split(" · ")[0].split()
+        move = measure.in_words(measured["demo-1-0"], WIDTH).split(" · ")[0].split()
         directions[" ".join(word for word in move if word not in SPEEDS)] += 1
         reference = pair.decoded(picture)
-        first.append(metrics.ssim(reference, clips["demo-1-0"][0]))
-        last.append(metrics.ssim(reference, clips["demo-1-0"][-1]))
+        first.append(measure.ssim(reference, clips["demo-1-0"][0]))
+        last.append(measure.ssim(reference, clips["demo-1-0"][-1]))
         if seed < 6:
             clip = clips["demo-1-0"]
             rows.append(np.concatenate([np.asarray(picture), *clip[:: (len(clip) - 1) // 3]], axis=1))
@@ -154,7 +154,7 @@ def evaluate(seeds: int, sheet: Path | None) -> dict[str, object]:
     say("steadier_1_1_share", round(float(np.mean(jerks)), 2))
 
     long = pair.render("demo-1-0", shown[names[0]], 0, frames=25)
-    say("last_of_25_frames_ssim", round(metrics.ssim(pair.decoded(shown[names[0]]), long[-1]), 3))
+    say("last_of_25_frames_ssim", round(measure.ssim(pair.decoded(shown[names[0]]), long[-1]), 3))
 
     flows = {b: [] for b in BUCKETS}
     for seed in range(seeds):
@@ -185,7 +185,7 @@ def evaluate(seeds: int, sheet: Path | None) -> dict[str, object]:
 
 
 def _motion(clip: np.ndarray) -> float:
-    return metrics.measure(clip).camera_motion
+    return measure.measure(clip).camera_motion
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import typer
 
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, RunId, open_data
 from svdlab.errors import BadInput
-from svdlab.whole import write_whole
+from svdlab.files import write_whole
 
 AnyFile = Annotated[
     Path,
@@ -39,16 +39,16 @@ def reproduce(
     Reads the recipe in the clip and renders it as a new run. Exit code 0: the same bytes or the same frames;
     1: different frames, with PSNR and what else differs; 2: the clip or the picture cannot be used.
     """
-    from svdlab import reproducing
     from svdlab.cli import words
     from svdlab.cli.progress import must_be_here, render
+    from svdlab.exchange import reproduce
 
     with open_data(ctx, data_dir) as lab:
-        asked = reproducing.prepare(lab, clip, picture)
+        asked = reproduce.prepare(lab, clip, picture)
         must_be_here(lab.catalogue.get(asked.recipe.checkpoint))
         preset = asked.original.preset if asked.original else None
         [run] = render(lab, [lab.submit(asked.to_render, preset)], device, dtype)
-        result = reproducing.judge(asked, run)
+        result = reproduce.judge(asked, run)
     if as_json:
         named = {"verdict": result.verdict, "identical": result.identical, "compared": result.compared}
         figures = {"psnr": result.psnr, "max_difference": result.max_difference}
@@ -72,7 +72,7 @@ def recipe(ctx: typer.Context, file: AnyFile, as_json: AsJson = False, data_dir:
     from dataclasses import asdict
 
     from svdlab.cli import words
-    from svdlab.restoring import restore
+    from svdlab.exchange.restore import restore
 
     with open_data(ctx, data_dir) as lab:
         found = restore(lab, file)
@@ -105,7 +105,7 @@ def workflow(
     """
     from svdlab.cli import words
     from svdlab.cli.look import find
-    from svdlab.restoring import workflow_of
+    from svdlab.exchange.restore import workflow_of
 
     if output is not None and output.suffix.lower() != ".json":
         raise BadInput(f"the name of that file must end in .json, got {output.name}")

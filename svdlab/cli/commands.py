@@ -133,10 +133,10 @@ def bench(
 
     The targets stand beside the figures; nothing is asserted. Knobs that are not given are official.
     """
-    from svdlab.checkpoints import Catalogue
     from svdlab.cli import words
     from svdlab.cli.progress import must_be_here
-    from svdlab.video import webp_bytes
+    from svdlab.clips.video import webp_bytes
+    from svdlab.recipes.checkpoint import Catalogue
 
     chosen = Catalogue().get(checkpoint)
     must_be_here(chosen)

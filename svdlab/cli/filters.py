@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from svdlab.errors import BadInput
-from svdlab.queries import RunQuery
+from svdlab.history.search import RunQuery
 
 SECTION = "Which runs"
 

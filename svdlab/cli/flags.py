@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from svdlab.settings import KNOBS, Group, Knob
+from svdlab.recipes.settings import KNOBS, Group, Knob
 
 SECTIONS: dict[Group, str] = {
     "essential": "Knobs",

@@ -12,11 +12,11 @@ from svdlab.cli.filters import query_flags
 from svdlab.cli.flags import SectionedCommand
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, RunId, open_data
 from svdlab.errors import BadInput
-from svdlab.queries import RunQuery
+from svdlab.history.search import RunQuery
 
 if TYPE_CHECKING:
-    from svdlab.lab import Lab
-    from svdlab.records import Run
+    from svdlab.lab.lab import Lab
+    from svdlab.recipes.records import Run
 
 runs_cli = typer.Typer(rich_markup_mode=None, add_completion=False)
 plain_runs = partial(runs_cli.command, cls=SectionedCommand)
@@ -259,7 +259,7 @@ def export(
 
     A table has a row per run and a column per knob and metric. svdlab runs import reads a zip on another machine.
     """
-    from svdlab import exports
+    from svdlab.exchange import tables
 
     wanted = {".csv": csv, ".parquet": parquet, ".zip": zip}
     if not any(wanted.values()):
@@ -272,11 +272,11 @@ def export(
         if not chosen:
             raise BadInput("there are no such runs to export")
         if csv:
-            typer.echo(f"{csv}: {exports.write_csv(chosen, csv)} rows")
+            typer.echo(f"{csv}: {tables.write_csv(chosen, csv)} rows")
         if parquet:
-            typer.echo(f"{parquet}: {exports.write_parquet(chosen, parquet)} rows")
+            typer.echo(f"{parquet}: {tables.write_parquet(chosen, parquet)} rows")
         if zip:
-            written = exports.write_zip(lab, chosen, zip, frames=frames, latents=latents)
+            written = tables.write_zip(lab, chosen, zip, frames=frames, latents=latents)
             left = f"; {len(written.left_out)} left out, not finished" if written.left_out else ""
             typer.echo(f"{zip}: {written.runs} runs, {written.comparisons} comparisons{left}")
 
@@ -296,11 +296,11 @@ def import_(
     """
     from dataclasses import asdict
 
-    from svdlab import exports
     from svdlab.cli import words
+    from svdlab.exchange import tables
 
     with open_data(ctx, data_dir) as lab:
-        report = exports.read_zip(lab, file)
+        report = tables.read_zip(lab, file)
     if as_json:
         words.say_json(asdict(report))
     else:
@@ -345,7 +345,7 @@ def presets(
     What it sets, and what to look for in the clip.
     """
     from svdlab.cli import words
-    from svdlab.presets import Presets
+    from svdlab.recipes.presets import Presets
 
     if id is not None:
         chosen = Presets().get(id)

@@ -11,14 +11,14 @@ from svdlab.cli import files
 from svdlab.cli.flags import knob_flags
 from svdlab.cli.options import Again, AsJson, DataDir, Device, Dtype, PicturePath, PresetId, open_data
 from svdlab.errors import BadInput
-from svdlab.settings import GenerationSettings, resolve_seed
-from svdlab.whole import write_whole
+from svdlab.files import write_whole
+from svdlab.recipes.settings import GenerationSettings, resolve_seed
 
 if TYPE_CHECKING:
-    from svdlab.advice import Note
-    from svdlab.lab import Lab
-    from svdlab.records import Comparison, Recipe, Run
-    from svdlab.restoring import Restored
+    from svdlab.exchange.restore import Restored
+    from svdlab.lab.lab import Lab
+    from svdlab.recipes.limits import Note
+    from svdlab.recipes.records import Comparison, Recipe, Run
 
 
 @knob_flags
@@ -170,7 +170,7 @@ def compare(
 def _restored(lab: Lab, path: Path) -> Restored:
     """What a file says; what it does not is said too."""
     from svdlab.cli import words
-    from svdlab.restoring import restore
+    from svdlab.exchange.restore import restore
 
     found = restore(lab, path)
     for note in found.notes:
@@ -247,7 +247,7 @@ def _write_video(run: Run, output: Path | None) -> None:
     if output.suffix.lower() == ".mp4":
         write_whole(output, files.copy_to(run.video))
         return
-    from svdlab import video
+    from svdlab.clips import video
 
     clip = video.read_frames_zip(run.frames_zip)
     rate = run.settings.effective_playback_fps
@@ -257,7 +257,7 @@ def _write_video(run: Run, output: Path | None) -> None:
 def _write_frames(run: Run, folder: Path | None) -> None:
     if folder is None:
         return
-    from svdlab import video
+    from svdlab.clips import video
 
     clip = video.read_frames_zip(run.frames_zip)
     files.write_frames(folder, lambda path: video.write_frames_dir(path, clip, run.recipe.to_json()))

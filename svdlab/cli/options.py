@@ -11,7 +11,7 @@ import typer
 from svdlab.errors import BadInput
 
 if TYPE_CHECKING:
-    from svdlab.lab import Lab
+    from svdlab.lab.lab import Lab
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
@@ -81,6 +81,6 @@ def data_dir_of(ctx: typer.Context, data_dir: Path | None) -> Path | None:
 
 def open_data(ctx: typer.Context, data_dir: Path | None) -> Lab:
     """The lab of --data-dir. It has no worker: opening it renders nothing."""
-    from svdlab.lab import Lab
+    from svdlab.lab.lab import Lab
 
     return Lab(data_dir_of(ctx, data_dir))

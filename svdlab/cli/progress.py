@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from svdlab.errors import Cancelled, CheckpointUnavailable
-from svdlab.records import Event, Run
+from svdlab.recipes.records import Event, Run
 
 if TYPE_CHECKING:
-    from svdlab.checkpoints import Checkpoint
-    from svdlab.lab import Lab
+    from svdlab.lab.lab import Lab
+    from svdlab.recipes.checkpoint import Checkpoint
 
 DENOISING_SHARE = 0.9  # of a bar; the rest is decoding
 CANCEL_SECONDS = (

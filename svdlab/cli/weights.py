@@ -15,9 +15,9 @@ from svdlab.cli.options import AsJson, DataDir, open_data
 from svdlab.errors import Cancelled, CheckpointUnavailable
 
 if TYPE_CHECKING:
-    from svdlab.checkpoints import Checkpoint
-    from svdlab.downloads import Download
-    from svdlab.lab import Lab
+    from svdlab.lab.lab import Lab
+    from svdlab.recipes.checkpoint import Checkpoint
+    from svdlab.weights.downloads import Download
 
 checkpoints_cli = typer.Typer(rich_markup_mode=None, add_completion=False)
 plain = partial(checkpoints_cli.command, cls=SectionedCommand)
@@ -88,7 +88,7 @@ def add(
     The file stays where it is. Anything that is not Stable Video Diffusion, is broken or holds no finite numbers is
     refused with the defect named. Pickles (.ckpt) are never read.
     """
-    from svdlab.registry import read_checkpoint
+    from svdlab.weights.register import read_checkpoint
 
     if check:
         _verify(read_checkpoint(path, id, frames))
@@ -180,7 +180,7 @@ def convert(
 ) -> None:
     """Write weights as a folder in diffusers layout."""
     from svdlab.engine import examine
-    from svdlab.registry import read_checkpoint
+    from svdlab.weights.register import read_checkpoint
 
     if Path(source).exists():
         checkpoint = read_checkpoint(Path(source))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from svdlab.advice import Note
-from svdlab.checkpoints import Checkpoint
-from svdlab.presets import Preset
-from svdlab.records import Comparison, Fairness, Run
+from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.limits import Note
+from svdlab.recipes.presets import Preset
+from svdlab.recipes.records import Comparison, Fairness, Run
 
 if TYPE_CHECKING:
-    from svdlab.doctor import DiskUse, Finding
-    from svdlab.exports import ImportReport
+    from svdlab.exchange.tables import ImportReport
+    from svdlab.history.doctor import DiskUse, Finding
 
 
 def say_json(value: object) -> None:

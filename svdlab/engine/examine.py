@@ -10,11 +10,11 @@ from pathlib import Path
 import safetensors
 import torch
 
-from svdlab.checkpoints import Checkpoint
 from svdlab.engine import loading, single_file
 from svdlab.engine.loading import PARTS, FileWeights, FolderWeights, Weights
 from svdlab.errors import BadCheckpoint, BadInput
-from svdlab.headers import read_header
+from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.weights.safetensors import read_header
 
 # What in a tensor's name says which kind of layer it belongs to; the first that fits counts.
 KINDS = (

@@ -34,10 +34,10 @@ from diffusers import (
 )
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-from svdlab.checkpoints import Checkpoint, cached_snapshot, read_layout, weight_name
 from svdlab.engine import single_file
 from svdlab.errors import BadCheckpoint, CheckpointUnavailable
-from svdlab.headers import Header, read_header
+from svdlab.recipes.checkpoint import Checkpoint, cached_snapshot, read_layout, weight_name
+from svdlab.weights.safetensors import Header, read_header
 
 # SD-family 4-channel latents → RGB, rows are channels (values as ComfyUI and others publish them);
 # checkpoints with other latents bring their own in latent_rgb.json.

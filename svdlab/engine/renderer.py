@@ -19,15 +19,15 @@ import transformers
 from PIL import Image
 
 from svdlab import __version__
-from svdlab.checkpoints import Checkpoint
 from svdlab.engine import memory, sampler
 from svdlab.engine.loading import Components
 from svdlab.engine.memory import Offload
 from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import Conditioning, Noise
 from svdlab.errors import OutOfMemory, RenderFailed, SvdlabError
-from svdlab.records import Outcome
-from svdlab.settings import GenerationSettings
+from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.records import Outcome
+from svdlab.recipes.settings import GenerationSettings
 
 CACHED_CONDITIONINGS = 16  # each a few hundred KB at full size
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from svdlab.checkpoints import Checkpoint
 from svdlab.engine import loading, memory
 from svdlab.engine.loading import Components, Weights
 from svdlab.engine.memory import Offload, choose_device, choose_dtype, module_bytes
-from svdlab.records import Resident
+from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.records import Resident
 
 
 class Residency:

@@ -25,7 +25,7 @@ from PIL import Image
 
 from svdlab.engine.loading import Components
 from svdlab.errors import RenderFailed
-from svdlab.settings import GenerationSettings
+from svdlab.recipes.settings import GenerationSettings
 
 CLIP_SIDE = 224  # pixels; CLIP ViT-H/14's input, the whole picture squashed into it
 

@@ -33,9 +33,9 @@ from diffusers import (
 )
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from svdlab.checkpoints import Decoder
 from svdlab.errors import BadCheckpoint, BadInput
-from svdlab.headers import Header, TensorInfo
+from svdlab.recipes.checkpoint import Decoder
+from svdlab.weights.safetensors import Header, TensorInfo
 
 PARTS = ("image_encoder", "unet", "vae")
 PART_NAMES = {"image_encoder": "image encoder", "unet": "UNet", "vae": "autoencoder"}

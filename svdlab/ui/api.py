@@ -15,9 +15,9 @@ import gradio as gr
 from gradio.data_classes import FileData
 
 from svdlab.errors import BadPicture, NotFound, SvdlabError
-from svdlab.lab import Lab
-from svdlab.records import Run
-from svdlab.settings import KNOBS, Knob
+from svdlab.lab.lab import Lab
+from svdlab.recipes.records import Run
+from svdlab.recipes.settings import KNOBS, Knob
 from svdlab.ui.picture import uploaded
 
 TOGETHER = 16  # calls of /generate that may wait at a time; the lab's own queue orders them

@@ -15,11 +15,11 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from svdlab import images
+from svdlab.clips import pictures
 from svdlab.errors import CheckpointUnavailable, NotFound, SvdlabError
-from svdlab.lab import Lab, StoredPicture
-from svdlab.records import Comparison, Event, Recipe, Run
-from svdlab.settings import GenerationSettings, random_seed
+from svdlab.lab.lab import Lab, StoredPicture
+from svdlab.recipes.records import Comparison, Event, Recipe, Run
+from svdlab.recipes.settings import GenerationSettings, random_seed
 from svdlab.ui import compare_result as said
 from svdlab.ui.api import TOGETHER
 from svdlab.ui.controls import OWN_SETTINGS, Controls, Form
@@ -562,7 +562,9 @@ def as_the_model_sees(run: Run) -> str | None:
     s = run.settings
     try:
         with Image.open(run.picture) as image:
-            fitted = images.fit_picture(image.convert("RGB"), s.width, s.height, s.fit, s.focus_x, s.focus_y)
+            fitted = pictures.fit_picture(
+                image.convert("RGB"), s.width, s.height, s.fit, s.focus_x, s.focus_y
+            )
     except OSError:
         return None
     return data_uri(fitted, 640)

@@ -14,12 +14,12 @@ from typing import Any
 
 from gradio.data_classes import FileData
 
-from svdlab import metrics
-from svdlab.checkpoints import Checkpoint
 from svdlab.errors import NotFound
-from svdlab.lab import Lab
-from svdlab.records import Comparison, Event, Fairness, Run
-from svdlab.settings import KNOBS
+from svdlab.lab.lab import Lab
+from svdlab.metrics import measure
+from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.records import Comparison, Event, Fairness, Run
+from svdlab.recipes.settings import KNOBS
 from svdlab.ui.api import answer, file_of, told, with_knobs
 from svdlab.ui.words import STATE_WORDS, clip_line, duration, sentence
 
@@ -175,7 +175,7 @@ def result(lab: Lab, pair: Comparison, before: bool) -> dict[str, Any]:
             {
                 "letter": letter,
                 "name": called,
-                "words": metrics.in_words(run.outcome.metrics, run.settings.width),
+                "words": measure.in_words(run.outcome.metrics, run.settings.width),
                 "file": str(run.video) if run.done else "",
                 "stem": f"svdlab-{run.recipe.checkpoint}-{run.id}",
             }
@@ -258,7 +258,7 @@ def _title(fairness: Fairness) -> str:
 def measures(a: Run, b: Run) -> list[dict[str, str]]:
     """The table's rows: each measure on A, on B, and B minus A."""
     rows = []
-    for key, (label, unit, help) in metrics.WORDS.items():
+    for key, (label, unit, help) in measure.WORDS.items():
         mine, other = a.outcome.metrics.get(key), b.outcome.metrics.get(key)
         digits = DIGITS.get(unit, 2)
         known = mine is not None and other is not None

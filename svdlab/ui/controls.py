@@ -25,12 +25,12 @@ from typing import Any
 
 import gradio as gr
 
-from svdlab import advice
-from svdlab.checkpoints import Checkpoint
 from svdlab.errors import BadSettings, CheckpointUnavailable, NotFound, SvdlabError
-from svdlab.lab import Lab
-from svdlab.presets import Preset
-from svdlab.settings import KNOBS, GenerationSettings, Knob, resolve_seed
+from svdlab.lab.lab import Lab
+from svdlab.recipes import limits
+from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.presets import Preset
+from svdlab.recipes.settings import KNOBS, GenerationSettings, Knob, resolve_seed
 from svdlab.ui.elements import data, element, escape
 from svdlab.ui.words import duration, sentence
 
@@ -168,7 +168,7 @@ class Controls:
         given["seed"] = resolve_seed(_as_seed(given.get("seed")))
         settings = GenerationSettings.parse(given, base=self._base(checkpoints[0], preset))
         for checkpoint in checkpoints:
-            advice.check(checkpoint, self.suited(checkpoint, settings))
+            limits.check(checkpoint, self.suited(checkpoint, settings))
         return Form(checkpoints, preset, settings, knobs.get("_lock") is not False)
 
     def suited(self, checkpoint: Checkpoint, settings: GenerationSettings) -> GenerationSettings:
@@ -259,7 +259,7 @@ class Controls:
             return self.problem(error)
         notes: dict[str, list[str]] = {}
         for checkpoint in form.checkpoints:
-            for note in advice.check(checkpoint, self.suited(checkpoint, form.settings)):
+            for note in limits.check(checkpoint, self.suited(checkpoint, form.settings)):
                 notes.setdefault(note.field, []).append(note.sentence)
         return {
             "notes": notes,
@@ -298,7 +298,7 @@ class Controls:
         return ", ".join(KNOBS[name].label.lower() for name in changed)
 
     def _base(self, checkpoint: Checkpoint, preset: Preset | None) -> GenerationSettings:
-        return preset.settings_for(checkpoint) if preset else advice.defaults_for(checkpoint)
+        return preset.settings_for(checkpoint) if preset else limits.defaults_for(checkpoint)
 
     def _default_checkpoint(self) -> Checkpoint:
         first = self.checkpoints.get(self.sides[0])

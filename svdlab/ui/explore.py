@@ -19,9 +19,9 @@ import gradio as gr
 from PIL import Image
 
 from svdlab.errors import NotFound, SvdlabError
-from svdlab.lab import Lab
-from svdlab.records import UNFINISHED, Event, Recipe, Run
-from svdlab.settings import KNOBS, random_seed
+from svdlab.lab.lab import Lab
+from svdlab.recipes.records import UNFINISHED, Event, Recipe, Run
+from svdlab.recipes.settings import KNOBS, random_seed
 from svdlab.ui.controls import OWN_SETTINGS, Controls
 from svdlab.ui.elements import element
 from svdlab.ui.frame import build_about

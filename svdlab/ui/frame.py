@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from svdlab.lab import Lab
+from svdlab.lab.lab import Lab
 from svdlab.ui.elements import escape, plain
 
 HEAD = """

@@ -18,12 +18,13 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from svdlab import exports, metrics
 from svdlab.errors import BadInput, NotFound, SvdlabError
-from svdlab.lab import Lab
-from svdlab.queries import RunQuery
-from svdlab.records import METRICS, RUN_STATES, Comparison, Run
-from svdlab.settings import KNOBS
+from svdlab.exchange import tables
+from svdlab.history.search import RunQuery
+from svdlab.lab.lab import Lab
+from svdlab.metrics import measure
+from svdlab.recipes.records import METRICS, RUN_STATES, Comparison, Run
+from svdlab.recipes.settings import KNOBS
 from svdlab.ui import compare_result, shown_run
 from svdlab.ui.elements import element
 from svdlab.ui.explore import KEPT_IDS, QUIET, kept_ids, thumbnail
@@ -36,8 +37,8 @@ MAX_CHOSEN = 500  # ids in one request
 WALL_CLIPS = 12
 EXPORT_SECONDS = 3600.0  # an exported file can be fetched for so long
 KINDS = {
-    "csv": ("table of runs", exports.write_csv),
-    "parquet": ("table of runs", exports.write_parquet),
+    "csv": ("table of runs", tables.write_csv),
+    "parquet": ("table of runs", tables.write_parquet),
 }
 SORT_WORDS = {
     "created": "Date",
@@ -232,7 +233,7 @@ class HistoryPage:
         path = folder / secrets.token_hex(16) / f"svdlab-{datetime.now():%Y-%m-%d-%H%M}.{kind}"
         path.parent.mkdir(parents=True)
         if kind == "zip":
-            exports.write_zip(self.lab, runs.values(), path)
+            tables.write_zip(self.lab, runs.values(), path)
         elif kind in KINDS:
             KINDS[kind][1](runs.values(), path)
         else:
@@ -495,7 +496,7 @@ def sort_line(run: Run, sort: str) -> str:
     """The value a gallery is sorted by, as a tile shows it; empty where the tile shows it anyway."""
     if sort in METRICS:
         value = run.outcome.metrics.get(sort)
-        unit = metrics.WORDS[sort][1] if sort in metrics.WORDS else "px/frame"
+        unit = measure.WORDS[sort][1] if sort in measure.WORDS else "px/frame"
         return "" if value is None else f"{_measure_label(sort)} {value:.2f} {unit}"
     if sort in KNOBS:
         return f"{KNOBS[sort].label} {shown_run.knob_words(run, sort)}"
@@ -509,7 +510,7 @@ def sort_line(run: Run, sort: str) -> str:
 
 def _measure_label(name: str) -> str:
     labels = {"pan_x": "Pan across", "pan_y": "Tilt"}
-    return metrics.WORDS[name][0] if name in metrics.WORDS else labels.get(name, name)
+    return measure.WORDS[name][0] if name in measure.WORDS else labels.get(name, name)
 
 
 def _marks(of: Run | Comparison) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from typing import Any
 
 import gradio as gr
 
-from svdlab.checkpoints import Checkpoint
-from svdlab.downloads import Download
 from svdlab.errors import SvdlabError
-from svdlab.lab import Lab
-from svdlab.settings import KNOBS
+from svdlab.lab.lab import Lab
+from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.settings import KNOBS
 from svdlab.ui.elements import element
 from svdlab.ui.explore import QUIET
 from svdlab.ui.words import duration, sentence
+from svdlab.weights.downloads import Download
 
 WATCH_SECONDS = 0.5  # how often a running download is drawn
 PART_WORDS = {"unet": "UNet", "image_encoder": "CLIP", "vae": "VAE"}
@@ -112,7 +112,7 @@ class Models:
             from pathlib import Path
 
             from svdlab.engine import examine
-            from svdlab.registry import read_checkpoint
+            from svdlab.weights.register import read_checkpoint
 
             count = int(frames) if frames else None
             facts = list(examine.verify(read_checkpoint(Path(path), None, count)))

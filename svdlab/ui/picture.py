@@ -18,9 +18,9 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from svdlab.errors import BadInput, BadPicture, SvdlabError
-from svdlab.lab import Lab, StoredPicture
+from svdlab.exchange.restore import Restored, restore
+from svdlab.lab.lab import Lab, StoredPicture
 from svdlab.resources import assets_dir
-from svdlab.restoring import Restored, restore
 from svdlab.ui.elements import element, escape
 from svdlab.ui.words import sentence
 

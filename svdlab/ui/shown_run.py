@@ -8,12 +8,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from svdlab import advice, metrics
 from svdlab.errors import NotFound, SvdlabError
-from svdlab.lab import Lab
-from svdlab.records import Run
-from svdlab.restoring import workflow_of
-from svdlab.settings import KNOBS
+from svdlab.exchange.restore import workflow_of
+from svdlab.lab.lab import Lab
+from svdlab.metrics import measure
+from svdlab.recipes import limits
+from svdlab.recipes.records import Run
+from svdlab.recipes.settings import KNOBS
 from svdlab.ui.explore import thumbnail
 from svdlab.ui.models import size
 from svdlab.ui.words import STATE_WORDS, clip_line, duration, sentence
@@ -61,7 +62,7 @@ def value(lab: Lab, run: Run, shared: bool = False) -> dict[str, Any]:
         "id": run.id,
         "title": lab.name(run),
         "line": clip_line(run),
-        "words": metrics.in_words(run.outcome.metrics, run.settings.width) if run.outcome.metrics else "",
+        "words": measure.in_words(run.outcome.metrics, run.settings.width) if run.outcome.metrics else "",
         "problem": _problem(run, done),
         "binned": run.deleted is not None,
         "shared": shared,
@@ -112,7 +113,7 @@ def settings_rows(lab: Lab, run: Run) -> list[list[str]]:
     preset = lab.preset_of(run)
     try:
         checkpoint = lab.catalogue.get(run.recipe.checkpoint)
-        start = preset.settings_for(checkpoint) if preset else advice.defaults_for(checkpoint)
+        start = preset.settings_for(checkpoint) if preset else limits.defaults_for(checkpoint)
         differing = run.settings.differences(start)
     except NotFound:
         differing = {}
@@ -132,7 +133,7 @@ def measured_rows(run: Run) -> list[list[str]]:
     """[label, value with unit, what it says] of each measure there is."""
     return [
         [label, f"{run.outcome.metrics[name]:.2f} {unit}", help[:1].upper() + help[1:] + "."]
-        for name, (label, unit, help) in metrics.WORDS.items()
+        for name, (label, unit, help) in measure.WORDS.items()
         if name in run.outcome.metrics
     ]
 

@@ -10,7 +10,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 
 import gradio as gr
 
-from svdlab.lab import Lab
+from svdlab.lab.lab import Lab
 from svdlab.ui import api, compare, explore, frame, history, models
 from svdlab.ui.theme import STYLESHEET, theme
 

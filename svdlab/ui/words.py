@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from svdlab.records import Run
-from svdlab.settings import KNOBS
+from svdlab.recipes.records import Run
+from svdlab.recipes.settings import KNOBS
 
 STATE_WORDS = {
     "queued": "Waiting",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from svdlab.lab import Lab
+from svdlab.lab.lab import Lab
 from svdlab.workers.local import LocalWorker
 
 __all__ = ["LocalWorker", "open_lab"]

@@ -11,8 +11,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from svdlab.database import apply
-from svdlab.records import Recipe
+from svdlab.history.database import apply
+from svdlab.recipes.records import Recipe
 
 FOLDER = Path(__file__).resolve().parent
 PICTURE = "5f" * 32

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from svdlab.database import MIGRATIONS
+from svdlab.history.database import MIGRATIONS
 from tests.databases import file_of, write
 
 newest = file_of(len(MIGRATIONS))

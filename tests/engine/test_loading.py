@@ -10,10 +10,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from svdlab.checkpoints import Catalogue, Checkpoint, Source, cached_snapshot, local_checkpoint
 from svdlab.engine import loading
 from svdlab.engine.residency import Residency, choose_dtype, module_bytes
 from svdlab.errors import BadCheckpoint, CheckpointUnavailable
+from svdlab.recipes.checkpoint import Catalogue, Checkpoint, Source, cached_snapshot, local_checkpoint
 from tests import original_layout, tiny
 
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from svdlab.advice import defaults_for
-from svdlab.checkpoints import Catalogue
 from svdlab.engine import memory, sampler
 from svdlab.engine.loading import Components
 from svdlab.engine.renderer import Failed, Job, Rendered, Renderer, Update
 from svdlab.engine.residency import Residency
 from svdlab.errors import BadInput, OutOfMemory
+from svdlab.recipes.checkpoint import Catalogue
+from svdlab.recipes.limits import defaults_for
 from tests import tiny
 
 CUDA = torch.device("cuda")

@@ -11,12 +11,12 @@ from diffusers import StableVideoDiffusionPipeline
 from diffusers.schedulers import AysSchedules
 from PIL import Image
 
-from svdlab.advice import defaults_for
-from svdlab.checkpoints import Catalogue
 from svdlab.engine import loading, sampler
 from svdlab.engine.loading import Components
 from svdlab.engine.residency import Residency
-from svdlab.settings import GenerationSettings
+from svdlab.recipes.checkpoint import Catalogue
+from svdlab.recipes.limits import defaults_for
+from svdlab.recipes.settings import GenerationSettings
 from tests import tiny
 
 

@@ -24,12 +24,12 @@ from diffusers import (
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from svdlab.checkpoints import local_checkpoint
 from svdlab.engine import single_file
 from svdlab.engine.residency import Residency
 from svdlab.engine.single_file import PARTS, UNUSED, Original, recognise
 from svdlab.errors import BadCheckpoint, BadInput
-from svdlab.headers import Header, TensorInfo, read_header
+from svdlab.recipes.checkpoint import local_checkpoint
+from svdlab.weights.safetensors import Header, TensorInfo, read_header
 from tests import original_layout, real_size, tiny
 from tests.original_layout import CLIP, COPY, FIRST_STAGE, UNET, Decoder, Reference, Tensors
 

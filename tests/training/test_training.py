@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from svdlab import metrics
+from svdlab.metrics import measure
 from training import clips, unet, vae
 from training.export import adopt, export, preview_matrix
 from training.pictures import PictureMaker
@@ -34,7 +34,7 @@ def test_pictures_are_made_from_the_seed_alone() -> None:
 @pytest.mark.parametrize("move", clips.MOVES)
 def test_the_camera_moves_as_it_is_told(move: str, pool: list[np.ndarray]) -> None:
     frames = clips.film(pool[0], clips.camera(move, 1.5, 6), (160, 104), 1.0)
-    measured = metrics.measure((frames * 255).astype(np.uint8))
+    measured = measure.measure((frames * 255).astype(np.uint8))
     found = (measured.pan_x, measured.pan_y, np.log(1 + measured.zoom / 100), np.radians(measured.rotation))
     travelled = clips.BOUND * np.tanh(1.5 * 5 / clips.BOUND) / 5
     radius = clips.RADIUS * clips.WIDTH
@@ -225,7 +225,7 @@ def test_moving_crops_drift_evenly_over_a_picture(pool: list[np.ndarray]) -> Non
     made = vae.moving_crops(pool, np.random.default_rng(5), 2, 4, 64)
     assert made.shape == (8, 3, 64, 64)
     frames = ((made[:4].permute(0, 2, 3, 1).numpy() + 1) * 127.5).astype(np.uint8)
-    measured = metrics.measure(frames)
+    measured = measure.measure(frames)
     assert 0 < np.hypot(measured.pan_x, measured.pan_y) < 3
     assert measured.camera_jerk < 0.3
 

@@ -13,13 +13,13 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from svdlab.checkpoints import Catalogue
-from svdlab.lab import Lab
-from svdlab.records import Comparison, Run
-from svdlab.settings import KNOBS
+from svdlab.clips.video import read_mp4_frames
+from svdlab.lab.lab import Lab
+from svdlab.recipes.checkpoint import Catalogue
+from svdlab.recipes.records import Comparison, Run
+from svdlab.recipes.settings import KNOBS
 from svdlab.ui import compare_result, launch
 from svdlab.ui.compare import Compare
-from svdlab.video import read_mp4_frames
 from svdlab.workers import open_lab
 
 if TYPE_CHECKING:

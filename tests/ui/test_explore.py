@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from svdlab.lab import Lab
+from svdlab.lab.lab import Lab
 from svdlab.ui import launch
 from svdlab.ui.explore import Explore
 from svdlab.workers import open_lab

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import pandas
 import pytest
 
-from svdlab.lab import Lab
-from svdlab.records import Run
-from svdlab.restoring import restore, workflow_of
+from svdlab.exchange.restore import restore, workflow_of
+from svdlab.lab.lab import Lab
+from svdlab.recipes.records import Run
 from svdlab.ui import launch
 from tests.made import make_pair, make_run, picture_of
 

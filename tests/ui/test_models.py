@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import huggingface_hub
 import pytest
 
-from svdlab.checkpoints import Source
-from svdlab.lab import Lab
+from svdlab.lab.lab import Lab
+from svdlab.recipes.checkpoint import Source
 from svdlab.ui import launch
 from svdlab.workers import open_lab
 from tests import tiny
 from tests.hub_server import HubServer
-from tests.test_hub import point_at
+from tests.weights.test_hub import point_at
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

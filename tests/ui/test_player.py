@@ -16,7 +16,7 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from svdlab import video
+from svdlab.clips import video
 from svdlab.ui import player
 from svdlab.ui.player import Clip, ComparePlayer, player_value, preview_value
 

@@ -1,0 +1,1 @@
+"""Pixels: pictures in, frames and videos out, and the texts that files carry."""

@@ -1,0 +1,134 @@
+"""Runs as a table: one row per run, every knob, metric, timing and version a column; CSV and Parquet.
+
+Knows records and, when a table is asked for, pandas; nothing of models or screens. Zips of runs are
+in `svdlab.exchange.zip_writing` and `svdlab.exchange.zip_reading`, and can be had from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from svdlab.errors import BadInput
+from svdlab.exchange.zip_reading import ImportReport, Refusal, read_zip
+from svdlab.exchange.zip_writing import Written, write_zip
+from svdlab.files import write_whole
+from svdlab.recipes.records import METRICS, Run
+from svdlab.recipes.settings import KNOBS
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = [
+    "ImportReport",
+    "Refusal",
+    "Written",
+    "read_zip",
+    "to_table",
+    "write_csv",
+    "write_parquet",
+    "write_zip",
+]
+
+TIMINGS = ("load", "encode", "denoise", "decode", "write")
+MOMENTS = ("created", "started", "finished", "deleted")  # UTC
+WHOLE = ("rating", "decode_chunk_size", "used_decode_chunk_size", "peak_memory_bytes")  # may be empty
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of one
+
+
+def to_table(runs: Iterable[Run]) -> pandas.DataFrame:
+    """One row per run in the order given. Needs pandas.
+
+    Columns: the run's id, state and times (UTC), what a person said of it, every knob by its name, every metric,
+    `seconds_…` per stage, memory in bytes, and `version_…` per library. What a run has not is empty; the columns are
+    the same for no runs at all, but for versions and metrics that only some runs have.
+    """
+    import pandas as pd
+
+    rows = [_row(run) for run in runs]
+    later = sorted({name for row in rows for name in row} - set(_columns()))
+    table = pd.DataFrame(rows, columns=[*_columns(), *later])
+    for name in MOMENTS:
+        table[name] = pd.to_datetime(table[name].astype("float64"), unit="s", utc=True)
+    for name in WHOLE:
+        table[name] = table[name].astype("Int64")
+    for name in (*METRICS, *(f"seconds_{part}" for part in TIMINGS), "playback_fps"):
+        table[name] = table[name].astype("float64")
+    return table
+
+
+def _columns() -> list[str]:
+    return [
+        *("id", "state", "created", "started", "finished", "deleted", "checkpoint", "preset", "comparison"),
+        *("picture_sha256", "recipe_hash", "starred", "rating", "note", "tags", *KNOBS, *METRICS),
+        *(f"seconds_{part}" for part in TIMINGS),
+        *("device", "dtype", "peak_memory_bytes", "used_decode_chunk_size", "offload", "fallbacks"),
+        *("noise_sha256", "video_sha256", "latents_of", "error"),
+    ]
+
+
+def _row(run: Run) -> dict[str, Any]:
+    outcome = run.outcome
+    return {
+        "id": run.id,
+        "state": run.state,
+        "created": run.created,
+        "started": run.started,
+        "finished": run.finished,
+        "deleted": run.deleted,
+        "checkpoint": run.recipe.checkpoint,
+        "preset": run.preset,
+        "comparison": run.comparison,
+        "picture_sha256": run.recipe.picture_sha256,
+        "recipe_hash": run.recipe.hash,
+        "starred": run.starred,
+        "rating": run.rating,
+        "note": run.note or None,
+        "tags": ", ".join(run.tags) or None,
+        **run.settings.model_dump(),
+        **outcome.metrics,
+        **{f"seconds_{part}": value for part, value in outcome.seconds.items()},
+        "device": outcome.device or None,
+        "dtype": outcome.dtype or None,
+        "peak_memory_bytes": outcome.peak_memory_bytes or None,
+        "used_decode_chunk_size": outcome.decode_chunk_size or None,
+        "offload": outcome.offload or None,
+        "fallbacks": " ".join(outcome.fallbacks) or None,
+        "noise_sha256": outcome.noise_sha256 or None,
+        "video_sha256": outcome.video_sha256 or None,
+        "latents_of": run.latents_of,
+        "error": run.error,
+        **{f"version_{name}": version for name, version in run.recipe.versions.items()},
+    }
+
+
+def write_csv(runs: Iterable[Run], path: Path) -> int:
+    """Writes `to_table` as CSV in UTF-8 and returns the number of rows. Raises `BadInput` if it cannot be written.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe before it, because notes and versions may come
+    from anywhere; numbers are left as they are.
+    """
+    table = to_table(runs)
+    for name in table.columns:
+        if table[name].dtype == object or str(table[name].dtype).startswith("str"):
+            table[name] = table[name].map(_disarmed, na_action="ignore")
+    write_whole(path, lambda file: table.to_csv(file, index=False, encoding="utf-8"))
+    return len(table)
+
+
+def _disarmed(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def write_parquet(runs: Iterable[Run], path: Path) -> int:
+    """Writes `to_table` as Parquet and returns the number of rows.
+
+    Raises `BadInput` if pyarrow is not installed or the file cannot be written.
+    """
+    if find_spec("pyarrow") is None:
+        raise BadInput("writing Parquet needs pyarrow (pip install pyarrow); or export as CSV")
+    table = to_table(runs)
+    write_whole(path, lambda file: table.to_parquet(file, index=False, engine="pyarrow"))
+    return len(table)

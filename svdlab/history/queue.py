@@ -1,0 +1,354 @@
+"""The record of runs, which is also the queue. Knows SQLite and folders; nothing of models or screens.
+
+Every state change is one committed transaction (WAL, synchronous=FULL): what a caller was told is on
+disk. Workers claim rows under a lease; a row whose worker died becomes `interrupted`, never lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from svdlab.errors import BadInput, SvdlabError
+from svdlab.failpoints import failpoint
+from svdlab.history.kept import Shelf, new_id
+from svdlab.recipes.records import UNFINISHED, Comparison, Outcome, Recipe, Run, RunState
+
+__all__ = [
+    "History",
+    "new_id",
+    "publish_folder",
+    "read_result",
+    "sync",
+    "this_process",
+    "whole_result",
+    "write_result",
+]
+
+ENDED = "The program ended while this was being rendered."
+LEASE_SECONDS = 120.0  # a worker on another host that has not been heard of for this long is taken for dead
+
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux
+
+
+def this_process() -> str:
+    """host|pid|start: names one life of one process, so a reused pid is not taken for it."""
+    return f"{socket.gethostname()}|{os.getpid()}|{_start(os.getpid())}"
+
+
+def _start(pid: int) -> str | None:
+    """When a living process was started; None if it has ended.
+
+    On Linux in ticks since the boot: psutil adds the boot's time to them, which moves when the clock is set.
+    """
+    if BOOT_ID.is_file():
+        try:
+            state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if state in "ZX" else f"{BOOT_ID.read_text().strip()}-{fields[18]}"
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None
+
+
+def is_alive(owner: str | None, lease_until: float | None, now: float) -> bool:
+    """Whether a claim's owner still lives: by its process on this host, by its lease elsewhere."""
+    if not owner:
+        return False
+    host, pid, start = owner.split("|")
+    if host != socket.gethostname():
+        return lease_until is not None and lease_until > now
+    return _start(int(pid)) == start
+
+
+class History(Shelf):
+    """What is kept (see `Shelf`) and the queue: accepting, claiming, ending, recovering."""
+
+    # Accepting
+
+    def add(self, recipe: Recipe, preset: str | None = None) -> Run:
+        """Writes a queued run and returns it; from here it cannot be lost."""
+        with self._transaction():
+            id = self._insert(recipe, preset, None)
+        return self.get(id)
+
+    def add_comparison(self, a: Recipe, b: Recipe, preset: str | None = None) -> Comparison:
+        """Writes two queued runs that belong together."""
+        id = new_id()
+        with self._transaction() as db:
+            first, second = self._insert(a, preset, id), self._insert(b, preset, id)
+            db.execute(_PAIR, (id, first, second, time.time()))
+        return self.comparison(id)
+
+    def add_decode(self, recipe: Recipe, of: Run) -> Comparison:
+        """Writes a queued run that decodes the latents of a finished one, and the comparison of the two."""
+        id = new_id()
+        with self._transaction() as db:
+            second = self._insert(recipe, of.preset, id, latents_of=of.latents_of or of.id)
+            db.execute(_PAIR, (id, of.id, second, time.time()))
+        return self.comparison(id)
+
+    def _insert(
+        self, recipe: Recipe, preset: str | None, comparison: str | None, latents_of: str | None = None
+    ) -> str:
+        id = new_id()
+        self._db.execute(
+            "INSERT INTO runs (id, state, recipe, recipe_hash, checkpoint, picture, preset, comparison, created,"
+            " latents_of) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                id,
+                recipe.to_json(),
+                recipe.hash,
+                recipe.checkpoint,
+                recipe.picture_sha256,
+                preset,
+                comparison,
+                time.time(),
+                latents_of,
+            ),
+        )
+        failpoint("row-inserted")
+        return id
+
+    def position(self, id: str) -> int:
+        """How many unfinished runs are ahead of a queued one (a comparison's two sides run together)."""
+        return self._rows(
+            "SELECT COUNT(*) FROM runs r, runs me WHERE me.id = ? AND r.id <> me.id"
+            " AND (r.comparison IS NULL OR r.comparison IS NOT me.comparison)"
+            " AND (r.state = 'running' OR (r.state = 'queued' AND r.rowid < me.rowid))",
+            (id,),
+        )[0][0]
+
+    # Working
+
+    def claim(self, owner: str, only: Sequence[str] | None = None) -> list[Run]:
+        """Takes the run that was accepted first, with its comparison's other side, for `owner`; empty if none waits.
+
+        Rows are numbered as they are accepted, so the order holds when the clock is set back.
+        With `only`, runs of other ids are left to other workers. Of a data folder that is only read, nothing.
+        """
+        if self.read_only:
+            return []
+        where, parameters = "state = 'queued'", tuple(only or ())
+        if only is not None:
+            where += f" AND id IN ({','.join('?' * len(parameters))})"
+        with self._transaction() as db:
+            row = db.execute(
+                f"SELECT id, comparison FROM runs WHERE {where} ORDER BY rowid LIMIT 1", parameters
+            ).fetchone()
+            if row is None:
+                return []
+            ids = [row["id"]]
+            if row["comparison"] is not None:
+                both = "SELECT id FROM runs WHERE comparison = ? AND state = 'queued' ORDER BY rowid"
+                ids = [r["id"] for r in db.execute(both, (row["comparison"],))]
+            now = time.time()
+            for id in ids:
+                db.execute(
+                    "UPDATE runs SET state = 'running', owner = ?, lease_until = ?, started = ?, step = 0, error = NULL"
+                    " WHERE id = ?",
+                    (owner, now + LEASE_SECONDS, now, id),
+                )
+        failpoint("claimed")
+        return [self.get(id) for id in ids]
+
+    def beat(self, id: str, step: int, owner: str | None = None) -> bool:
+        """Renews the lease and notes the step; returns whether to stop.
+
+        That is so when the person asked for it, or when the run is no longer `owner`'s: it was taken for dead.
+        """
+        with self._transaction() as db:
+            mine = db.execute(
+                f"UPDATE runs SET lease_until = ?, step = ? WHERE {_MINE}",
+                (time.time() + LEASE_SECONDS, step, id, owner),
+            ).rowcount
+            row = db.execute("SELECT cancel_requested FROM runs WHERE id = ?", (id,)).fetchone()
+        return not mine or bool(row["cancel_requested"])
+
+    def stop_asked(self, id: str) -> bool:
+        """Whether the person asked this run to stop."""
+        rows = self._rows("SELECT cancel_requested FROM runs WHERE id = ?", (id,))
+        return bool(rows and rows[0]["cancel_requested"])
+
+    def finish(
+        self,
+        id: str,
+        state: RunState,
+        *,
+        recipe: Recipe | None = None,
+        outcome: Outcome | None = None,
+        error: str | None = None,
+        owner: str | None = None,
+        files: Path | None = None,
+    ) -> bool:
+        """Ends a running run; False if it is not running, or no longer `owner`'s, and then nothing is changed.
+
+        With `recipe`, the one that says the versions replaces the asked one. `files` is a folder of the run's whole
+        files, put in place under the same lock: of two workers that believe they have a run, one ends it. Killed
+        after that and before the row is written, the run is adopted by `recover`. Raises `OSError`, `DataFolderError`.
+        """
+        if files is not None:
+            sync_folder(files)
+            failpoint("synced")
+        with self._transaction() as db:
+            if not db.execute(f"SELECT 1 FROM runs WHERE {_MINE}", (id, owner)).fetchone():
+                return False
+            if files is not None:
+                put_in_place(files, self.runs_folder / id)
+                failpoint("published")
+            db.execute(
+                "UPDATE runs SET state = ?, finished = ?, error = ?, outcome = COALESCE(?, outcome),"
+                " recipe = COALESCE(?, recipe), owner = NULL, lease_until = NULL, cancel_requested = 0"
+                " WHERE id = ?",
+                (
+                    state,
+                    time.time(),
+                    error,
+                    outcome.to_json() if outcome else None,
+                    recipe.to_json() if recipe else None,
+                    id,
+                ),
+            )
+            failpoint("ending")
+        failpoint("ended")
+        return True
+
+    def settle(self, id: str, owner: str | None, state: RunState, error: str) -> bool:
+        """Ends a run whose worker broke off: done if its files are in place and whole, else `state` with `error`."""
+        whole = whole_result(self.runs_folder / id)
+        if whole is not None:
+            return self.finish(id, "done", recipe=whole[0], outcome=whole[1], owner=owner)
+        return self.finish(id, state, error=error, owner=owner)
+
+    def cancel(self, id: str) -> RunState:
+        """Cancels a queued run at once, asks a running one to stop; returns the state it then has."""
+        self.get(id)
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'cancelled', finished = ? WHERE id = ? AND state = 'queued'",
+                (time.time(), id),
+            )
+            db.execute("UPDATE runs SET cancel_requested = 1 WHERE id = ? AND state = 'running'", (id,))
+        return self.get(id).state
+
+    def requeue(self, *ids: str) -> list[Run]:
+        """Puts interrupted, failed or cancelled runs back into the queue, together: a comparison's two stay one."""
+        for id in ids:
+            if self.get(id).deleted is not None:
+                raise BadInput(f"run {id} is in the bin; restore it first")
+        with self._transaction() as db:
+            db.executemany(
+                "UPDATE runs SET state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL,"
+                " cancel_requested = 0 WHERE id = ? AND state IN ('interrupted', 'failed', 'cancelled')"
+                " AND deleted IS NULL",
+                [(id,) for id in ids],
+            )
+            failpoint("requeuing")
+        failpoint("requeued")
+        return [self.get(id) for id in ids]
+
+    def recover(self) -> list[Run]:
+        """Settles runs whose worker is gone: adopted as done if their files are whole, else interrupted.
+
+        Returns the runs it settled.
+        """
+        if self.read_only:
+            return []
+        now, settled = time.time(), []
+        running = self._rows("SELECT * FROM runs WHERE state = 'running'")
+        for row in running:
+            if is_alive(row["owner"], row["lease_until"], now):
+                continue
+            # By the owner that was seen: another process may have settled it and a third have claimed it meanwhile.
+            if self.settle(row["id"], row["owner"], "interrupted", ENDED):
+                settled.append(self.get(row["id"]))
+            failpoint("recovered")
+        return settled
+
+    def unfinished(self) -> list[Run]:
+        """Queued and running runs, oldest first."""
+        return self.runs(limit=10_000, states=UNFINISHED)[::-1]
+
+    def lose(self, id: str, error: str) -> None:
+        """Says that a finished run's files are gone: it becomes interrupted, so that it can be rendered again."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET state = 'interrupted', error = ? WHERE id = ? AND state = 'done'",
+                (error, id),
+            )
+
+
+_MINE = "id = ? AND state = 'running' AND owner IS COALESCE(?, owner)"
+_PAIR = "INSERT INTO comparisons (id, a, b, created) VALUES (?, ?, ?, ?)"
+
+RESULT_NAME = "result.json"
+
+
+def write_result(folder: Path, recipe: Recipe, outcome: Outcome) -> None:
+    """Writes what a row will say beside the files, so that recovery can adopt them."""
+    (folder / RESULT_NAME).write_text(recipe.to_json() + "\n" + outcome.to_json() + "\n", encoding="utf-8")
+
+
+def read_result(folder: Path) -> tuple[Recipe, Outcome] | None:
+    """What `write_result` wrote, or None where it is not there."""
+    path = folder / RESULT_NAME
+    if not path.is_file():
+        return None
+    recipe, outcome = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    return Recipe.from_json(recipe), Outcome.from_json(outcome)
+
+
+def whole_result(folder: Path) -> tuple[Recipe, Outcome] | None:
+    """What result.json says if it can be read and the video beside it is the one it names; else None."""
+    try:
+        result = read_result(folder)
+        if result is not None:
+            with (folder / "video.mp4").open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            return result if result[1].video_sha256 in ("", found) else None
+    except (SvdlabError, OSError, ValueError, TypeError, AttributeError, RecursionError):
+        pass
+    return None
+
+
+def publish_folder(temporary: Path, final: Path) -> None:
+    """Makes a folder of finished files appear whole: sync each file, sync, rename, sync the parent."""
+    sync_folder(temporary)
+    put_in_place(temporary, final)
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until a folder and the files in it are on the disk."""
+    for path in (*sorted(folder.iterdir()), folder):
+        sync(path)
+
+
+def put_in_place(temporary: Path, final: Path) -> None:
+    """Renames a synced folder to where it is looked for, in place of what was there."""
+    if final.exists():  # a rerun of an interrupted run whose row was never committed
+        shutil.rmtree(final)
+        failpoint("old-files-removed")
+    temporary.rename(final)
+    sync(final.parent)
+
+
+def sync(path: Path) -> None:
+    """fsync of a file or, where the system has it, a folder."""
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

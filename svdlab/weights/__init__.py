@@ -1,0 +1,1 @@
+"""Where weights are and how they get here. Loads no tensor."""

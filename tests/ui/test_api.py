@@ -1,0 +1,154 @@
+"""The named endpoints, called as a program calls them, over HTTP, against the real app and the demo checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from svdlab.recipes.records import Recipe
+from svdlab.recipes.settings import KNOBS
+from svdlab.ui import launch
+from svdlab.workers import open_lab
+
+SMALL = {"width": 64, "height": 64, "num_frames": 2, "num_inference_steps": 1}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of an app over a new data folder."""
+    with open_lab(tmp_path_factory.mktemp("api"), device="cpu") as lab:
+        address = launch(lab, port=None, block=False)
+        client = Client(address, verbose=False, download_files=tmp_path_factory.mktemp("got"))
+        yield client
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("picture") / "gradient.png"
+    Image.linear_gradient("L").convert("RGB").resize((320, 200)).save(path)
+    return str(path)
+
+
+def generate(client: Client, picture: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
+    call: dict[str, Any] = {"checkpoint": "demo-1-1", "seed": 7, **SMALL, **arguments}
+    video, recipe = client.predict(handle_file(picture), **call, api_name="/generate")
+    return video, recipe
+
+
+def refusal(client: Client, picture: str, **arguments: Any) -> str:
+    with pytest.raises(AppError) as refused:
+        generate(client, picture, **arguments)
+    sentence = str(refused.value)
+    assert "Traceback" not in sentence
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_only_the_named_endpoints_are_public(client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert {"/generate", "/runs", "/run", "/checkpoints", "/presets"} <= set(named)
+    assert set(named) <= {"/generate", "/runs", "/run", "/checkpoints", "/presets", "/compare"}
+
+
+def test_generate_has_one_parameter_per_knob(client: Client) -> None:
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    parameters = [p["parameter_name"] for p in named["/generate"]["parameters"]]
+    assert parameters == ["picture", "checkpoint", "preset", *KNOBS]
+
+
+def test_a_picture_becomes_a_video_with_its_recipe(client: Client, picture: str) -> None:
+    video, recipe = generate(client, picture, motion_bucket_id=154)
+    assert Path(video).read_bytes()[4:8] == b"ftyp"
+    assert recipe["settings"]["motion_bucket_id"] == 154
+    assert recipe["settings"]["seed"] == 7
+    assert Recipe.from_json(json.dumps(recipe)).checkpoint == "demo-1-1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        (
+            "motion_bucket_id",
+            "lively",
+            "motion_bucket_id must be a whole number from 0 to 1023, got 'lively'",
+        ),
+        ("motion_bucket_id", "NaN", "motion_bucket_id must be a whole number from 0 to 1023, got 'NaN'"),
+        ("fps", 0, "fps must be a whole number from 1 to 60, got 0"),
+        ("fps", 7.5, "fps must be a whole number from 1 to 60, got 7.5"),
+        ("noise_aug_strength", "inf", "noise_aug_strength must be a number from 0 to 10, got 'inf'"),
+        ("num_frames", 10**30, "num_frames must be a whole number from 2 to 128"),
+        ("seed", -2, "seed must be a whole number from 0 to"),
+        ("schedule", "euler", "schedule must be karras or ays, got 'euler'"),
+        ("width", True, "width must be a whole number from 64 to 2048"),
+        ("height", [576], "height must be a whole number from 64 to 2048"),
+        ("max_guidance_scale", {"a": 1}, "max_guidance_scale must be a number from 0 to 20"),
+        ("decoder", "image", "decoder must be temporal for demo-1-1"),
+        ("checkpoint", "svd-2", "there is no checkpoint 'svd-2'"),
+        ("checkpoint", ["demo-1-1"], "there is no checkpoint"),
+        ("preset", "nicest", "there is no preset 'nicest'"),
+        ("preset", {"id": 1}, "there is no preset"),
+    ],
+)
+def test_a_wrong_argument_gets_its_sentence(
+    client: Client, picture: str, name: str, value: Any, says: str
+) -> None:
+    assert refusal(client, picture, **{name: value}).startswith(says)
+
+
+def test_a_file_that_is_no_picture_gets_a_sentence(client: Client, tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a picture")
+    assert refusal(client, str(text)) == (
+        "notes.txt is not a picture that can be read; give a PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF picture"
+    )
+
+
+@pytest.mark.parametrize(
+    "given", [None, "", 5, "/etc/hostname", {"path": "/etc/hostname"}, {"path": "../../etc"}]
+)
+def test_a_file_of_the_server_is_not_read(client: Client, given: Any) -> None:
+    with pytest.raises(AppError) as refused:
+        client.predict(given, api_name="/generate")
+    assert "/etc" not in str(refused.value)
+
+
+def test_after_bad_input_a_good_job_works_and_is_listed(client: Client, picture: str) -> None:
+    refusal(client, picture, fps="fast")
+    _, recipe = generate(client, picture, seed=8)
+    newest = client.predict(1, api_name="/runs")[0]
+    assert newest["state"] == "done"
+    assert newest["recipe"] == recipe
+    assert client.predict(newest["id"], api_name="/run")["id"] == newest["id"]
+
+
+@pytest.mark.parametrize("id", ["nothing", None, 7, "'; DROP TABLE runs"])
+def test_a_run_that_is_not_there_gets_a_sentence(client: Client, id: Any) -> None:
+    with pytest.raises(AppError, match="there is no run"):
+        client.predict(id, api_name="/run")
+
+
+@pytest.mark.parametrize("limit", [0, -1, "many", 10**9, None])
+def test_a_wrong_limit_gets_a_sentence(client: Client, limit: Any) -> None:
+    with pytest.raises(AppError, match="limit must be a whole number from 1 to"):
+        client.predict(limit, api_name="/runs")
+
+
+def test_checkpoints_and_presets_are_listed(client: Client) -> None:
+    checkpoints = client.predict(api_name="/checkpoints")
+    assert {"demo-1-0", "demo-1-1", "svd-xt-1-1"} <= {c["id"] for c in checkpoints}
+    assert all(c["sentence"] and c["licence"] for c in checkpoints)
+    assert all(p["name"] and "settings" in p for p in client.predict(api_name="/presets"))
+
+
+def test_runs_stay_private_on_a_shared_space(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACE_ID", "someone/svdlab")
+    with pytest.raises(AppError, match="private"):
+        client.predict(api_name="/runs")
