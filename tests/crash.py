@@ -92,7 +92,7 @@ def render_one(data: Path, ledger: Path, pair: bool = False, steps: int = 2) -> 
 def render_all(data: Path) -> None:
     """Queues again what was interrupted and renders all there is."""
     with Lab(data) as lab:
-        lab.resume(*(run.id for run in lab.runs(1000, states=("interrupted",))))
+        lab.resume(*(run.id for run in lab.history.runs(1000, states=("interrupted",))))
         LocalWorker(lab, "cpu").start()
         lab.wait(*(run.id for run in lab.history.unfinished()))
 
@@ -101,7 +101,7 @@ def accept_and_render(data: Path, ledger: Path, seeds: Sequence[int]) -> None:
     """Queues interrupted runs again, accepts new ones, every third a comparison, and renders until it is killed."""
     with Lab(data) as lab:
         LocalWorker(lab, "cpu").start()
-        lab.resume(*(run.id for run in lab.runs(1000, states=("interrupted",))))
+        lab.resume(*(run.id for run in lab.history.runs(1000, states=("interrupted",))))
         for seed in seeds:
             submit(lab, ledger, seed, pair=seed % 3 == 0)
         time.sleep(60)
@@ -143,13 +143,13 @@ def set_clock_back_and(life: Callable[..., None], *arguments: Any) -> None:
 def resume(data: Path) -> None:
     """Queues again what was interrupted, without rendering it."""
     with Lab(data) as lab:
-        lab.resume(*(run.id for run in lab.runs(1000, states=("interrupted",))))
+        lab.resume(*(run.id for run in lab.history.runs(1000, states=("interrupted",))))
 
 
 def sweep(data: Path) -> None:
     """Removes for good all that is in the bin."""
     with Lab(data) as lab:
-        lab.sweep_bin(0)
+        lab.history.empty_bin(0)
 
 
 def hold_lock(data: Path, locked: Event, release: Event) -> None:

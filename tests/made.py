@@ -44,7 +44,7 @@ def make_pair(lab: Lab, seed: int = 7) -> Comparison:
     pair = lab.submit_comparison(*recipes)
     for run in lab.claim(only=[pair.a.id, pair.b.id]):
         _finish(lab, run, picture_of(0), b"")
-    return lab.comparison(pair.id)
+    return lab.history.comparison(pair.id)
 
 
 def render(lab: Lab, run: Run, picture: Image.Image, latents: bytes = b"") -> Run:

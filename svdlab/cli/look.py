@@ -67,7 +67,7 @@ def _list(ctx: typer.Context, query: RunQuery, limit: int, as_json: bool, data_d
     from svdlab.cli import words
 
     with open_data(ctx, data_dir) as lab:
-        found = list(islice(lab.every(query), limit))
+        found = list(islice(lab.history.every(query), limit))
     if as_json:
         words.say_json([words.run_json(run) for run in found])
     elif found:
@@ -106,7 +106,7 @@ def cancel(ctx: typer.Context, run_id: RunId, data_dir: DataDir = None) -> None:
         if not run.unfinished:
             raise BadInput(f"run {run.id} is {run.state}, so there is nothing to cancel")
         lab.cancel(run.id)
-        state = lab.get(run.id).state
+        state = lab.history.get(run.id).state
     typer.echo(f"{run.id}: {'cancelled' if state == 'cancelled' else 'asked to stop'}")
 
 
@@ -139,7 +139,7 @@ def star(ctx: typer.Context, ids: Ids, off: Off = False, data_dir: DataDir = Non
     """Give runs or comparisons a star."""
     with open_data(ctx, data_dir) as lab:
         for id in _ids(lab, ids):
-            lab.set_star(id, not off)
+            lab.history.set_star(id, not off)
             typer.echo(f"{id}: {'no star' if off else 'starred'}")
 
 
@@ -155,7 +155,7 @@ def rate(
         raise BadInput(f"rating must be a whole number from 0 to 5, or none, got {rating[:40]!r}")
     with open_data(ctx, data_dir) as lab:
         [id] = _ids(lab, [run_id])
-        lab.rate(id, None if rating == "none" else int(rating))
+        lab.history.rate(id, None if rating == "none" else int(rating))
     typer.echo(f"{id}: {'not rated' if rating == 'none' else f'{rating} of 5'}")
 
 
@@ -169,7 +169,7 @@ def note(
     """Write a note on a run or comparison."""
     with open_data(ctx, data_dir) as lab:
         [id] = _ids(lab, [run_id])
-        lab.note(id, text)
+        lab.history.note(id, text)
     typer.echo(f"{id}: {'noted' if text.strip() else 'no note'}")
 
 
@@ -184,7 +184,7 @@ def tag(
     """Tag a run or comparison."""
     with open_data(ctx, data_dir) as lab:
         [id] = _ids(lab, [run_id])
-        (lab.untag if off else lab.tag)(id, *tags)
+        (lab.history.untag if off else lab.history.tag)(id, *tags)
     typer.echo(f"{id}: {'without' if off else 'tagged'} {', '.join(tags)}")
 
 
@@ -206,7 +206,7 @@ def restore(ctx: typer.Context, ids: Ids, data_dir: DataDir = None) -> None:
     """Take runs or comparisons out of the bin."""
     with open_data(ctx, data_dir) as lab:
         chosen = _ids(lab, ids)
-        lab.restore(chosen)
+        lab.history.take_back(chosen)
     for id in chosen:
         typer.echo(f"{id}: restored")
 
@@ -225,8 +225,8 @@ def sweep(
     """Remove for good what is in the bin."""
     with open_data(ctx, data_dir) as lab:
         before = lab.disk_use()
-        swept = len(lab.sweep_bin(days * 86400))
-        unused = len(lab.sweep_pictures()) if pictures else 0
+        swept = len(lab.history.empty_bin(days * 86400))
+        unused = len(lab.history.remove_unused_pictures()) if pictures else 0
         freed = before.total - lab.disk_use().total
     also = f" and {unused} picture{'s' * (unused != 1)}" if pictures else ""
     typer.echo(f"{swept} run{'s' * (swept != 1)}{also} removed, {max(0, freed) / 1e6:.1f} MB freed")
@@ -268,7 +268,7 @@ def export(
         if path is not None and path.suffix.lower() != ending:
             raise BadInput(f"the name of that file must end in {ending}, got {path.name}")
     with open_data(ctx, data_dir) as lab:
-        chosen = [lab.get(id) for id in _ids(lab, ids)] if ids else list(lab.every(query))
+        chosen = [lab.history.get(id) for id in _ids(lab, ids)] if ids else list(lab.history.every(query))
         if not chosen:
             raise BadInput("there are no such runs to export")
         if csv:
@@ -364,8 +364,8 @@ def _ids(lab: Lab, ids: list[str]) -> list[str]:
 def find(lab: Lab, run_id: str) -> Run:
     """The run of that id, or the newest for 'last'. Raises `NotFound`, `BadInput`."""
     if run_id != "last":
-        return lab.get(run_id)
-    newest = lab.runs(limit=1)
+        return lab.history.get(run_id)
+    newest = lab.history.runs(limit=1)
     if not newest:
         raise BadInput("there are no runs yet, so there is no last one")
     return newest[0]

@@ -149,7 +149,7 @@ def compare(
                 must_be_here(lab.catalogue.get(recipe.checkpoint))
             asked = lab.submit_comparison(first, second, preset)
             render(lab, [asked.a, asked.b], device, dtype)
-            comparison = lab.comparison(asked.id)
+            comparison = lab.history.comparison(asked.id)
         else:
             words.say(f"Rendered before, as comparison {comparison.id}; --again renders it anew.")
         done = comparison
@@ -234,7 +234,7 @@ def _sides(lab: Lab, a: str | None, b: str | None, preset: str | None) -> tuple[
 def _compared_before(lab: Lab, first: Recipe, second: Recipe) -> Comparison | None:
     """The newest finished comparison of the same two recipes."""
     wanted = (first.hash, second.hash)
-    for one in lab.comparisons(limit=500):
+    for one in lab.history.comparisons(limit=500):
         found = (one.a.recipe.hash, one.b.recipe.hash) == wanted and one.a.done and one.b.done
         if found and one.a.frames_zip.is_file() and one.b.frames_zip.is_file():
             return one

@@ -67,7 +67,7 @@ def _cancel(lab: Lab, ids: Sequence[str]) -> None:
     for id in ids:
         lab.cancel(id)
     end = time.monotonic() + CANCEL_SECONDS
-    while any(lab.get(id).unfinished for id in ids) and time.monotonic() < end:
+    while any(lab.history.get(id).unfinished for id in ids) and time.monotonic() < end:
         time.sleep(0.05)
 
 

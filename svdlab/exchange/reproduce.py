@@ -95,7 +95,7 @@ def prepare(lab: Lab, path: str | Path, picture: str | Path | None = None) -> As
         ) from None
     sha256 = sha256_of(path)
     same = RunQuery(states=("done",), checkpoint=recipe.checkpoint, picture=recipe.picture_sha256)
-    written = (run for run in lab.every(same) if run.outcome.video_sha256 == sha256)
+    written = (run for run in lab.history.every(same) if run.outcome.video_sha256 == sha256)
     return Asked(path, recipe, sha256, next(written, None))
 
 

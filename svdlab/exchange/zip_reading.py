@@ -192,7 +192,7 @@ def _take_run(work: _Import, entry: RunEntry) -> None:
 
 def _is_here(lab: Lab, id: str) -> bool:
     try:
-        lab.get(id)
+        lab.history.get(id)
     except NotFound:
         return False
     return True
@@ -317,7 +317,9 @@ def _take_comparison(work: _Import, entry: ComparisonEntry) -> None:
         work.refused.append(Refusal(entry.id, "one of its two runs is not here"))
         return
     with _refusing(work, entry.id):
-        pair = Comparison(entry.id, lab.get(entry.a), lab.get(entry.b), entry.created, **_clean(entry))
+        pair = Comparison(
+            entry.id, lab.history.get(entry.a), lab.history.get(entry.b), entry.created, **_clean(entry)
+        )
         own = [one.id for one in work.manifest.runs if one.comparison == entry.id]
         if lab.history.adopt_comparison(pair, [id for id in own if id in (entry.a, entry.b)]):
             work.comparisons.append(entry.id)

@@ -168,7 +168,11 @@ def _fill(
         if run.recipe.picture_sha256 not in pictures and run.picture.is_file():
             name = f"pictures/{run.recipe.picture_sha256}.png"
             pictures[run.recipe.picture_sha256] = _put(archive, name, run.picture)
-    both = [pair for pair in map(lab.comparison, sorted(pairs)) if {pair.a.id, pair.b.id} <= entries.keys()]
+    both = [
+        pair
+        for pair in map(lab.history.comparison, sorted(pairs))
+        if {pair.a.id, pair.b.id} <= entries.keys()
+    ]
     manifest = Manifest(
         svdlab=__version__,
         written=time.time(),

@@ -16,7 +16,7 @@ from typing import Literal
 from svdlab.clips import pictures, video
 from svdlab.errors import BadPicture, BadVideo
 from svdlab.history.database import FILE_NAME
-from svdlab.history.kept import BEING_SWEPT, ID, PICTURE_NAME, entries, remove_folder
+from svdlab.history.kept import BEING_REMOVED, ID, PICTURE_NAME, entries, remove_folder
 from svdlab.history.queue import History, read_result, write_result
 from svdlab.recipes.records import Outcome, Recipe, Run
 
@@ -93,19 +93,19 @@ def _database(history: History, repair: bool) -> Iterator[Finding]:
 
 
 def _swept(history: History, repair: bool) -> Iterator[Finding]:
-    for row in history._rows("SELECT id FROM runs WHERE deleted = ?", (BEING_SWEPT,)):
+    for row in history._rows("SELECT id FROM runs WHERE deleted = ?", (BEING_REMOVED,)):
         yield Finding(
             "bin", row["id"], "The program ended while this was being removed from the bin.", repair
         )
     if repair:
-        history.sweep_bin(float("inf"))  # nothing is that old: it only ends what was begun
+        history.empty_bin(float("inf"))  # nothing is that old: it only ends what was begun
 
 
 def _rows(history: History, repair: bool) -> Iterator[Finding]:
     rows = history._rows(
         "SELECT id, recipe_hash, comparison, comparison IN (SELECT id FROM comparisons) AS paired FROM runs"
         " WHERE deleted IS NOT ? ORDER BY created, id",
-        (BEING_SWEPT,),
+        (BEING_REMOVED,),
     )
     for row in rows:
         id = row["id"]

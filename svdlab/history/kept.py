@@ -9,7 +9,7 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from svdlab.errors import BadInput, DataFolderError, NotFound, reason
@@ -21,8 +21,8 @@ from svdlab.recipes.records import Comparison, Outcome, Recipe, Run, RunState
 
 ID = re.compile(r"[0-9a-f]{17}")
 PICTURE_NAME = re.compile(r"([0-9a-f]{64})\.png")
-BEING_SWEPT = 0.0  # in `deleted`: the files are being removed, there is no way back
-SWEEP_BATCH = 100
+BEING_REMOVED = 0.0  # in `deleted`: the files are being removed, there is no way back
+REMOVE_BATCH = 100
 FRESH_SECONDS = 3600.0  # a picture nobody uses yet may have been dropped in a moment ago
 
 _WITH_TAGS = (
@@ -174,6 +174,14 @@ class Shelf(Database):
             search.mark(query, last["key"], last["created"], last["run"]) if last else None,
         )
 
+    def every(self, query: RunQuery | None = None) -> Iterator[Run]:
+        """All runs of that kind in order, read page by page. Raises `BadInput`."""
+        page = self.find(query, limit=search.MAX_LIMIT)
+        yield from page.runs
+        while page.next is not None:
+            page = self.find(query, page.next, search.MAX_LIMIT)
+            yield from page.runs
+
     def _by_id(self, ids: Iterable[str]) -> dict[str, Run]:
         wanted = tuple(ids)
         rows = self._rows(f"{RUNS} WHERE id IN ({','.join('?' * len(wanted))})", wanted)
@@ -293,12 +301,12 @@ class Shelf(Database):
             )
         return ids
 
-    def restore(self, ids: Iterable[str]) -> None:
+    def take_back(self, ids: Iterable[str]) -> None:
         """Takes runs and comparisons out of the bin again, all or none; undoes `delete`.
 
         Raises `NotFound` for what was swept, `BadInput` for what is being swept.
         """
-        self._each(ids, _restore)
+        self._each(ids, _take_back)
 
     def _each(self, ids: Iterable[str], act: Callable[[sqlite3.Connection, str, str], None]) -> None:
         kinds = {id: self._kind(id) for id in ids}
@@ -306,26 +314,26 @@ class Shelf(Database):
             for id, kind in kinds.items():
                 act(db, kind, id)
 
-    def sweep_bin(self, older_than_seconds: float) -> list[str]:
+    def empty_bin(self, older_than_seconds: float) -> list[str]:
         """Removes for good what has been in the bin for that long: files, then rows. Returns the runs' ids.
 
         Whatever moment it is killed at, the next call goes on: a row stays until its files are gone, and is marked
-        first, so that nothing can be restored by halves. Pictures stay; see `sweep_pictures`.
+        first, so that nothing can be restored by halves. Pictures stay; see `remove_unused_pictures`.
         """
         with self._transaction() as db:
             before = time.time() - older_than_seconds
             db.execute(
                 "UPDATE runs SET deleted = ? WHERE deleted <= ? AND state <> 'running' AND NOT EXISTS (SELECT 1"
                 " FROM runs AS other WHERE other.latents_of = runs.id AND other.state IN ('queued', 'running'))",
-                (BEING_SWEPT, before),
+                (BEING_REMOVED, before),
             )
             db.execute("DELETE FROM comparisons WHERE deleted <= ?", (before,))
             db.execute(_FREED)
-            rows = db.execute("SELECT id FROM runs WHERE deleted = ?", (BEING_SWEPT,)).fetchall()
+            rows = db.execute("SELECT id FROM runs WHERE deleted = ?", (BEING_REMOVED,)).fetchall()
         failpoint("bin-marked")
         ids, swept = [row["id"] for row in rows], []
-        for start in range(0, len(ids), SWEEP_BATCH):
-            gone = [id for id in ids[start : start + SWEEP_BATCH] if remove_folder(self.runs_folder / id)]
+        for start in range(0, len(ids), REMOVE_BATCH):
+            gone = [id for id in ids[start : start + REMOVE_BATCH] if remove_folder(self.runs_folder / id)]
             failpoint("bin-files-removed")
             with self._transaction() as db:
                 for id in gone:
@@ -336,7 +344,7 @@ class Shelf(Database):
             failpoint("bin-swept")
         return swept
 
-    def sweep_pictures(self, older_than_seconds: float = FRESH_SECONDS) -> list[str]:
+    def remove_unused_pictures(self, older_than_seconds: float = FRESH_SECONDS) -> list[str]:
         """Removes stored pictures that no run names, in the bin or outside, and returns their hashes.
 
         Pictures that were stored or asked for less than `older_than_seconds` ago stay: their run may be on its way.
@@ -444,9 +452,9 @@ def _delete(db: sqlite3.Connection, kind: str, id: str, now: float) -> None:
         db.execute("UPDATE comparisons SET deleted = ? WHERE id = ? AND deleted IS NULL", (now, id))
 
 
-def _restore(db: sqlite3.Connection, kind: str, id: str) -> None:
+def _take_back(db: sqlite3.Connection, kind: str, id: str) -> None:
     deleted = db.execute(f"SELECT deleted FROM {kind}s WHERE id = ?", (id,)).fetchone()
-    if deleted is None or deleted["deleted"] == BEING_SWEPT:
+    if deleted is None or deleted["deleted"] == BEING_REMOVED:
         raise BadInput(f"{kind} {id} is being removed for good, so it cannot be restored")
     if kind == "comparison":  # the runs that went with it, not those that went before
         db.execute(

@@ -29,7 +29,6 @@ from svdlab.history.doctor import DiskUse, Finding, disk_use, examine, remove_le
 from svdlab.history.kept import FRESH_SECONDS
 from svdlab.history.queue import History, new_id, sync, this_process, write_result
 from svdlab.history.retention import DAY, Retention
-from svdlab.history.search import MAX_LIMIT, ComparisonPage, Facets, Page, RunQuery
 from svdlab.metrics import measure
 from svdlab.recipes import limits
 from svdlab.recipes.checkpoint import Catalogue, Checkpoint, Decoder
@@ -276,10 +275,10 @@ class Lab:
 
         Nothing is sampled, so what differs between the two is the decoder's doing. Raises `BadInput`, `NotFound`.
         """
-        run = self.get(run_id)
+        run = self.history.get(run_id)
         if not run.done:
             raise BadInput("only a finished run can be decoded again")
-        source = self.get(run.latents_of) if run.latents_of else run
+        source = self.history.get(run.latents_of) if run.latents_of else run
         if not source.latents.is_file():
             raise BadInput("the latents of this run were not kept; render it again to decode it again")
         changes = {"decoder": decoder or run.settings.decoder, "decode_chunk_size": decode_chunk_size}
@@ -297,7 +296,7 @@ class Lab:
 
         Raises `BadInput`, `NotFound`.
         """
-        first, second = self.get(a), self.get(b)
+        first, second = self.history.get(a), self.history.get(b)
         if first.id == second.id or not (first.done and second.done):
             raise BadInput("choose two different runs that are finished")
         for id in self.history.comparisons_of(first.id):
@@ -383,22 +382,6 @@ class Lab:
 
     # Watching
 
-    def get(self, run_id: str) -> Run:
-        """The run of that id. Raises `NotFound`."""
-        return self.history.get(run_id)
-
-    def comparison(self, comparison_id: str) -> Comparison:
-        """The comparison of that id. Raises `NotFound`."""
-        return self.history.comparison(comparison_id)
-
-    def runs(self, limit: int = 50, **filters: Any) -> list[Run]:
-        """Runs, newest first."""
-        return self.history.runs(limit, **filters)
-
-    def comparisons(self, limit: int = 50) -> list[Comparison]:
-        """Comparisons, newest first."""
-        return self.history.comparisons(limit)
-
     def fairness(self, comparison: Comparison) -> Fairness:
         """Whether a comparison is one, and in words why or why not."""
         a, b = comparison.a, comparison.b
@@ -448,7 +431,7 @@ class Lab:
         """Watches to the end. Raises `RenderFailed` with the sentence of the first that failed, `Cancelled`."""
         for _ in self.watch(*run_ids):
             pass
-        runs = [self.get(id) for id in run_ids]
+        runs = [self.history.get(id) for id in run_ids]
         for run in runs:
             if run.state in ("failed", "interrupted"):
                 raise RenderFailed(run.error or "rendering failed")
@@ -566,7 +549,7 @@ class Lab:
             shutil.rmtree(temporary, ignore_errors=True)  # in place by now, or not wanted
         steps = run.settings.num_inference_steps
         self._ended(Event(run.id, "done", step=steps, steps=steps))
-        return self.get(run.id)
+        return self.history.get(run.id)
 
     def fail(self, run: Run, error: str) -> None:
         """Says why a run could not be rendered, in one sentence."""
@@ -613,77 +596,14 @@ class Lab:
 
     # Finding again
 
-    @property
-    def read_only(self) -> bool:
-        """Whether a newer svdlab wrote this data folder: then everything can be read and nothing written."""
-        return self.history.read_only
-
-    def find(self, query: RunQuery | None = None, after: str | None = None, limit: int = 50) -> Page:
-        """One page of runs, from behind the mark `after` if given. Raises `BadInput`."""
-        return self.history.find(query, after, limit)
-
-    def every(self, query: RunQuery | None = None) -> Iterator[Run]:
-        """All runs of that kind in order, read page by page. Raises `BadInput`."""
-        page = self.find(query, limit=MAX_LIMIT)
-        yield from page.runs
-        while page.next is not None:
-            page = self.find(query, page.next, MAX_LIMIT)
-            yield from page.runs
-
-    def find_comparisons(
-        self, query: RunQuery | None = None, after: str | None = None, limit: int = 50
-    ) -> ComparisonPage:
-        """One page of comparisons, newest first. Raises `BadInput`."""
-        return self.history.find_comparisons(query, after, limit)
-
-    def count(self, query: RunQuery | None = None) -> int:
-        """How many runs there are of that kind."""
-        return self.history.count(query)
-
-    def facets(self) -> Facets:
-        """Which checkpoints, presets and tags there are to filter by, and how often."""
-        return self.history.facets()
-
-    def set_star(self, id: str, starred: bool = True) -> None:
-        """Gives a run or comparison its star, or takes it away. Raises `NotFound`."""
-        self.history.set_star(id, starred)
-
-    def rate(self, id: str, rating: int | None) -> None:
-        """Rates a run or comparison from 0 to 5; None takes the rating away. Raises `BadInput`, `NotFound`."""
-        self.history.rate(id, rating)
-
-    def note(self, id: str, note: str) -> None:
-        """Writes a note on a run or comparison, in place of the one it has. Raises `BadInput`, `NotFound`."""
-        self.history.note(id, note)
-
-    def tag(self, id: str, *tags: str) -> None:
-        """Adds tags to a run or comparison, in small letters. Raises `BadInput`, `NotFound`."""
-        self.history.tag(id, *tags)
-
-    def untag(self, id: str, *tags: str) -> None:
-        """Takes tags from a run or comparison. Raises `BadInput`, `NotFound`."""
-        self.history.untag(id, *tags)
-
     def delete(self, ids: Iterable[str]) -> None:
         """Puts runs and comparisons into the bin, all or none; a comparison takes its own runs along.
 
-        Their files stay until `sweep_bin`. A waiting run is cancelled. Raises `BadInput` for one that is being
+        Their files stay until `history.empty_bin`. A waiting run is cancelled. Raises `BadInput` for one that is being
         rendered, `NotFound`.
         """
         self.history.delete(ids)
         self._notify()
-
-    def restore(self, ids: Iterable[str]) -> None:
-        """Takes runs and comparisons out of the bin, all or none. Raises `BadInput`, `NotFound`."""
-        self.history.restore(ids)
-
-    def sweep_bin(self, older_than_seconds: float) -> list[str]:
-        """Removes for good what has been in the bin for that long, and returns the runs' ids."""
-        return self.history.sweep_bin(older_than_seconds)
-
-    def sweep_pictures(self) -> list[str]:
-        """Removes stored pictures that no run names and that are older than an hour; returns their hashes."""
-        return self.history.sweep_pictures()
 
     def tidy(self) -> list[str]:
         """Does what `retention` asks for, and returns the ids of the runs put into the bin. Workers call it hourly.
@@ -692,13 +612,13 @@ class Lab:
         and so is what killed writers left. Nothing is done to a folder that is only read. Raises `DataFolderError`.
         """
         binned: list[str] = []
-        if self.read_only:
+        if self.history.read_only:
             return binned
         if self.retention.keep_days is not None:
             binned = self.history.delete_unmarked(self.retention.keep_days * DAY)
         if self.retention.bin_days is not None:
-            self.history.sweep_bin(self.retention.bin_days * DAY)
-            self.history.sweep_pictures(max(self.retention.bin_days * DAY, FRESH_SECONDS))
+            self.history.empty_bin(self.retention.bin_days * DAY)
+            self.history.remove_unused_pictures(max(self.retention.bin_days * DAY, FRESH_SECONDS))
         remove_leftovers(self.history)
         return binned
 

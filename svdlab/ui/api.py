@@ -120,7 +120,7 @@ def _runs(lab: Lab) -> Callable[..., Any]:
             )
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_RUNS:
             raise gr.Error(f"limit must be a whole number from 1 to {MOST_RUNS}", print_exception=False)
-        return [run_summary(run) for run in lab.runs(limit)]
+        return [run_summary(run) for run in lab.history.runs(limit)]
 
     return runs
 
@@ -130,7 +130,7 @@ def _run(lab: Lab) -> Callable[..., Any]:
         """One run by its id."""
         if not isinstance(id, str):
             raise gr.Error(str(NotFound(f"there is no run {str(id)[:40]!r}")), print_exception=False)
-        found: dict[str, Any] = told(lambda: run_summary(lab.get(id)))
+        found: dict[str, Any] = told(lambda: run_summary(lab.history.get(id)))
         return found
 
     return run

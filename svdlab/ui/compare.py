@@ -176,9 +176,9 @@ class Compare:
         query = request.query_params if request else {}
         try:
             if query.get("compare"):
-                return self.restored(self.lab.comparison(query["compare"]), ids)
+                return self.restored(self.lab.history.comparison(query["compare"]), ids)
             if query.get("from"):
-                return self.from_run(self.lab.get(query["from"]), ids)
+                return self.from_run(self.lab.history.get(query["from"]), ids)
         except NotFound as error:
             return self.first_visit(ids) | {self.stage: said.nothing(sentence(error))}
         waiting = [pair for pair in self._latest(ids) if pair.unfinished]
@@ -296,7 +296,7 @@ class Compare:
     def known(self, a: Recipe, b: Recipe) -> Comparison | None:
         """The newest comparison of the same two recipes that is finished or on its way."""
         wanted = a.hash, b.hash
-        for pair in self.lab.comparisons(limit=LOOKED_THROUGH):
+        for pair in self.lab.history.comparisons(limit=LOOKED_THROUGH):
             sides = pair.a, pair.b
             if (pair.a.recipe.hash, pair.b.recipe.hash) == wanted and all(
                 run.unfinished or (run.done and run.video.is_file()) for run in sides
@@ -335,7 +335,7 @@ class Compare:
     def stop(self, event: gr.EventData) -> None:
         """Cancels both sides; whoever watches sees them end. The player names what `Forming` gave it."""
         try:
-            pair = self.lab.comparison(str(event._data.get("run")).split(":")[0])
+            pair = self.lab.history.comparison(str(event._data.get("run")).split(":")[0])
         except NotFound:
             return
         for run in (pair.a, pair.b):
@@ -344,7 +344,7 @@ class Compare:
     def pick(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
         """A tile of the strip was chosen: picture, settings and clips come back."""
         try:
-            return self.restored(self.lab.comparison(str(event._data.get("run"))), kept_ids(mine))
+            return self.restored(self.lab.history.comparison(str(event._data.get("run"))), kept_ids(mine))
         except SvdlabError as error:
             return {self.stage: said.nothing(sentence(error))}
 
@@ -367,7 +367,7 @@ class Compare:
             return
         watching.since = following["asked"]
         ids, id = kept_ids(mine), str(following["comparison"])
-        pair = self.lab.comparison(id)
+        pair = self.lab.history.comparison(id)
         if not pair.unfinished:
             yield self.ended(pair, ids, bool(following.get("before")))
         others = [other for other in self._latest(ids) if other.unfinished and other.id != id]
@@ -388,7 +388,7 @@ class Compare:
             if forming.take(event):
                 news[self.player] = forming.value()
             if forming.over:
-                news, forming.over = self.ended(self.lab.comparison(id), ids), False
+                news, forming.over = self.ended(self.lab.history.comparison(id), ids), False
             elif event.final or time.monotonic() - shown > STRIP_SECONDS:
                 shown = time.monotonic()
                 news[self.strip] = self.strip_value(ids, id)
@@ -449,11 +449,11 @@ class Compare:
     def _latest(self, ids: list[str]) -> list[Comparison]:
         """The latest comparisons this visitor may see."""
         if not self.shared:
-            return self.lab.comparisons(limit=STRIP_COMPARISONS)
+            return self.lab.history.comparisons(limit=STRIP_COMPARISONS)
         known = []
         for id in sorted(ids, reverse=True)[:STRIP_COMPARISONS]:
             try:
-                known.append(self.lab.comparison(id))
+                known.append(self.lab.history.comparison(id))
             except NotFound:
                 continue
         return known
@@ -468,7 +468,7 @@ class Compare:
 
     def _meant(self, event: gr.EventData) -> Comparison:
         """The comparison an element's event names. Raises `NotFound`."""
-        return self.lab.comparison(str(event._data.get("comparison")))
+        return self.lab.history.comparison(str(event._data.get("comparison")))
 
     # Wiring
 

@@ -138,7 +138,7 @@ class Explore:
         wanted = request.query_params.get("run") if request else None
         try:
             if wanted:
-                return self.restored(self.lab.get(wanted), ids)
+                return self.restored(self.lab.history.get(wanted), ids)
         except NotFound as error:
             return self.first_visit(ids) | {self.stage: {"mode": "ended", "sentence": sentence(error)}}
         waiting = [run for run in self._latest(ids) if run.unfinished]
@@ -192,7 +192,9 @@ class Explore:
         """Follows the recipe's run: one from before, one already waiting, or a new one."""
         before = None if again else self.lab.rendered_before(recipe)
         waiting = (
-            run for run in self.lab.runs(limit=100, states=UNFINISHED) if run.recipe.hash == recipe.hash
+            run
+            for run in self.lab.history.runs(limit=100, states=UNFINISHED)
+            if run.recipe.hash == recipe.hash
         )
         run = before or next(waiting, None) or self.lab.submit(recipe, preset)
         ids = [run.id, *(id for id in ids if id != run.id)][:KEPT_IDS]
@@ -201,7 +203,7 @@ class Explore:
     def again(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
         """Renders a run's recipe anew."""
         try:
-            run = self.lab.get(str(event._data.get("run")))
+            run = self.lab.history.get(str(event._data.get("run")))
             return self.ask(
                 run.recipe.model_copy(update={"versions": {}}), run.preset, kept_ids(mine), again=True
             )
@@ -246,7 +248,7 @@ class Explore:
     def pick(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
         """A tile of the strip was chosen: picture, settings and clip come back."""
         try:
-            return self.restored(self.lab.get(str(event._data.get("run"))), kept_ids(mine))
+            return self.restored(self.lab.history.get(str(event._data.get("run"))), kept_ids(mine))
         except SvdlabError as error:
             return {self.stage: {"mode": "ended", "sentence": sentence(error)}}
 
@@ -279,7 +281,7 @@ class Explore:
             return
         watching.since = following["asked"]
         ids, id = kept_ids(mine), str(following["run"])
-        run = self.lab.get(id)
+        run = self.lab.history.get(id)
         if not run.unfinished:
             yield self.ended(run, ids, bool(following.get("before")))
         waiting = [other.id for other in self._latest(ids) if other.unfinished]
@@ -290,7 +292,7 @@ class Explore:
             if event.run_id != id:
                 yield {self.strip: strip}
             elif event.final:
-                yield self.ended(self.lab.get(id), ids)
+                yield self.ended(self.lab.history.get(id), ids)
             else:
                 yield {self.stage: working(run, event), self.result: {}, self.strip: strip}
         # Gradio sends an ended generator's last values once more, and the clip would start anew; these change nothing.
@@ -351,7 +353,7 @@ class Explore:
 
     def decode_choices(self, run: Run) -> dict[str, Any] | None:
         """What a run's latents can be decoded with; None if they were not kept."""
-        source = self.lab.get(run.latents_of) if run.latents_of else run
+        source = self.lab.history.get(run.latents_of) if run.latents_of else run
         if not self.compare or not source.latents.is_file():
             return None
         counts = [n for n in DECODE_COUNTS if n < run.settings.num_frames]
@@ -384,7 +386,7 @@ class Explore:
 
     def _latest(self, ids: list[str]) -> list[Run]:
         """The latest runs this visitor may see."""
-        runs = self.lab.runs(limit=STRIP_RUNS if not self.shared else 500)
+        runs = self.lab.history.runs(limit=STRIP_RUNS if not self.shared else 500)
         return runs if not self.shared else [run for run in runs if run.id in ids][:STRIP_RUNS]
 
     # Wiring

@@ -51,7 +51,7 @@ def status(lab: Lab, device: str) -> str:
     """'Demo pair on CPU', 'SVD-XT 1.1 on cuda': what a first Generate would use."""
     start = lab.catalogue.default()
     name = "Demo pair" if start.demo else start.name
-    done = lab.runs(limit=1, states=("done",))
+    done = lab.history.runs(limit=1, states=("done",))
     where = device if device != "auto" else done[0].outcome.device if done else ""
     return f"{name} on {where.upper() if where == 'cpu' else where}" if where else name
 

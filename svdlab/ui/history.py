@@ -142,7 +142,7 @@ class HistoryPage:
         asked = dict(request.query_params) if request else {}
         try:
             if asked.get("run"):
-                return self.one(self.lab.get(str(asked["run"])))
+                return self.one(self.lab.history.get(str(asked["run"])))
             if asked.get("wall"):
                 return {self.wall: self.wall_value(str(asked["wall"]).split(",")), self.view: {}}
         except SvdlabError as error:
@@ -168,7 +168,7 @@ class HistoryPage:
 
     def revive(self, event: gr.EventData) -> dict[str, Any]:
         """Takes things out of the bin."""
-        return self._news(event, self.lab.restore)
+        return self._news(event, self.lab.history.take_back)
 
     def _news(self, event: gr.EventData, act: Callable[[list[str]], Any]) -> dict[str, Any]:
         """Does something to things of the gallery and says how they are now."""
@@ -189,7 +189,7 @@ class HistoryPage:
     def weigh(self, event: gr.EventData) -> dict[str, Any]:
         """What two chosen runs differ in, in one line."""
         try:
-            a, b = (self.lab.get(id) for id in _chosen(event)[:2])
+            a, b = (self.lab.history.get(id) for id in _chosen(event)[:2])
             said = self.lab.fairness(Comparison("", a, b, time.time()))
             parts = said.differences if said.differences else ("same picture, settings and noise",)
             line = " ".join(sentence(Exception(part)) for part in (*parts, *said.remarks))
@@ -284,7 +284,7 @@ class HistoryPage:
 
     def discard_run(self, event: gr.EventData) -> dict[str, Any]:
         """Puts the run of the page into the bin, or takes it out."""
-        return self._on_run(event, self.lab.restore if event._data.get("back") else self.lab.delete)
+        return self._on_run(event, self.lab.history.take_back if event._data.get("back") else self.lab.delete)
 
     def _on_run(self, event: gr.EventData, act: Callable[[list[str]], Any]) -> dict[str, Any]:
         ids = _chosen(event)
@@ -293,10 +293,10 @@ class HistoryPage:
             act(ids)
         except SvdlabError as error:
             return {
-                **shown_run.value(self.lab, self.lab.get(ids[0]), self.shared),
+                **shown_run.value(self.lab, self.lab.history.get(ids[0]), self.shared),
                 "problem": sentence(error),
             }
-        return shown_run.value(self.lab, self.lab.get(ids[0]), self.shared)
+        return shown_run.value(self.lab, self.lab.history.get(ids[0]), self.shared)
 
     # What the gallery shows
 
@@ -324,11 +324,11 @@ class HistoryPage:
 
     def _found(self, kind: str, query: RunQuery, after: str | None) -> dict[str, Any]:
         if kind == "comparisons":
-            pairs = self.lab.find_comparisons(query, after, TILES)
+            pairs = self.lab.history.find_comparisons(query, after, TILES)
             return {"tiles": [self.pair_tile(pair) for pair in pairs.comparisons], "next": pairs.next}
-        page = self.lab.find(query, after, TILES)
+        page = self.lab.history.find(query, after, TILES)
         tiles = [self.tile(run, query.sort) for run in page.runs]
-        return {"tiles": tiles, "next": page.next, "count": self.lab.count(query)}
+        return {"tiles": tiles, "next": page.next, "count": self.lab.history.count(query)}
 
     def _own(self, kind: str, mine: Any, pairs: Any) -> dict[str, Any]:
         """On a shared machine: what this browser asked for, and nothing else."""
@@ -342,7 +342,7 @@ class HistoryPage:
 
     def choices(self) -> dict[str, Any]:
         """What can be chosen in each filter: [[value, words]]."""
-        facets = self.lab.facets()
+        facets = self.lab.history.facets()
         names = {c.id: c.name for c in self.lab.catalogue}
         presets = {preset.id: preset.name for preset in self.lab.presets}
         return {
@@ -361,9 +361,9 @@ class HistoryPage:
     def tile_of(self, id: str) -> dict[str, Any]:
         """The tile of a run or comparison by its id. Raises `NotFound`."""
         try:
-            return self.tile(self.lab.get(id))
+            return self.tile(self.lab.history.get(id))
         except NotFound:
-            return self.pair_tile(self.lab.comparison(id))
+            return self.pair_tile(self.lab.history.comparison(id))
 
     def tile(self, run: Run, sort: str = "created") -> dict[str, Any]:
         """One run as the gallery shows it."""
@@ -403,7 +403,7 @@ class HistoryPage:
 
     def wall_value(self, ids: list[str]) -> dict[str, Any]:
         """Clips to play in step, each with what sets it apart. Raises `SvdlabError`."""
-        runs = [self.lab.get(id) for id in ids[: WALL_CLIPS + 1]]
+        runs = [self.lab.history.get(id) for id in ids[: WALL_CLIPS + 1]]
         if len(runs) > WALL_CLIPS:
             raise BadInput(f"at most {WALL_CLIPS} clips play together; choose fewer")
         runs = [run for run in runs if run.done and run.video.is_file()]
@@ -431,9 +431,9 @@ class HistoryPage:
 
     def _runs_of(self, id: str) -> list[Run]:
         try:
-            return [self.lab.get(id)]
+            return [self.lab.history.get(id)]
         except NotFound:
-            pair = self.lab.comparison(id)
+            pair = self.lab.history.comparison(id)
             return [pair.a, pair.b]
 
     # Wiring
@@ -532,15 +532,15 @@ def _mark(lab: Lab, asked: Mapping[str, Any], ids: list[str]) -> None:
     for id in ids:
         match what:
             case "star":
-                lab.set_star(id, bool(value))
+                lab.history.set_star(id, bool(value))
             case "rate":
-                lab.rate(id, None if value is None else _whole(value))
+                lab.history.rate(id, None if value is None else _whole(value))
             case "note":
-                lab.note(id, str(value or ""))
+                lab.history.note(id, str(value or ""))
             case "tag":
-                lab.tag(id, str(value or ""))
+                lab.history.tag(id, str(value or ""))
             case "untag":
-                lab.untag(id, str(value or ""))
+                lab.history.untag(id, str(value or ""))
             case _:
                 raise BadInput("that mark is not known")
 

@@ -171,6 +171,6 @@ def origin_rows(lab: Lab, run: Run) -> list[list[str]]:
 
 
 def _pair_words(lab: Lab, id: str, run: Run) -> str:
-    pair = lab.comparison(id)
+    pair = lab.history.comparison(id)
     other = pair.b if pair.a.id == run.id else pair.a
     return f"beside {lab.name(other)}, seed {other.settings.seed}"

@@ -199,7 +199,7 @@ class LocalWorker:
             fitted,
             key,
             decoder_from=self.lab.catalogue.get(lender) if lender else None,
-            latents=unpack(self.lab.get(run.latents_of).latents) if run.latents_of else None,
+            latents=unpack(self.lab.history.get(run.latents_of).latents) if run.latents_of else None,
             latents_of=run.latents_of or "",
         )
 

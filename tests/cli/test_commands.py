@@ -263,7 +263,7 @@ def test_a_random_seed_is_resolved_and_printed(shell: Shell, made: Made, picture
     found = re.search(r"seed (\d+), noise ([0-9a-f]{8}), .* run ([0-9a-f]+)$", said.out.strip())
     assert found is not None, said.out
     with Lab(made.data_dir) as lab:
-        run = lab.get(found[3])
+        run = lab.history.get(found[3])
     assert str(run.settings.seed) == found[1]
     assert run.outcome.noise_sha256.startswith(found[2])
 
@@ -553,7 +553,7 @@ def test_ctrl_c_cancels_the_run_and_writes_nothing(picture: Path, tmp_path: Path
     assert err.splitlines()[-1] == "svdlab: cancelled; nothing was written"
     assert "Traceback" not in err
     with Lab(data_dir) as lab:
-        assert [run.state for run in lab.runs()] == ["cancelled"]
+        assert [run.state for run in lab.history.runs()] == ["cancelled"]
     assert list(tmp_path.iterdir()) == [data_dir]
 
 
@@ -562,7 +562,7 @@ def running_step(data_dir: Path) -> int:
     if not (data_dir / "svdlab.db").is_file():
         return 0
     with Lab(data_dir) as lab:
-        return max((run.step for run in lab.runs()), default=0)
+        return max((run.step for run in lab.history.runs()), default=0)
 
 
 def wait_for(there: Callable[[], Any], seconds: float = 60.0) -> None:

@@ -723,7 +723,7 @@ PEAK = """
 import sys, torch, psutil
 from pathlib import Path
 from svdlab.engine import single_file
-from svdlab.headers import read_header
+from svdlab.weights.safetensors import read_header
 path, dtype = Path(sys.argv[1]), getattr(torch, sys.argv[2])
 original = single_file.recognise(read_header(path), path.name)
 read = single_file.part_loaders(path, original, dtype)["unet"]

@@ -41,11 +41,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab(tmp_path_factory.mktemp("source")) as lab:
         pair = make_pair(lab)
         run = make_run(lab, seed=9, picture=picture_of(1), latents=LATENTS, preset="fast")
-        lab.set_star(pair.id)
-        lab.tag(pair.id, "both")
-        lab.note(run.id, "=HYPERLINK(1)\n<script>alert(1)</script>")
-        lab.rate(run.id, 3)
-        lab.tag(run.id, "sea", "two words")
+        lab.history.set_star(pair.id)
+        lab.history.tag(pair.id, "both")
+        lab.history.note(run.id, "=HYPERLINK(1)\n<script>alert(1)</script>")
+        lab.history.rate(run.id, 3)
+        lab.history.tag(run.id, "sea", "two words")
         lab.submit(run.recipe)
         yield lab
 
@@ -57,7 +57,7 @@ def target(tmp_path: Path) -> Iterator[Lab]:
 
 
 def finished(lab: Lab) -> list[Run]:
-    return lab.runs(states=("done",))
+    return lab.history.runs(states=("done",))
 
 
 @pytest.fixture
@@ -503,10 +503,10 @@ def test_bits_that_flipped_on_the_way_never_get_in(exported: Path, tmp_path: Pat
             except BadInput:
                 report = ImportReport()
             for id in report.added:
-                assert portable(lab.get(id)).recipe == source.get(id).recipe
-                assert lab.get(id).video.read_bytes() == source.get(id).video.read_bytes()
+                assert portable(lab.history.get(id)).recipe == source.get(id).recipe
+                assert lab.history.get(id).video.read_bytes() == source.get(id).video.read_bytes()
             lab.delete(report.added)
-            lab.sweep_bin(-1)
+            lab.history.empty_bin(-1)
             for path in lab.history.pictures_folder.iterdir():
                 path.unlink()
         assert lab.doctor() == []
@@ -515,8 +515,8 @@ def test_bits_that_flipped_on_the_way_never_get_in(exported: Path, tmp_path: Pat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from svdlab.lab import Lab
-from svdlab.exports import read_zip
+from svdlab.lab.lab import Lab
+from svdlab.exchange.tables import read_zip
 data, zipped, at = Path(sys.argv[1]), Path(sys.argv[2]), 0
 import av, cv2  # loaded once, before the forks
 while True:
@@ -536,11 +536,11 @@ while True:
         os._exit(0)
     _, status = os.waitpid(child, 0)
     lab = Lab(data / str(at))
-    for run in lab.runs():
+    for run in lab.history.runs():
         assert run.done and run.video.is_file(), at
     report = read_zip(lab, zipped)
     assert not report.refused, report
-    assert len(lab.runs()) == 3 and len(lab.comparisons()) == 1, at
+    assert len(lab.history.runs()) == 3 and len(lab.history.comparisons()) == 1, at
     assert all(finding.kind == "leftover" for finding in lab.doctor()), at
     lab.close()
     if status == 0:

@@ -103,7 +103,7 @@ def test_a_hostile_comment_is_one_sentence_of_our_own(tmp_path: Path, lab: Lab, 
     with pytest.raises(BadVideo) as raised:
         Recipe.from_json(video.read_comment(path) or "")
     assert_plain(str(raised.value))
-    before = len(lab.runs(1000))
+    before = len(lab.history.runs(1000))
     try:  # as if it were dropped on the page
         restored = restore(lab, path)
     except BadInput as error:
@@ -113,7 +113,7 @@ def test_a_hostile_comment_is_one_sentence_of_our_own(tmp_path: Path, lab: Lab, 
         assert GenerationSettings.parse(restored.settings.model_dump()) == restored.settings
         for note in restored.notes:
             assert_plain(note)
-    assert len(lab.runs(1000)) == before  # nothing is started by it
+    assert len(lab.history.runs(1000)) == before  # nothing is started by it
 
 
 def assert_plain(sentence: str) -> None:
@@ -160,4 +160,4 @@ def test_the_doctor_survives_videos_with_hostile_comments(tmp_path: Path) -> Non
             assert_plain(finding.sentence)
         lab.doctor(repair=True)
         for kind, run in runs.items():  # what carries no recipe is not one of ours any more
-            assert lab.get(run.id).state == ("interrupted" if kind in REFUSED else "done")
+            assert lab.history.get(run.id).state == ("interrupted" if kind in REFUSED else "done")

@@ -109,9 +109,9 @@ def check_whole(run: Run) -> None:
 
 def check_nothing_is_lost(lab: Lab, ledger: Path) -> None:
     """Every accepted run is there, finished ones whole and unfinished ones without files that could be shown."""
-    assert lab.runs(states=("running",)) == []
+    assert lab.history.runs(states=("running",)) == []
     for id in crash.accepted(ledger):
-        run = lab.get(id)
+        run = lab.history.get(id)
         if run.done:
             check_whole(run)
         else:
@@ -134,7 +134,7 @@ def finish_all(lab: Lab, renderer: Renderer) -> None:
     """Queues again what was interrupted and renders everything."""
     worker = LocalWorker(lab, "cpu")
     worker._renderer = renderer
-    lab.resume(*(run.id for run in lab.runs(1000, states=("interrupted",))))
+    lab.resume(*(run.id for run in lab.history.runs(1000, states=("interrupted",))))
     worker.start()
     lab.wait(*(run.id for run in lab.history.unfinished()))
 
@@ -151,7 +151,7 @@ def check_after_the_kill(data: Path, ledger: Path, renderer: Renderer) -> None:
         check_nothing_is_lost(lab, ledger)
         check_mended(lab)
         finish_all(lab, renderer)
-        for run in lab.runs():
+        for run in lab.history.runs():
             check_whole(run)
             assert told(data, "done")[run.id] == 1
         assert lab.doctor() == []
@@ -182,12 +182,12 @@ def test_a_program_killed_while_rendering_a_comparison_loses_neither_side(
 ) -> None:
     killed(crash.render_one, data, ledger, True, at=at)
     with Lab(data) as lab:
-        pairs = lab.comparisons()
+        pairs = lab.history.comparisons()
         assert len(pairs) == (at != "row-inserted:2")
-        assert len(lab.runs()) == 2 * len(pairs)  # both or neither
+        assert len(lab.history.runs()) == 2 * len(pairs)  # both or neither
     check_after_the_kill(data, ledger, renderer)
     with Lab(data) as lab:
-        assert all(lab.fairness(pair).fair for pair in lab.comparisons())
+        assert all(lab.fairness(pair).fair for pair in lab.history.comparisons())
 
 
 @pytest.mark.parametrize("at", RESUMING)
@@ -218,10 +218,10 @@ def test_a_program_killed_while_replacing_damaged_files_loses_nothing(
         ledger.write_text(run.id)
     killed(crash.render_all, data, at="old-files-removed")
     with Lab(data) as lab:
-        assert lab.get(run.id).state == "interrupted"
+        assert lab.history.get(run.id).state == "interrupted"
         check_mended(lab)
         finish_all(lab, renderer)
-        check_whole(lab.get(run.id))
+        check_whole(lab.history.get(run.id))
 
 
 @pytest.mark.parametrize("left", [0, 100], ids=["video gone", "video damaged"])
@@ -237,9 +237,9 @@ def test_files_left_of_an_earlier_life_are_not_taken_for_a_finished_run(
         lab.doctor(repair=True)
     killed(crash.render_all, data, at="step")
     with Lab(data) as lab:
-        assert lab.get(run.id).state == "interrupted"
+        assert lab.history.get(run.id).state == "interrupted"
         finish_all(lab, renderer)
-        check_whole(lab.get(run.id))
+        check_whole(lab.history.get(run.id))
 
 
 @pytest.mark.parametrize("at", SWEEPING)
@@ -251,9 +251,9 @@ def test_a_program_killed_while_emptying_the_bin_goes_on_where_it_was(data: Path
     with Lab(data) as lab:
         for run in binned:
             with pytest.raises((BadInput, NotFound), match=r"removed for good|no run"):
-                lab.restore([run.id])  # nothing comes back by halves
+                lab.history.take_back([run.id])  # nothing comes back by halves
         check_mended(lab)
-        assert [run.id for run in lab.runs()] == [kept.id]
+        assert [run.id for run in lab.history.runs()] == [kept.id]
         assert [path.name for path in lab.history.runs_folder.iterdir()] == [kept.id]
         check_whole(kept)
 
@@ -269,7 +269,7 @@ def test_two_programs_share_one_folder_and_render_each_run_once(data: Path, ledg
         ids = [id for seed in range(9) for id in crash.submit(lab, ledger, seed, pair=seed % 3 == 0)]
         lab.wait(*ids)
         for id in ids:
-            check_whole(lab.get(id))
+            check_whole(lab.history.get(id))
     stop.set()
     for program in programs:
         program.join(30)
@@ -289,13 +289,13 @@ def test_a_program_takes_over_when_the_other_is_killed(
         program.kill()
         program.join()
         assert [settled.id for settled in lab.recover()] == [run.id]
-        assert lab.get(run.id).state == "interrupted"
+        assert lab.history.get(run.id).state == "interrupted"
 
 
 def _wait_for_a_step(lab: Lab) -> Run:
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        for run in lab.runs(states=("running",)):
+        for run in lab.history.runs(states=("running",)):
             if run.step:
                 return run
         time.sleep(0.02)
@@ -375,7 +375,7 @@ def test_a_locked_database_is_one_sentence_and_the_next_call_works(data: Path, l
                 crash.submit(lab, ledger, 2)
             with pytest.raises(DataFolderError, match=said):
                 lab.claim()
-            assert [run.id for run in lab.runs()] == [first]  # reading goes on
+            assert [run.id for run in lab.history.runs()] == [first]  # reading goes on
             with Lab(data, busy_seconds=0.2) as second:
                 assert second.get(first).state == "queued"
         assert len(crash.submit(lab, ledger, 2)) == 1
@@ -408,7 +408,7 @@ def test_a_run_whose_end_could_not_be_written_ends_as_soon_as_it_can(
             until = time.monotonic() + 30
             while not worker._broken and time.monotonic() < until:
                 time.sleep(0.05)
-            assert lab.get(id).state == "running"
+            assert lab.history.get(id).state == "running"
         with pytest.raises(RenderFailed, match="cannot be written: another program has kept it locked"):
             lab.wait(id)
         assert list(lab.history.runs_folder.iterdir()) == []
@@ -486,10 +486,10 @@ def test_on_a_really_full_disk_nothing_is_accepted_and_nothing_is_lost(
         ):
             crash.submit(lab, ledger, 1)
         assert [path.name for path in lab.history.pictures_folder.glob(".*")] == []
-        assert {run.id for run in lab.runs(500)} == set(crash.accepted(ledger))
+        assert {run.id for run in lab.history.runs(500)} == set(crash.accepted(ledger))
         filler.unlink()
         crash.submit(lab, ledger, 1)
-        assert lab.runs(500)[-1].id == first
+        assert lab.history.runs(500)[-1].id == first
         assert lab.doctor() == []
 
 
@@ -505,7 +505,7 @@ def test_a_disk_that_fills_up_while_rendering_fails_the_run_and_it_can_be_resume
         while lab._live[id].kind != "saving" and not lab._live[id].final and time.monotonic() < until:
             time.sleep(0.02)
         time.sleep(0.5)
-        assert not lab.get(id).done
+        assert not lab.history.get(id).done
         filler.unlink()
         with pytest.raises(RenderFailed, match="the disk is full; free some room and try again"):
             lab.wait(id)
@@ -535,7 +535,7 @@ def test_a_database_that_cannot_grow_is_one_sentence_and_keeps_what_it_has(data:
         ):
             submit_until_it_fails(lab, ledger)
         crash.submit(lab, ledger, 0)
-        assert {run.id for run in lab.runs(500)} == set(crash.accepted(ledger))
+        assert {run.id for run in lab.history.runs(500)} == set(crash.accepted(ledger))
         assert lab.doctor() == []
 
 
@@ -554,12 +554,12 @@ def test_a_run_being_rendered_is_not_taken_when_the_clock_is_set_back(data: Path
             other = crash.start(life, *arguments)
             other.join()
             assert other.exitcode == 0
-            assert [run.state for run in lab.runs()] == ["running"]
+            assert [run.state for run in lab.history.runs()] == ["running"]
         program.kill()
         program.join()
         other = crash.start(crash.set_clock_back_and, crash.open_and_close, data)
         other.join()
-        assert [run.state for run in lab.runs()] == ["interrupted"]
+        assert [run.state for run in lab.history.runs()] == ["interrupted"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a start time does not move")
@@ -569,17 +569,17 @@ def test_what_is_accepted_after_the_clock_was_set_back_waits_its_turn(
     with Lab(data) as lab:
         first = crash.submit(lab, ledger, 1)
         killed(crash.set_clock_back_and, crash.render_one, data, ledger, True, at="claimed")
-        earlier = [run for run in lab.runs() if run.id not in first]
-        assert all(run.created < lab.get(first[0]).created - 0.9 * crash.DAY for run in earlier)
+        earlier = [run for run in lab.history.runs() if run.id not in first]
+        assert all(run.created < lab.history.get(first[0]).created - 0.9 * crash.DAY for run in earlier)
         lab.recover()
-        pair = lab.comparisons()[0]
-        assert {lab.get(id).state for id in first} == {
+        pair = lab.history.comparisons()[0]
+        assert {lab.history.get(id).state for id in first} == {
             "interrupted"
         }  # it was first, so it was the one claimed
         lab.resume(*first)
         last = crash.submit(lab, ledger, 2)
         assert [lab.history.position(id) for id in (*first, pair.a.id, pair.b.id, *last)] == [0, 1, 1, 3]
-        assert len(lab.find().runs) == 4
+        assert len(lab.history.find().runs) == 4
         finish_all(lab, renderer)
         assert sorted(told(data, "done").values()) == [1, 1, 1, 1]
         assert [found.sentence for found in lab.doctor()] == []
@@ -605,18 +605,18 @@ def test_files_deleted_by_hand_are_sentences_everywhere(
         places.update(runs=lab.history.runs_folder, pictures=lab.history.pictures_folder)
         _remove(places.get(gone, run.folder / gone))
 
-        assert len(lab.find().runs) == 2
-        assert lab.get(run.id).done
-        assert lab.labels(lab.comparison(pair.id))
+        assert len(lab.history.find().runs) == 2
+        assert lab.history.get(run.id).done
+        assert lab.labels(lab.history.comparison(pair.id))
         assert lab.disk_use().total > 0
         for make in (
             lambda: lab.export_side_by_side(pair, tmp_path / "pair.mp4"),
-            lambda: tables.write_zip(lab, lab.runs(), tmp_path / "all.zip", frames=True),
+            lambda: tables.write_zip(lab, lab.history.runs(), tmp_path / "all.zip", frames=True),
             lambda: lab.decode_again(run.id, decode_chunk_size=1),
         ):
             with suppress(BadInput):  # whatever else is raised is no sentence
                 make()
-        assert tables.write_csv(lab.runs(), tmp_path / "all.csv") == 2
+        assert tables.write_csv(lab.history.runs(), tmp_path / "all.csv") == 2
 
         for words in (["runs"], ["runs", "show", run.id], ["runs", "resume", run.id], ["doctor"]):
             code = main([*words, "--data-dir", str(data)])
@@ -627,14 +627,14 @@ def test_files_deleted_by_hand_are_sentences_everywhere(
 
         lab.doctor(repair=True)
         video_gone = gone in ("video.mp4", "folder", "runs")
-        assert (lab.get(run.id).state == "interrupted") == video_gone
+        assert (lab.history.get(run.id).state == "interrupted") == video_gone
         made.picture_of(0).save(tmp_path / "again.png")
         stored = lab.add_picture(tmp_path / "again.png")  # dropped in again
         assert stored.path.is_file()
         finish_all(lab, renderer)
-        assert lab.get(run.id).done
+        assert lab.history.get(run.id).done
         if video_gone:
-            check_whole(lab.get(run.id))
+            check_whole(lab.history.get(run.id))
         left = {found.sentence.partition(" is gone")[0] for found in lab.doctor()}
         assert left <= ({f"Its {gone}"} if gone in ("poster.webp", "frames.zip") else set())
 
@@ -644,12 +644,15 @@ def test_a_run_whose_picture_is_gone_fails_in_one_sentence_and_the_next_one_work
 ) -> None:
     with Lab(data) as lab:
         missing, damaged, fine = (crash.submit(lab, ledger, seed)[0] for seed in range(3))
-        lab.get(missing).picture.unlink()
-        lab.get(damaged).picture.write_bytes(lab.get(damaged).picture.read_bytes()[:200])
+        lab.history.get(missing).picture.unlink()
+        lab.history.get(damaged).picture.write_bytes(lab.history.get(damaged).picture.read_bytes()[:200])
         _worker(lab, renderer)
         assert lab.wait(fine)[0].done
-        assert lab.get(missing).error == "the picture of that recipe is not in this lab; drop it in again"
-        assert lab.get(damaged).error == "the picture of that recipe is damaged; drop it in again"
+        assert (
+            lab.history.get(missing).error
+            == "the picture of that recipe is not in this lab; drop it in again"
+        )
+        assert lab.history.get(damaged).error == "the picture of that recipe is damaged; drop it in again"
         for id, number in ((missing, 0), (damaged, 1)):
             lab.add_picture(made.picture_of(number))
             lab.resume(id)
@@ -688,17 +691,17 @@ def test_a_hundred_random_kills_lose_nothing_and_render_nothing_twice(
             if draw.random() < 0.5:
                 Lab(data).close()  # somebody looks while the other one may still be rendering
         with Lab(data) as lab:
-            resumed += len(lab.runs(1000, states=("interrupted",)))
-            for run in lab.runs(1000, states=("done",)):
+            resumed += len(lab.history.runs(1000, states=("interrupted",)))
+            for run in lab.history.runs(1000, states=("done",)):
                 if run.id not in whole:
                     check_whole(run)
                     whole.add(run.id)
-            states = Counter(lab.get(id).state for id in crash.accepted(ledger))  # none is lost
+            states = Counter(lab.history.get(id).state for id in crash.accepted(ledger))  # none is lost
         assert set(states) <= {"queued", "interrupted", "done"}, f"{states}, seed {seed}"
     with Lab(data) as lab:
         check_mended(lab)
         finish_all(lab, renderer)
-        runs = lab.runs(1000)
+        runs = lab.history.runs(1000)
         assert set(crash.accepted(ledger)) <= {run.id for run in runs}
         for run in runs:
             check_whole(run)

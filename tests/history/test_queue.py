@@ -220,8 +220,8 @@ def test_a_folder_written_by_a_newer_version_is_read_and_not_touched(history: Hi
         lambda: newer.set_star(kept.id),
         lambda: newer.tag(kept.id, "a"),
         lambda: newer.delete([kept.id]),
-        lambda: newer.sweep_bin(0),
-        newer.sweep_pictures,
+        lambda: newer.empty_bin(0),
+        newer.remove_unused_pictures,
     ):
         with pytest.raises(DataFolderError, match="written by a newer svdlab, so it is only read; update"):
             write()

@@ -38,7 +38,7 @@ def make_old(lab: Lab, column: str, *ids: str, days: float) -> None:
 def old_run(lab: Lab, seed: int = 1, days: float = 11) -> Run:
     run = make_run(lab, seed)
     make_old(lab, "finished", run.id, days=days)
-    return lab.get(run.id)
+    return lab.history.get(run.id)
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_what_is_in_the_bin_for_long_is_removed_with_its_picture(lab: Lab) -> No
         os.utime(run.picture, (time.time() - 40 * DAY,) * 2)
     assert lab.tidy() == []
     with pytest.raises(NotFound):
-        lab.get(old.id)
+        lab.history.get(old.id)
     assert not old.folder.exists()
     assert not old.picture.exists()
-    lab.restore([fresh.id])
-    assert lab.get(fresh.id).video.is_file()
+    lab.history.take_back([fresh.id])
+    assert lab.history.get(fresh.id).video.is_file()
     assert fresh.picture.is_file()
     assert lab.doctor() == []
 
@@ -97,27 +97,27 @@ def test_without_a_limit_nothing_goes_by_itself(tmp_path: Path, monkeypatch: pyt
         lab.delete([binned.id])
         make_old(lab, "deleted", binned.id, days=4000)
         assert lab.tidy() == []
-        assert lab.get(kept.id).deleted is None
+        assert lab.history.get(kept.id).deleted is None
         assert binned.video.is_file()
 
 
 def test_old_runs_go_to_the_bin_and_can_be_taken_out(lab: Lab) -> None:
     old, young = old_run(lab, 1), old_run(lab, 2, days=9)
     assert lab.tidy() == [old.id]
-    assert [run.id for run in lab.runs()] == [young.id]
-    assert lab.get(old.id).deleted is not None
-    lab.restore([old.id])
-    assert lab.get(old.id) == old
+    assert [run.id for run in lab.history.runs()] == [young.id]
+    assert lab.history.get(old.id).deleted is not None
+    lab.history.take_back([old.id])
+    assert lab.history.get(old.id) == old
     assert old.video.is_file()
 
 
 @pytest.mark.parametrize(
     "mark",
     [
-        lambda lab, id: lab.set_star(id),
-        lambda lab, id: lab.rate(id, 0),
-        lambda lab, id: lab.note(id, "the sea"),
-        lambda lab, id: lab.tag(id, "sea"),
+        lambda lab, id: lab.history.set_star(id),
+        lambda lab, id: lab.history.rate(id, 0),
+        lambda lab, id: lab.history.note(id, "the sea"),
+        lambda lab, id: lab.history.tag(id, "sea"),
     ],
     ids=["star", "rating", "note", "tag"],
 )
@@ -129,10 +129,10 @@ def test_whatever_a_person_said_of_a_run_keeps_it(lab: Lab, mark: Callable[[Lab,
     mark(lab, pair.id)  # of the comparison: both sides stay
     mark(lab, other.a.id)  # of one side: the other stays as well
     assert sorted(lab.tidy()) == sorted([third.a.id, third.b.id])
-    assert {each.id for each in lab.comparisons()} == {pair.id, other.id}
-    lab.restore([third.id])
-    assert len(lab.comparisons()) == 3
-    assert len(lab.runs()) == 7
+    assert {each.id for each in lab.history.comparisons()} == {pair.id, other.id}
+    lab.history.take_back([third.id])
+    assert len(lab.history.comparisons()) == 3
+    assert len(lab.history.runs()) == 7
 
 
 def test_a_comparison_goes_with_both_sides_or_not_at_all(lab: Lab) -> None:
@@ -141,9 +141,9 @@ def test_a_comparison_goes_with_both_sides_or_not_at_all(lab: Lab) -> None:
     assert lab.tidy() == []
     make_old(lab, "finished", second.id, days=11)
     assert sorted(lab.tidy()) == sorted([first.id, second.id])
-    assert lab.comparisons() == []
-    lab.restore([pair.id, first.id, second.id])
-    assert [each.id for each in lab.comparisons()] == [pair.id]
+    assert lab.history.comparisons() == []
+    lab.history.take_back([pair.id, first.id, second.id])
+    assert [each.id for each in lab.history.comparisons()] == [pair.id]
 
 
 def test_what_is_not_finished_stays(lab: Lab) -> None:
@@ -155,7 +155,7 @@ def test_what_is_not_finished_stays(lab: Lab) -> None:
         states[run.id] = state
         make_old(lab, "finished", run.id, days=100)
     assert lab.tidy() == []
-    assert {run.id: run.state for run in lab.runs()} == states
+    assert {run.id: run.state for run in lab.history.runs()} == states
 
 
 def test_what_killed_writers_left_goes_after_an_hour(lab: Lab) -> None:
@@ -182,7 +182,7 @@ def test_a_folder_that_is_only_read_is_left_alone(lab: Lab) -> None:
 def test_a_worker_tidies_up_when_it_starts(lab: Lab) -> None:
     old = old_run(lab)
     LocalWorker(lab, "cpu").start()
-    _until(lambda: lab.get(old.id).deleted is not None)
+    _until(lambda: lab.history.get(old.id).deleted is not None)
 
 
 def test_a_fault_while_tidying_stops_no_worker(lab: Lab) -> None:
@@ -196,7 +196,7 @@ def test_a_fault_while_tidying_stops_no_worker(lab: Lab) -> None:
     worker = LocalWorker(lab, "cpu").start()
     _until(lambda: worker._tidy_at > time.monotonic() + 3000)
     run = make_run_by(lab)
-    _until(lambda: lab.get(run.id).done)
+    _until(lambda: lab.history.get(run.id).done)
 
 
 def make_run_by(lab: Lab) -> Run:
@@ -221,6 +221,6 @@ def test_years_of_runs_are_tidied_in_a_moment(lab: Lab) -> None:
     began = time.monotonic()
     binned = lab.history.delete_unmarked(10 * DAY)
     assert time.monotonic() - began < 10
-    left = {run.id for run in lab.every()}
+    left = {run.id for run in lab.history.every()}
     assert not left & set(binned)
     assert marked < len(left) < 5_000

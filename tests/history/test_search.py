@@ -232,35 +232,35 @@ def test_comparisons_are_found_by_their_sides_and_their_own_marks(tmp_path: Path
 
 def test_marks_are_kept_and_taken_away(lab: Lab) -> None:
     run = make_run(lab)
-    lab.set_star(run.id)
-    lab.rate(run.id, 0)
-    lab.note(run.id, " ÄRGER\r\nam Ufer ")
-    lab.tag(run.id, "Zwei  Worte", "a", "A")
-    marked = lab.get(run.id)
+    lab.history.set_star(run.id)
+    lab.history.rate(run.id, 0)
+    lab.history.note(run.id, " ÄRGER\r\nam Ufer ")
+    lab.history.tag(run.id, "Zwei  Worte", "a", "A")
+    marked = lab.history.get(run.id)
     assert (marked.starred, marked.rating, marked.note) == (True, 0, "ÄRGER\nam Ufer")
     assert marked.tags == ("a", "zwei worte")
-    assert [r.id for r in lab.find(RunQuery(text="ärger zwei")).runs] == [run.id]
-    lab.set_star(run.id, False)
-    lab.rate(run.id, None)
-    lab.note(run.id, "")
-    lab.untag(run.id, "a", "zwei worte", "never had")
-    assert lab.get(run.id) == run
-    assert lab.find(RunQuery(text="ufer")).runs == ()
+    assert [r.id for r in lab.history.find(RunQuery(text="ärger zwei")).runs] == [run.id]
+    lab.history.set_star(run.id, False)
+    lab.history.rate(run.id, None)
+    lab.history.note(run.id, "")
+    lab.history.untag(run.id, "a", "zwei worte", "never had")
+    assert lab.history.get(run.id) == run
+    assert lab.history.find(RunQuery(text="ufer")).runs == ()
 
 
 def test_marks_that_cannot_be_are_refused(lab: Lab) -> None:
     run = make_run(lab)
     for call, said in (
-        (lambda: lab.rate(run.id, 6), "rating must be"),
-        (lambda: lab.note(run.id, "x" * (MAX_NOTE + 1)), "a note may have 4000 characters"),
-        (lambda: lab.note(run.id, "\0"), "zero byte"),
-        (lambda: lab.tag(run.id, "a\u202eb"), "a tag must be"),
-        (lambda: lab.tag(run.id, *map(str, range(MAX_TAGS + 1))), "may have 32 tags"),
-        (lambda: lab.set_star("nobody"), "there is no run or comparison 'nobody'"),
+        (lambda: lab.history.rate(run.id, 6), "rating must be"),
+        (lambda: lab.history.note(run.id, "x" * (MAX_NOTE + 1)), "a note may have 4000 characters"),
+        (lambda: lab.history.note(run.id, "\0"), "zero byte"),
+        (lambda: lab.history.tag(run.id, "a\u202eb"), "a tag must be"),
+        (lambda: lab.history.tag(run.id, *map(str, range(MAX_TAGS + 1))), "may have 32 tags"),
+        (lambda: lab.history.set_star("nobody"), "there is no run or comparison 'nobody'"),
     ):
         with pytest.raises(BadInput, match=said):
             call()
-    assert lab.get(run.id) == run
+    assert lab.history.get(run.id) == run
 
 
 # The bin
@@ -268,17 +268,17 @@ def test_marks_that_cannot_be_are_refused(lab: Lab) -> None:
 
 def test_what_is_deleted_is_hidden_and_comes_back_as_it_was(lab: Lab) -> None:
     run, other = make_run(lab, seed=1), make_run(lab, seed=2)
-    lab.tag(run.id, "keep")
-    before = lab.get(run.id)
+    lab.history.tag(run.id, "keep")
+    before = lab.history.get(run.id)
     lab.delete([run.id])
-    assert [r.id for r in lab.find().runs] == [r.id for r in lab.runs()] == [other.id]
-    assert [r.id for r in lab.find(RunQuery(bin=True)).runs] == [run.id]
-    assert lab.get(run.id).deleted == pytest.approx(time.time(), abs=60)
-    assert lab.get(run.id).video.is_file()
+    assert [r.id for r in lab.history.find().runs] == [r.id for r in lab.history.runs()] == [other.id]
+    assert [r.id for r in lab.history.find(RunQuery(bin=True)).runs] == [run.id]
+    assert lab.history.get(run.id).deleted == pytest.approx(time.time(), abs=60)
+    assert lab.history.get(run.id).video.is_file()
     assert lab.rendered_before(run.recipe) is None
-    assert lab.facets().tags == ()
-    lab.restore([run.id])
-    assert lab.get(run.id) == before
+    assert lab.history.facets().tags == ()
+    lab.history.take_back([run.id])
+    assert lab.history.get(run.id) == before
     assert lab.rendered_before(run.recipe) is not None
 
 
@@ -290,49 +290,49 @@ def test_deleting_is_all_or_nothing_and_never_hits_a_running_run(lab: Lab) -> No
         lab.delete([run.id, running.id])
     with pytest.raises(NotFound, match="no run or comparison 'x'"):
         lab.delete([run.id, "x"])
-    assert lab.get(run.id).deleted is lab.get(running.id).deleted is None
+    assert lab.history.get(run.id).deleted is lab.history.get(running.id).deleted is None
 
 
 def test_a_waiting_run_in_the_bin_is_never_rendered(lab: Lab) -> None:
     waiting = lab.submit(make_run(lab).recipe)
     lab.delete([waiting.id])
-    assert lab.get(waiting.id).state == "cancelled"
+    assert lab.history.get(waiting.id).state == "cancelled"
     assert lab.claim() == []
     with pytest.raises(BadInput, match="is in the bin; restore it first"):
         lab.resume(waiting.id)
-    lab.restore([waiting.id])
+    lab.history.take_back([waiting.id])
     assert [run.state for run in lab.resume(waiting.id)] == ["queued"]
 
 
 def test_a_comparison_takes_its_own_runs_along_and_brings_them_back(lab: Lab) -> None:
     pair = make_pair(lab)
     lab.delete([pair.a.id])
-    assert lab.comparisons() == []
+    assert lab.history.comparisons() == []
     lab.delete([pair.id])
-    lab.restore([pair.id])
-    assert lab.get(pair.a.id).deleted is not None  # it was deleted before, on its own
-    assert lab.get(pair.b.id).deleted is None
-    assert lab.comparisons() == list(lab.find_comparisons().comparisons) == []
-    lab.restore([pair.a.id])
-    assert [one.id for one in lab.comparisons()] == [pair.id]
+    lab.history.take_back([pair.id])
+    assert lab.history.get(pair.a.id).deleted is not None  # it was deleted before, on its own
+    assert lab.history.get(pair.b.id).deleted is None
+    assert lab.history.comparisons() == list(lab.history.find_comparisons().comparisons) == []
+    lab.history.take_back([pair.a.id])
+    assert [one.id for one in lab.history.comparisons()] == [pair.id]
 
 
 def test_sweeping_removes_files_and_rows_of_what_lay_long_enough(lab: Lab) -> None:
     pair, kept = make_pair(lab), make_run(lab, seed=9)
     lab.delete([pair.a.id, kept.id])
-    lab.restore([kept.id])
-    assert lab.sweep_bin(3600) == []
-    assert lab.sweep_bin(-1) == [pair.a.id]
+    lab.history.take_back([kept.id])
+    assert lab.history.empty_bin(3600) == []
+    assert lab.history.empty_bin(-1) == [pair.a.id]
     assert not pair.a.folder.exists()
     for gone in (
-        lambda: lab.get(pair.a.id),
-        lambda: lab.comparison(pair.id),
-        lambda: lab.restore([pair.a.id]),
+        lambda: lab.history.get(pair.a.id),
+        lambda: lab.history.comparison(pair.id),
+        lambda: lab.history.take_back([pair.a.id]),
     ):
         with pytest.raises(NotFound):
             gone()
-    assert lab.get(pair.b.id).comparison is None
-    assert {run.id for run in lab.find().runs} == {pair.b.id, kept.id}
+    assert lab.history.get(pair.b.id).comparison is None
+    assert {run.id for run in lab.history.find().runs} == {pair.b.id, kept.id}
     assert lab.doctor() == []
 
 
@@ -340,16 +340,16 @@ def test_latents_that_a_waiting_run_needs_are_not_swept(lab: Lab) -> None:
     source = make_run(lab, latents=b"not looked at")
     again = lab.decode_again(source.id, decode_chunk_size=1)
     lab.delete([source.id])
-    assert lab.sweep_bin(-1) == []
+    assert lab.history.empty_bin(-1) == []
     lab.cancel(again.b.id)
-    assert lab.sweep_bin(-1) == [source.id]
-    assert lab.get(again.b.id).comparison is None
+    assert lab.history.empty_bin(-1) == [source.id]
+    assert lab.history.get(again.b.id).comparison is None
 
 
 KILLED = """
 import os, signal, sqlite3, sys
 from pathlib import Path
-from svdlab.history import History
+from svdlab.history.queue import History
 folder, at = Path(sys.argv[1]), 0
 while True:
     at += 1
@@ -364,7 +364,7 @@ while True:
         history = History(folder)
         history._db.set_trace_callback(step)
         sys.addaudithook(lambda event, _: step() if event in ("os.remove", "os.rmdir") else None)
-        history.sweep_bin(-1)
+        history.empty_bin(-1)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     history = History(folder)
@@ -404,17 +404,17 @@ def test_sweeping_can_be_killed_at_every_step(tmp_path: Path) -> None:
 def test_pictures_go_only_when_no_run_names_them_and_they_are_not_fresh(lab: Lab) -> None:
     run = make_run(lab)
     lone = lab.add_picture(picture_of(99))
-    assert lab.sweep_pictures() == []
+    assert lab.history.remove_unused_pictures() == []
     for path in lab.history.pictures_folder.iterdir():
         os.utime(path, (1, 1))
     lab.delete([run.id])
     lab.add_picture(picture_of(99))  # asked for again: fresh again
-    assert lab.sweep_pictures() == []
+    assert lab.history.remove_unused_pictures() == []
     os.utime(lone.path, (1, 1))
-    assert lab.sweep_pictures() == [lone.sha256]
+    assert lab.history.remove_unused_pictures() == [lone.sha256]
     assert run.picture.is_file()
-    lab.sweep_bin(-1)
-    assert lab.sweep_pictures() == [run.recipe.picture_sha256]
+    lab.history.empty_bin(-1)
+    assert lab.history.remove_unused_pictures() == [run.recipe.picture_sha256]
 
 
 # The doctor
@@ -444,7 +444,7 @@ def test_files_deleted_by_hand_are_found_and_the_run_can_be_rendered_again(lab: 
     shutil.rmtree(run.folder)
     assert said(lab) == [("files", run.id, False)]
     assert said(lab, repair=True) == [("files", run.id, True)]
-    lost = lab.get(run.id)
+    lost = lab.history.get(run.id)
     assert (lost.state, lost.error) == ("interrupted", GONE)
     assert lab.doctor() == []
     assert [again.state for again in lab.resume(run.id)] == ["queued"]
@@ -530,9 +530,9 @@ def test_a_row_that_differs_from_itself_is_mended(lab: Lab) -> None:
     assert kinds == [("database", "finding"), ("bin", other.id), ("row", run.id), ("row", run.id)]
     assert all(repaired for *_, repaired in said(lab, repair=True))
     assert lab.doctor() == []
-    assert lab.get(run.id).recipe.hash == run.recipe.hash
+    assert lab.history.get(run.id).recipe.hash == run.recipe.hash
     with pytest.raises(NotFound):
-        lab.get(other.id)
+        lab.history.get(other.id)
 
 
 def test_disk_use_is_counted_by_kind(lab: Lab) -> None:
@@ -552,12 +552,12 @@ def test_a_clock_set_back_a_day_loses_nothing(lab: Lab) -> None:
     with lab.history._transaction() as db:  # made and deleted "tomorrow"
         db.execute("UPDATE runs SET created = created + 86400 WHERE id = ?", (run.id,))
     newer = make_run(lab, seed=2)
-    assert [one.id for one in lab.find().runs] == [run.id, newer.id]
+    assert [one.id for one in lab.history.find().runs] == [run.id, newer.id]
     lab.delete([run.id])
     with lab.history._transaction() as db:
         db.execute("UPDATE runs SET deleted = deleted + 86400 WHERE id = ?", (run.id,))
-    assert lab.sweep_bin(3600) == []
-    lab.restore([run.id])
+    assert lab.history.empty_bin(3600) == []
+    lab.history.take_back([run.id])
     assert lab.doctor() == []
 
 

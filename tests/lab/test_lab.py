@@ -141,7 +141,7 @@ def test_a_cancelled_run_can_be_queued_again(lab: Lab, picture: Path) -> None:
     run = lab.submit(recipe(lab, picture, seed=81, num_inference_steps=60))
     lab.cancel(run.id)
     list(lab.watch(run.id))
-    assert lab.get(run.id).state == "cancelled"
+    assert lab.history.get(run.id).state == "cancelled"
     lab.resume(run.id)
     assert lab.wait(run.id)[0].done
 
@@ -218,10 +218,10 @@ def test_kept_latents_are_decoded_again_without_sampling(lab: Lab, picture: Path
     assert not again.latents.is_file()  # once is enough
     sampled = lab.generate(picture, "demo-1-0", seed=33, decode_chunk_size=1, **SMALL)
     assert np.array_equal(video.read_frames_zip(again.frames_zip), video.read_frames_zip(sampled.frames_zip))
-    said = lab.fairness(lab.comparison(pair.id))
+    said = lab.fairness(lab.history.comparison(pair.id))
     assert said.fair
     assert said.subject == "decoding"
-    assert lab.labels(lab.comparison(pair.id)) == (
+    assert lab.labels(lab.history.comparison(pair.id)) == (
         "temporal decoder, all frames at once",
         "temporal decoder, 1 at once",
     )
@@ -284,7 +284,7 @@ def test_ten_cells_on_one_picture_encode_it_once(picture: Path, tmp_path: Path) 
 
 
 def test_bad_pictures_and_settings_never_become_runs(lab: Lab, picture: Path, tmp_path: Path) -> None:
-    before = len(lab.runs(limit=1000))
+    before = len(lab.history.runs(limit=1000))
     (tmp_path / "no.png").write_text("not a picture")
     with pytest.raises(BadPicture):
         lab.generate(tmp_path / "no.png", "demo-1-0")
@@ -295,7 +295,7 @@ def test_bad_pictures_and_settings_never_become_runs(lab: Lab, picture: Path, tm
     unknown = recipe(lab, picture).model_copy(update={"picture_sha256": "0" * 64})
     with pytest.raises(NotFound, match="picture of that recipe is not in this lab"):
         lab.submit(unknown)
-    assert len(lab.runs(limit=1000)) == before
+    assert len(lab.history.runs(limit=1000)) == before
 
 
 def test_a_full_disk_fails_the_run_in_one_sentence(picture: Path, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def player(page: Page, name: str) -> str:
 
 
 def latest(served: Served) -> Comparison:
-    return served.lab.comparisons(limit=1)[0]
+    return served.lab.history.comparisons(limit=1)[0]
 
 
 def no_overflow(page: Page) -> bool:
@@ -260,26 +260,26 @@ def test_a_preset_made_for_a_pair_falls_back_to_the_demo_pair(served: Served, co
 
 
 def test_a_bad_value_gets_its_sentence_and_nothing_is_submitted(served: Served, compare: Page) -> None:
-    before = len(served.lab.comparisons(limit=500))
+    before = len(served.lab.history.comparisons(limit=500))
     knob(compare, "motion_bucket_id", "lots")
     press_compare(compare)
     error = compare.locator(".knob.motion_bucket_id .knob-error")
     error.wait_for()
     assert error.text_content() == "Motion bucket must be a whole number from 0 to 1023, got 'lots'."
-    assert len(served.lab.comparisons(limit=500)) == before
+    assert len(served.lab.history.comparisons(limit=500)) == before
 
 
 def test_a_checkpoint_that_is_not_here_says_so_under_its_chooser(
     served: Served, compare: Page, screenshots: Path
 ) -> None:
-    before = len(served.lab.comparisons(limit=500))
+    before = len(served.lab.history.comparisons(limit=500))
     compare.locator("#compare-b select").select_option("svd-xt-1-1")
     compare.locator("#compare-b .choice-state").get_by_text("HF_HUB_OFFLINE").wait_for()
     press_compare(compare)
     compare.locator("#compare-b .choice-error").get_by_text("SVD-XT 1.1: Not on disk").wait_for()
     assert not compare.locator("#compare-a .choice-error").is_visible()
     compare.screenshot(path=screenshots / "compare-unavailable-1440.png")
-    assert len(served.lab.comparisons(limit=500)) == before
+    assert len(served.lab.history.comparisons(limit=500)) == before
 
 
 def test_a_bad_picture_gets_a_sentence_and_loses_nothing(compare: Page, tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def test_an_interrupted_comparison_is_offered_to_be_resumed(
     page_1440.locator(".strip-notice").get_by_text("interrupted").wait_for()
     page_1440.locator(".strip .resume").click()
     ready(page_1440)
-    assert served.lab.comparison(made.id).b.done
+    assert served.lab.history.comparison(made.id).b.done
 
 
 # Sides of different length
@@ -432,7 +432,7 @@ def test_each_side_can_make_its_native_frame_count(
         ready(page, frames=3)
         assert page.locator(".badge").get_attribute("data-fair") == "false"
         page.get_by_text("Comparing the first 3 frames; B has 14.").wait_for()
-        made = lab.comparisons(limit=1)[0]
+        made = lab.history.comparisons(limit=1)[0]
         assert (made.a.settings.num_frames, made.b.settings.num_frames) == (3, 14)
         page.goto(page.url + f"?compare={made.id}")
         ready(page, frames=3)

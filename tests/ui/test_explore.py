@@ -136,14 +136,14 @@ def test_the_same_recipe_is_shown_at_once_and_rendered_again_on_request(
 ) -> None:
     generate(explore)
     wait_for(explore, "shown")
-    before = len(served.lab.runs(limit=500))
+    before = len(served.lab.history.runs(limit=500))
     generate(explore)
     explore.get_by_text("Rendered before.").wait_for()
-    assert len(served.lab.runs(limit=500)) == before
+    assert len(served.lab.history.runs(limit=500)) == before
     explore.get_by_role("button", name="Render again").click()
     explore.locator(".stage-holder[data-mode=working]").wait_for(state="attached")
     wait_for(explore, "shown")
-    assert len(served.lab.runs(limit=500)) == before + 1
+    assert len(served.lab.history.runs(limit=500)) == before + 1
 
 
 def test_an_unlocked_seed_is_new_each_time_and_shown(explore: Page) -> None:
@@ -168,7 +168,7 @@ def test_cancel_stops_the_run_and_another_can_be_asked_for(served: Served, explo
     explore.get_by_text("Cancelled.", exact=True).wait_for(timeout=20_000)
     explore.locator(".tile").nth(0).click()
     wait_for(explore, "shown")
-    states = [run.state for run in served.lab.runs(limit=2)]
+    states = [run.state for run in served.lab.history.runs(limit=2)]
     assert states == ["done", "cancelled"]
 
 
@@ -221,13 +221,13 @@ def test_a_picture_can_be_pasted_or_dropped_anywhere(explore: Page, way: str) ->
 
 
 def test_a_bad_value_gets_its_sentence_under_its_control(served: Served, explore: Page) -> None:
-    before = len(served.lab.runs(limit=500))
+    before = len(served.lab.history.runs(limit=500))
     knob(explore, "motion_bucket_id", "lots")
     generate(explore)
     error = explore.locator(".knob.motion_bucket_id .knob-error")
     error.wait_for()
     assert error.text_content() == "Motion bucket must be a whole number from 0 to 1023, got 'lots'."
-    assert len(served.lab.runs(limit=500)) == before
+    assert len(served.lab.history.runs(limit=500)) == before
 
 
 def test_dragging_the_frame_moves_the_focus(explore: Page) -> None:
@@ -252,7 +252,7 @@ def test_a_tile_brings_picture_settings_and_clip_back(served: Served, explore: P
     knob(explore, "motion_bucket_id", 40)
     generate(explore)
     wait_for(explore, "shown")
-    run = served.lab.runs(limit=1)[0]
+    run = served.lab.history.runs(limit=1)[0]
     explore.locator(".example").nth(1).click()
     knob(explore, "motion_bucket_id", 200)
     explore.locator(f".tile[data-run='{run.id}']").click()
@@ -266,7 +266,7 @@ def test_a_link_to_a_run_opens_it(served: Served, explore: Page, new_page: Calla
     quick(explore, seed=41)
     generate(explore)
     wait_for(explore, "shown")
-    run = served.lab.runs(limit=1)[0]
+    run = served.lab.history.runs(limit=1)[0]
     other = new_page(1440, 900)
     other.goto(f"{served.address}?run={run.id}")
     wait_for(other, "shown")
@@ -276,7 +276,7 @@ def test_a_link_to_a_run_opens_it(served: Served, explore: Page, new_page: Calla
 
 
 def test_an_interrupted_run_is_offered_to_be_resumed(served: Served, page_1440: Page) -> None:
-    run = served.lab.submit(served.lab.runs(limit=1, states=("done",))[0].recipe)
+    run = served.lab.submit(served.lab.history.runs(limit=1, states=("done",))[0].recipe)
     served.lab.wait(run.id)
     with served.lab.history._transaction() as db:  # as a kill −9 leaves it once the next start has looked
         db.execute("UPDATE runs SET state = 'interrupted' WHERE id = ?", (run.id,))
@@ -284,7 +284,7 @@ def test_an_interrupted_run_is_offered_to_be_resumed(served: Served, page_1440: 
     page_1440.get_by_text("One run was interrupted.").wait_for()
     page_1440.get_by_role("button", name="Resume").click()
     wait_for(page_1440, "shown")
-    assert served.lab.get(run.id).done
+    assert served.lab.history.get(run.id).done
 
 
 def test_a_phone_shows_all_in_one_column(served: Served, page_390: Page, screenshots: Path) -> None:
@@ -309,7 +309,7 @@ def test_a_phone_shows_all_in_one_column(served: Served, page_390: Page, screens
 def test_on_a_shared_space_a_visitor_sees_only_their_own_runs(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = served.lab.runs(limit=1)[0]
+    run = served.lab.history.runs(limit=1)[0]
     monkeypatch.setenv("SPACE_ID", "someone/svdlab")
     page = Explore(served.lab, compare=False)
     assert page.strip_value([])["runs"] == []
@@ -321,7 +321,7 @@ def test_it_is_dark_in_the_dark(
     served: Served, new_page: Callable[..., Page], screenshots: Path, width: int
 ) -> None:
     page = new_page(width, 900 if width > 400 else 844)
-    run = served.lab.runs(limit=1, states=("done",))[0]
+    run = served.lab.history.runs(limit=1, states=("done",))[0]
     page.goto(f"{served.address}?__theme=dark&run={run.id}")
     page.locator("#explore-player [data-playing=true]").wait_for()
     page.screenshot(path=screenshots / f"explore-dark-{width}.png", full_page=width < 400)

@@ -43,7 +43,7 @@ class Served:
 def served(tmp_path: Path) -> Iterator[Served]:
     with Lab(tmp_path / "data") as lab:
         pair = make_pair(lab, seed=90)
-        lab.note(pair.id, "the pair")
+        lab.history.note(pair.id, "the pair")
         runs = tuple(
             make_run(
                 lab,
@@ -54,14 +54,14 @@ def served(tmp_path: Path) -> Iterator[Served]:
             )
             for seed in range(6)
         )
-        lab.tag(runs[0].id, "beach")
-        lab.set_star(runs[1].id)
-        lab.rate(runs[2].id, 4)
-        lab.note(runs[3].id, NASTY)
+        lab.history.tag(runs[0].id, "beach")
+        lab.history.set_star(runs[1].id)
+        lab.history.rate(runs[2].id, 4)
+        lab.history.note(runs[3].id, NASTY)
         waiting = lab.submit(runs[5].recipe)
         [claimed] = lab.claim(only=[waiting.id])
         lab.fail(claimed, "memory ran out")
-        yield Served(lab, launch(lab, port=None, block=False) + "history", runs, lab.get(waiting.id))
+        yield Served(lab, launch(lab, port=None, block=False) + "history", runs, lab.history.get(waiting.id))
 
 
 def visit(page: Page, address: str) -> Page:
@@ -197,17 +197,17 @@ def test_deleting_is_undone_by_a_click_and_by_the_bin(served: Served, page_1440:
     page.get_by_text("2 selected").wait_for()
     page.get_by_role("button", name="Delete").click()
     page.get_by_text("2 things put into the bin.").wait_for()
-    assert served.lab.get(served.runs[0].id).deleted is not None
+    assert served.lab.history.get(served.runs[0].id).deleted is not None
     page.get_by_role("button", name="Undo").click()
     settle(page, "9 clips")
-    assert served.lab.get(served.runs[0].id).deleted is None
+    assert served.lab.history.get(served.runs[0].id).deleted is None
     served.lab.delete([served.runs[2].id])
     page.goto(served.address + "?bin=1")
     settle(page, "1 clip in the bin")
     choose(page, served.runs[2])
     page.get_by_role("button", name="Restore").click()
     page.get_by_text("The bin is empty.").wait_for()
-    assert served.lab.get(served.runs[2].id).deleted is None
+    assert served.lab.history.get(served.runs[2].id).deleted is None
 
 
 def test_several_are_starred_and_tagged_at_once(served: Served, page_1440: Page) -> None:
@@ -220,8 +220,8 @@ def test_several_are_starred_and_tagged_at_once(served: Served, page_1440: Page)
     bar.get_by_label("Tag to add").fill("Night")
     bar.get_by_role("button", name="Add tag").click()
     page.locator(".past-about", has_text="#night").nth(1).wait_for()
-    assert [served.lab.get(run.id).starred for run in served.runs[4:]] == [True, True]
-    assert served.lab.get(served.runs[5].id).tags == ("night",)
+    assert [served.lab.history.get(run.id).starred for run in served.runs[4:]] == [True, True]
+    assert served.lab.history.get(served.runs[5].id).tags == ("night",)
     page.get_by_role("button", name="Clear").click()
     assert not bar.is_visible()
 
@@ -302,13 +302,13 @@ def test_one_run_has_a_page_of_its_own(served: Served, page_1440: Page, screensh
     page.keyboard.press("Enter")
     page.get_by_label("Remove the tag keep").wait_for()
     page.wait_for_function("document.querySelector('.one-note textarea').value === 'Steady to the end.'")
-    kept = served.lab.get(run.id)
+    kept = served.lab.history.get(run.id)
     assert (kept.starred, kept.rating, kept.note, kept.tags) == (True, 5, "Steady to the end.", ("keep",))
     page.get_by_role("button", name="Delete").click()
     page.get_by_text("This is in the bin").wait_for()
     page.get_by_role("button", name="Restore").first.click()
     page.get_by_role("button", name="Delete").wait_for()
-    assert served.lab.get(run.id).deleted is None
+    assert served.lab.history.get(run.id).deleted is None
 
 
 def test_a_run_without_its_video_says_so(served: Served, page_1440: Page) -> None:

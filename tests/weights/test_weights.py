@@ -246,7 +246,7 @@ def test_rendering_with_weights_that_are_not_here_fetches_them_first(
         settings = lab.settings("remote", small, seed=1)
         run = lab.submit(lab.recipe("remote", lab.add_picture(example_picture), settings))
         said = [event.message for event in lab.watch(run.id) if event.kind == "loading"]
-        assert lab.get(run.id).done, lab.get(run.id).error
+        assert lab.history.get(run.id).done, lab.history.get(run.id).error
     assert any(line.startswith("Downloading") for line in said)
     assert remote.availability().ready
 
