@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +28,6 @@ from svdlab.recipes.checkpoint import (
 from svdlab.weights.safetensors import Header, read_header
 
 REGISTER = "checkpoints.json"
-DIRS = "SVDLAB_CHECKPOINT_DIRS"
 DEPTH = 4  # folders below a given one that are looked into
 LOOKED_AT = 2000  # files and folders, so that a mistyped "/" does not hang the start
 # Names of the released files → the checkpoint they are, and the frames it was made for.
@@ -41,12 +39,6 @@ RELEASED = {
     "svd_xt_1_1": ("svd-xt-1-1", 25),
 }
 UNET = "model.diffusion_model."
-
-
-def checkpoint_dirs() -> list[Path]:
-    """The folders `SVDLAB_CHECKPOINT_DIRS` names, separated as PATH is."""
-    given = os.environ.get(DIRS, "")
-    return [Path(part).expanduser() for part in given.split(os.pathsep) if part.strip()]
 
 
 def read_checkpoint(
@@ -150,7 +142,7 @@ def _looks_like(header: Header) -> str:
     return f"it has {len(names)} tensors, but none of the temporal layers"
 
 
-def found_in(folders: list[Path]) -> Iterator[Checkpoint]:
+def found_in(folders: Sequence[Path]) -> Iterator[Checkpoint]:
     """What lies in these folders and below: single files and diffusers folders. What is not SVD is passed over."""
     for path in _walk(folders):
         try:
@@ -164,7 +156,7 @@ def found_in(folders: list[Path]) -> Iterator[Checkpoint]:
             continue
 
 
-def _walk(folders: list[Path]) -> Iterator[Path]:
+def _walk(folders: Sequence[Path]) -> Iterator[Path]:
     """Safetensors files, and folders with a model_index.json, in the order of their names."""
     left = LOOKED_AT
     waiting = [(folder, 0) for folder in reversed(folders)]
@@ -185,15 +177,16 @@ def _walk(folders: list[Path]) -> Iterator[Path]:
 
 
 class Registry:
-    """The checkpoints registered in one data folder, and those in the folders the environment names."""
+    """The checkpoints registered in one data folder, and those in the folders of other programs, `dirs`."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, dirs: Sequence[Path] = ()) -> None:
         self.path = data_dir / REGISTER
+        self.dirs = dirs
 
     def checkpoints(self, builtin: Catalogue) -> list[Checkpoint]:
         """All of them. A released file that was found stands in for the built-in checkpoint if that is not on disk."""
         known: dict[str, Checkpoint] = {}
-        for found in found_in(checkpoint_dirs()):
+        for found in found_in(self.dirs):
             stand_in = self._stand_in(found, builtin)
             if stand_in.id not in known:
                 known[stand_in.id] = stand_in
