@@ -342,7 +342,7 @@ def test_a_worker_taken_for_dead_neither_ends_nor_overwrites_what_another_render
         slow.fail(claimed, "no")
         slow.cancelled(claimed)
         slow.settle(run.id, "no")
-        assert quick.get(run.id) == rendering
+        assert quick.history.get(run.id) == rendering
         if rendering.unfinished:
             assert not quick.stop_asked(run.id)
             assert list(quick.history.runs_folder.iterdir()) == []
@@ -377,7 +377,7 @@ def test_a_locked_database_is_one_sentence_and_the_next_call_works(data: Path, l
                 lab.claim()
             assert [run.id for run in lab.history.runs()] == [first]  # reading goes on
             with Lab(data, busy_seconds=0.2) as second:
-                assert second.get(first).state == "queued"
+                assert second.history.get(first).state == "queued"
         assert len(crash.submit(lab, ledger, 2)) == 1
         assert [run.id for run in lab.claim()] == [first]
 

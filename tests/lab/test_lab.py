@@ -341,9 +341,9 @@ def test_after_kill_9_the_run_is_listed_as_interrupted_and_can_be_resumed(
     child.stdout.close()
     with Lab(data) as again:  # no worker yet: what the page lists at the next start
         assert [run.id for run in again.interrupted] == [running]
-        assert again.get(running).state == "interrupted"
-        assert again.get(waiting).state == "queued"
-        assert not again.get(running).folder.exists()
+        assert again.history.get(running).state == "interrupted"
+        assert again.history.get(waiting).state == "queued"
+        assert not again.history.get(running).folder.exists()
         again.cancel(waiting)
         again.history._db.execute(
             "UPDATE runs SET recipe = replace(recipe, '\"num_inference_steps\": 200', '\"num_inference_steps\": 2')"
@@ -363,7 +363,7 @@ def test_closing_the_lab_interrupts_what_is_being_rendered(picture: Path, tmp_pa
             break
     own.close()
     with Lab(tmp_path) as again:
-        assert again.get(run.id).state == "interrupted"
+        assert again.history.get(run.id).state == "interrupted"
 
 
 def test_two_processes_share_one_folder(lab: Lab, picture: Path) -> None:
