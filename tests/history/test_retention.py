@@ -175,7 +175,7 @@ def test_a_folder_that_is_only_read_is_left_alone(lab: Lab) -> None:
     with Lab(lab.data_dir) as newer:
         assert newer.read_only
         assert newer.tidy() == []
-        assert newer.get(old.id) == old
+        assert newer.history.get(old.id) == old
         LocalWorker(newer, "cpu").start()  # and its worker starts all the same
 
 

@@ -488,7 +488,7 @@ def test_finished_folders_without_a_row_are_adopted(lab: Lab, tmp_path: Path) ->
             ("orphan", "holiday", False),
         ]
         assert [repaired for *_, repaired in said(second, repair=True)] == [False, True, False]
-        adopted = second.get(run.id)
+        adopted = second.history.get(run.id)
         assert (adopted.recipe, adopted.outcome, adopted.state) == (run.recipe, run.outcome, "done")
         assert adopted.created == pytest.approx(run.created, abs=0.1)
         assert stranger.is_dir()
