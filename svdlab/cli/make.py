@@ -248,8 +248,9 @@ def _write_video(run: Run, output: Path | None) -> None:
         write_whole(output, files.copy_to(run.video))
         return
     from svdlab.clips import video
+    from svdlab.clips.frames import read_frames_zip
 
-    clip = video.read_frames_zip(run.frames_zip)
+    clip = read_frames_zip(run.frames_zip)
     rate = run.settings.effective_playback_fps
     write_whole(output, lambda path: video.write_webp(path, clip, rate, comment=run.recipe.to_json()))
 
@@ -257,7 +258,7 @@ def _write_video(run: Run, output: Path | None) -> None:
 def _write_frames(run: Run, folder: Path | None) -> None:
     if folder is None:
         return
-    from svdlab.clips import video
+    from svdlab.clips.frames import read_frames_zip, write_frames_dir
 
-    clip = video.read_frames_zip(run.frames_zip)
-    files.write_frames(folder, lambda path: video.write_frames_dir(path, clip, run.recipe.to_json()))
+    clip = read_frames_zip(run.frames_zip)
+    files.write_frames(folder, lambda path: write_frames_dir(path, clip, run.recipe.to_json()))

@@ -22,6 +22,8 @@ import platformdirs
 from PIL import Image
 
 from svdlab.clips import pictures, video
+from svdlab.clips.frames import read_frames_zip, write_frames_zip
+from svdlab.clips.sheets import side_by_side, write_poster
 from svdlab.errors import BadInput, BadPicture, Cancelled, DataFolderError, NotFound, RenderFailed, reason
 from svdlab.failpoints import failpoint
 from svdlab.history.database import BUSY_SECONDS
@@ -526,9 +528,9 @@ class Lab:
             comment = recipe.to_json()
             video.write_mp4(temporary / "video.mp4", frames, run.settings.effective_playback_fps, comment)
             failpoint("video-written")
-            video.write_frames_zip(temporary / "frames.zip", frames, comment)
+            write_frames_zip(temporary / "frames.zip", frames, comment)
             failpoint("frames-written")
-            video.write_poster(temporary / "poster.webp", frames, POSTER_SIDE, comment)
+            write_poster(temporary / "poster.webp", frames, POSTER_SIDE, comment)
             failpoint("poster-written")
             if 0 < len(latents) <= kept_latents():
                 (temporary / "latents.safetensors").write_bytes(latents)
@@ -638,9 +640,9 @@ class Lab:
     def export_side_by_side(self, comparison: Comparison, path: Path) -> Path:
         """Both sides with labels as one MP4 or, by the ending, animated WebP. Returns `path`."""
         a, b = comparison.a, comparison.b
-        clips = [video.read_frames_zip(run.frames_zip) for run in (a, b)]
+        clips = [read_frames_zip(run.frames_zip) for run in (a, b)]
         labels = self.labels(comparison)
-        frames = video.side_by_side(clips[0], clips[1], labels[0], labels[1])
+        frames = side_by_side(clips[0], clips[1], labels[0], labels[1])
         fps = a.settings.effective_playback_fps
         if path.suffix.lower() == ".webp":
             video.write_webp(path, frames, fps)

@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from svdlab.clips import pictures
+from svdlab.clips import fitting
 from svdlab.errors import CheckpointUnavailable, NotFound, SvdlabError
 from svdlab.lab.lab import Lab, StoredPicture
 from svdlab.recipes.records import Comparison, Event, Recipe, Run
@@ -562,9 +562,7 @@ def as_the_model_sees(run: Run) -> str | None:
     s = run.settings
     try:
         with Image.open(run.picture) as image:
-            fitted = pictures.fit_picture(
-                image.convert("RGB"), s.width, s.height, s.fit, s.focus_x, s.focus_y
-            )
+            fitted = fitting.fit_picture(image.convert("RGB"), s.width, s.height, s.fit, s.focus_x, s.focus_y)
     except OSError:
         return None
     return data_uri(fitted, 640)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from svdlab.clips import pictures, video
+from svdlab.clips import fitting, video
 from svdlab.errors import BadPicture, Cancelled, CheckpointUnavailable, DataFolderError, SvdlabError, reason
 from svdlab.failpoints import failpoint
 from svdlab.lab.lab import Lab
@@ -188,7 +188,7 @@ class LocalWorker:
                 picture = stored.convert("RGB")
         except (OSError, SyntaxError, ValueError) as error:  # all that a damaged PNG makes Pillow raise
             raise BadPicture("the picture of that recipe is damaged; drop it in again") from error
-        fitted = pictures.fit_picture(picture, s.width, s.height, s.fit, s.focus_x, s.focus_y)
+        fitted = fitting.fit_picture(picture, s.width, s.height, s.fit, s.focus_x, s.focus_y)
         key = f"{run.recipe.picture_sha256}|{s.width}|{s.height}|{s.fit}|{s.focus_x}|{s.focus_y}"
         checkpoint = self.lab.catalogue.get(run.recipe.checkpoint)
         lender = None if s.decoder in checkpoint.decoders else checkpoint.lenders.get(s.decoder)

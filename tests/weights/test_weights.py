@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from svdlab.cli import main
-from svdlab.clips.video import read_frames_zip
+from svdlab.clips.frames import read_frames_zip
 from svdlab.engine import examine
 from svdlab.engine.residency import Residency
 from svdlab.errors import BadCheckpoint, BadInput
