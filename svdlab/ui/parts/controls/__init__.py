@@ -31,7 +31,7 @@ from svdlab.recipes import limits
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.presets import Preset
 from svdlab.recipes.settings import KNOBS, GenerationSettings, Knob, resolve_seed
-from svdlab.ui.elements import data, element, escape
+from svdlab.ui.parts.element import data, element, escape
 from svdlab.ui.words import duration, sentence
 
 GROUPS = {

@@ -18,8 +18,9 @@ from svdlab.lab.lab import Lab
 from svdlab.recipes.checkpoint import Catalogue
 from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS
-from svdlab.ui import compare_result, launch
-from svdlab.ui.compare import Compare
+from svdlab.ui import launch
+from svdlab.ui.pages.compare import Compare
+from svdlab.ui.parts import compare_result
 from svdlab.workers import open_lab
 
 if TYPE_CHECKING:

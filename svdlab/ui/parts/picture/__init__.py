@@ -21,7 +21,7 @@ from svdlab.errors import BadInput, BadPicture, SvdlabError
 from svdlab.exchange.restore import Restored, restore
 from svdlab.lab.lab import Lab, StoredPicture
 from svdlab.resources import assets_dir
-from svdlab.ui.elements import element, escape
+from svdlab.ui.parts.element import element, escape
 from svdlab.ui.words import sentence
 
 SHOWN_SIDE = 960  # pixels, long side of the copy a page shows

@@ -20,13 +20,13 @@ from svdlab.errors import CheckpointUnavailable, NotFound, SvdlabError
 from svdlab.lab.lab import Lab, StoredPicture
 from svdlab.recipes.records import Comparison, Event, Recipe, Run
 from svdlab.recipes.settings import GenerationSettings, random_seed
-from svdlab.ui import compare_result as said
 from svdlab.ui.api import TOGETHER
-from svdlab.ui.controls import OWN_SETTINGS, Controls, Form
-from svdlab.ui.elements import element
-from svdlab.ui.explore import KEPT_IDS, QUIET, Watching, fraction, kept_ids, thumbnail
-from svdlab.ui.picture import PictureBox, data_uri
-from svdlab.ui.player import Clip, ComparePlayer, player_value, preview_value
+from svdlab.ui.pages.explore import KEPT_IDS, QUIET, Watching, fraction, kept_ids, thumbnail
+from svdlab.ui.parts import compare_result as said
+from svdlab.ui.parts.controls import OWN_SETTINGS, Controls, Form
+from svdlab.ui.parts.element import element
+from svdlab.ui.parts.picture import PictureBox, data_uri
+from svdlab.ui.parts.player import Clip, ComparePlayer, player_value, preview_value
 from svdlab.ui.words import STATE_WORDS, ago, sentence
 
 STRIP_COMPARISONS = 12  # tiles in the strip of the latest comparisons

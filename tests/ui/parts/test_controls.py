@@ -12,7 +12,7 @@ import pytest
 from svdlab.errors import BadSettings, CheckpointUnavailable
 from svdlab.lab.lab import Lab
 from svdlab.recipes.settings import KNOBS, MAX_SEED
-from svdlab.ui.controls import Controls
+from svdlab.ui.parts.controls import Controls
 from svdlab.ui.words import sentence
 
 

@@ -17,8 +17,8 @@ from svdlab.errors import SvdlabError
 from svdlab.lab.lab import Lab
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.settings import KNOBS
-from svdlab.ui.elements import element
-from svdlab.ui.explore import QUIET
+from svdlab.ui.pages.explore import QUIET
+from svdlab.ui.parts.element import element
 from svdlab.ui.words import duration, sentence
 from svdlab.weights.downloads import Download
 

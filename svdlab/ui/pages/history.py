@@ -25,11 +25,12 @@ from svdlab.lab.lab import Lab
 from svdlab.metrics import measure
 from svdlab.recipes.records import METRICS, RUN_STATES, Comparison, Run
 from svdlab.recipes.settings import KNOBS
-from svdlab.ui import compare_result, shown_run
-from svdlab.ui.elements import element
-from svdlab.ui.explore import KEPT_IDS, QUIET, kept_ids, thumbnail
-from svdlab.ui.models import size
-from svdlab.ui.player import Clip, ComparePlayer, player_value
+from svdlab.ui.pages.explore import KEPT_IDS, QUIET, kept_ids, thumbnail
+from svdlab.ui.pages.models import size
+from svdlab.ui.parts import compare_result
+from svdlab.ui.parts import run as shown_run
+from svdlab.ui.parts.element import element
+from svdlab.ui.parts.player import Clip, ComparePlayer, player_value
 from svdlab.ui.words import STATE_WORDS, ago, duration, sentence
 
 TILES = 48  # a page of the gallery
@@ -128,11 +129,11 @@ class HistoryPage:
         """Everything on the page; what the address does not ask for stays hidden."""
         self.mine = gr.BrowserState([], storage_key="svdlab.runs", secret="svdlab")
         self.my_pairs = gr.BrowserState([], storage_key="svdlab.comparisons", secret="svdlab")
-        self.view = element("history", TEMPLATE, {}, name="history-view")
+        self.view = element("gallery", TEMPLATE, {}, name="history-view")
         with gr.Column(elem_classes="past-run", elem_id="past-run"):
             with gr.Column(elem_classes="past-run-left"):
                 self.player = ComparePlayer(sides=1, elem_id="history-player", elem_classes="lab-player")
-            self.details = element("past_run", shown_run.TEMPLATE, {}, name="history-run")
+            self.details = element("run", shown_run.TEMPLATE, {}, name="history-run")
         self.wall = element("wall", WALL, {}, name="history-wall", before=("player/frames.js",))
 
     # Handlers

@@ -15,8 +15,8 @@ from svdlab.metrics import measure
 from svdlab.recipes import limits
 from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
-from svdlab.ui.explore import thumbnail
-from svdlab.ui.models import size
+from svdlab.ui.pages.explore import thumbnail
+from svdlab.ui.pages.models import size
 from svdlab.ui.words import STATE_WORDS, clip_line, duration, sentence
 
 AUTOMATIC = {"decode_chunk_size": "automatic", "playback_fps": "as the frame rate"}

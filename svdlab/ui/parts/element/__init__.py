@@ -14,7 +14,8 @@ from typing import Any
 
 import gradio as gr
 
-FOLDER = Path(__file__).parent
+HERE = Path(__file__).parent
+PARTS = HERE.parent
 
 
 def element(
@@ -26,11 +27,11 @@ def element(
     classes: str = "",
     before: tuple[str, ...] = (),
 ) -> gr.HTML:
-    """An element with the script `<script>.js`; `name` is its id on the page, unique in the app.
+    """An element with the script of a part; `name` is its id on the page, unique in the app.
 
-    `before` are scripts of other folders of the pages that it calls, put in front of it.
+    `before` are scripts of other parts that it calls, put in front of it.
     """
-    paths = [FOLDER / "common.js", *(FOLDER.parent / other for other in before), FOLDER / f"{script}.js"]
+    paths = [HERE / "common.js", *(PARTS / other for other in before), PARTS / script / f"{script}.js"]
     code = "".join(path.read_text(encoding="utf-8") for path in paths)
     return gr.HTML(
         value=value,

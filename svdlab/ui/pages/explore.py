@@ -22,11 +22,11 @@ from svdlab.errors import NotFound, SvdlabError
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import UNFINISHED, Event, Recipe, Run
 from svdlab.recipes.settings import KNOBS, random_seed
-from svdlab.ui.controls import OWN_SETTINGS, Controls
-from svdlab.ui.elements import element
 from svdlab.ui.frame import build_about
-from svdlab.ui.picture import PictureBox, data_uri
-from svdlab.ui.player import Clip, ComparePlayer, player_value
+from svdlab.ui.parts.controls import OWN_SETTINGS, Controls
+from svdlab.ui.parts.element import element
+from svdlab.ui.parts.picture import PictureBox, data_uri
+from svdlab.ui.parts.player import Clip, ComparePlayer, player_value
 from svdlab.ui.words import STATE_WORDS, ago, clip_line, effort_line, sentence
 
 STRIP_RUNS = 18  # tiles in the strip of the latest runs

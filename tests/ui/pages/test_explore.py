@@ -13,7 +13,7 @@ import pytest
 
 from svdlab.lab.lab import Lab
 from svdlab.ui import launch
-from svdlab.ui.explore import Explore
+from svdlab.ui.pages.explore import Explore
 from svdlab.workers import open_lab
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from svdlab.clips import video
-from svdlab.ui import player
-from svdlab.ui.player import Clip, ComparePlayer, player_value, preview_value
+from svdlab.ui.parts import player
+from svdlab.ui.parts.player import Clip, ComparePlayer, player_value, preview_value
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
