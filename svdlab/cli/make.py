@@ -13,6 +13,7 @@ from svdlab.cli.options import Again, AsJson, DataDir, Device, Dtype, PicturePat
 from svdlab.errors import BadInput
 from svdlab.files import write_whole
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
+from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:
     from svdlab.exchange.restore import Restored
@@ -222,7 +223,7 @@ def _sides(lab: Lab, a: str | None, b: str | None, preset: str | None) -> tuple[
     wanted = lab.presets.get(preset).compare if preset else None
     pair = (usual[0].id, usual[1].id)
     if wanted is not None and not (a and b):
-        if all(lab.catalogue.get(id).availability().ready for id in wanted):
+        if all(availability(lab.catalogue.get(id)).ready for id in wanted):
             pair = wanted
         else:
             words.say(

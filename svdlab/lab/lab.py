@@ -33,7 +33,7 @@ from svdlab.history.queue import History, new_id, sync, this_process, write_resu
 from svdlab.history.retention import DAY, Retention
 from svdlab.metrics import measure
 from svdlab.recipes import limits
-from svdlab.recipes.checkpoint import Catalogue, Checkpoint, Decoder
+from svdlab.recipes.checkpoint import Checkpoint, Decoder
 from svdlab.recipes.presets import Preset, Presets
 from svdlab.recipes.records import (
     Comparison,
@@ -47,6 +47,8 @@ from svdlab.recipes.records import (
     same_latents,
 )
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
+from svdlab.weights.availability import availability
+from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.downloads import Downloads
 from svdlab.weights.register import Registry
 
@@ -266,7 +268,7 @@ class Lab:
         lent = [
             decoder
             for decoder, lender in made_for.lenders.items()
-            if self.catalogue.get(lender).availability().ready
+            if availability(self.catalogue.get(lender)).ready
         ]
         return (*made_for.decoders, *lent)
 

@@ -20,6 +20,7 @@ from svdlab.errors import BadPicture, Cancelled, CheckpointUnavailable, DataFold
 from svdlab.failpoints import failpoint
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Event, Resident, Run
+from svdlab.weights.availability import availability
 from svdlab.weights.downloads import Download
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class LocalWorker:
     def _fetch(self, run: Run) -> None:
         """Downloads the run's weights if they are not here. Raises `CheckpointUnavailable`, `Cancelled`."""
         checkpoint = self.lab.catalogue.get(run.recipe.checkpoint)
-        if checkpoint.availability().state != "can be downloaded":
+        if availability(checkpoint).state != "can be downloaded":
             return
         steps = run.settings.num_inference_steps
 

@@ -12,8 +12,8 @@ from svdlab.engine.loading import Components
 from svdlab.engine.renderer import Failed, Job, Rendered, Renderer, Update
 from svdlab.engine.residency import Residency
 from svdlab.errors import BadInput, OutOfMemory
-from svdlab.recipes.checkpoint import Catalogue
 from svdlab.recipes.limits import defaults_for
+from svdlab.weights.catalogue import Catalogue
 from tests import tiny
 
 CUDA = torch.device("cuda")

@@ -22,9 +22,9 @@ from svdlab.exchange.comfyui import Reading, Workflow, read_workflow, write_work
 from svdlab.exchange.comfyui.graph import SPECS
 from svdlab.exchange.restore import Restored, restore, workflow_of
 from svdlab.lab.lab import Lab
-from svdlab.recipes.checkpoint import Catalogue
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS, GenerationSettings
+from svdlab.weights.catalogue import Catalogue
 from tests.made import make_run, picture_of
 
 PICTURE = "ab" * 32

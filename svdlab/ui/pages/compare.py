@@ -28,6 +28,7 @@ from svdlab.ui.parts.element import element
 from svdlab.ui.parts.picture import PictureBox, data_uri
 from svdlab.ui.parts.player import Clip, ComparePlayer, player_value, preview_value
 from svdlab.ui.words import STATE_WORDS, ago, sentence
+from svdlab.weights.availability import availability
 
 STRIP_COMPARISONS = 12  # tiles in the strip of the latest comparisons
 LOOKED_THROUGH = 200  # comparisons searched for one of the same two recipes
@@ -83,7 +84,7 @@ class PairControls(Controls):
 
     def pair_for(self, wanted: tuple[str, str]) -> tuple[str, str]:
         """The two checkpoints of that name if both are here, else the best pair that is."""
-        if all(self.lab.catalogue.get(id).availability().ready for id in wanted):
+        if all(availability(self.lab.catalogue.get(id)).ready for id in wanted):
             return wanted
         first, second = self.lab.catalogue.pair()
         return first.id, second.id
@@ -111,7 +112,7 @@ class PairControls(Controls):
         for side, id in zip(self.sides, chosen, strict=True):
             try:
                 checkpoint = self.lab.catalogue.get(id)
-                here = checkpoint.availability()
+                here = availability(checkpoint)
                 if not here.obtainable:
                     raise CheckpointUnavailable(f"{checkpoint.name}: {here.sentence}")
             except SvdlabError as error:

@@ -20,6 +20,7 @@ from svdlab.recipes.settings import KNOBS
 from svdlab.ui.pages.explore import QUIET
 from svdlab.ui.parts.element import element
 from svdlab.ui.words import duration, sentence
+from svdlab.weights.availability import availability
 from svdlab.weights.downloads import Download
 
 WATCH_SECONDS = 0.5  # how often a running download is drawn
@@ -174,7 +175,7 @@ class Models:
         return {
             "memory": self.memory(),
             "cards": [self.card(checkpoint) for checkpoint in self.lab.catalogue],
-            "ready": [[c.id, c.name] for c in self.lab.catalogue if c.availability().ready],
+            "ready": [[c.id, c.name] for c in self.lab.catalogue if availability(c).ready],
             "shared": self.shared,
             **news,
         }
@@ -208,7 +209,7 @@ class Models:
 
     def card(self, c: Checkpoint) -> dict[str, Any]:
         """One checkpoint as the page shows it."""
-        here = c.availability()
+        here = availability(c)
         download = self.lab.downloads.get(c.id)
         facts = [
             [

@@ -33,6 +33,7 @@ from svdlab.recipes.presets import Preset
 from svdlab.recipes.settings import KNOBS, GenerationSettings, Knob, resolve_seed
 from svdlab.ui.parts.element import data, element, escape
 from svdlab.ui.words import duration, sentence
+from svdlab.weights.availability import availability
 
 GROUPS = {
     "motion": "Motion",
@@ -98,7 +99,7 @@ class Controls:
         groups: dict[str, list[tuple[str, str]]] = {"Here": [], "To be fetched": []}
         notes = {}
         for checkpoint in self.lab.catalogue:
-            here = checkpoint.availability()
+            here = availability(checkpoint)
             groups["Here" if here.ready else "To be fetched"].append((checkpoint.id, checkpoint.name))
             notes[checkpoint.id] = {
                 "summary": checkpoint.summary,
@@ -180,7 +181,7 @@ class Controls:
     def must_be_here(self, form: Form) -> None:
         """Raises `CheckpointUnavailable` with the sentence if a chosen checkpoint cannot be rendered with."""
         for checkpoint in form.checkpoints:
-            here = checkpoint.availability()
+            here = availability(checkpoint)
             if not here.obtainable:
                 raise CheckpointUnavailable(f"{checkpoint.name}: {here.sentence}")
 
