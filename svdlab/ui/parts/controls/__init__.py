@@ -198,7 +198,7 @@ class Controls:
         """
         shown = {name: "" if value is None else value for name, value in settings.model_dump().items()}
         made = {"_checkpoint": checkpoint, "_preset": preset or OWN_SETTINGS}
-        return {**shown, "seed": str(settings.seed), "_lock": locked, **made}
+        return {**shown, "seed": str(settings.drawn_seed), "_lock": locked, **made}
 
     def refill(self, *values: Any) -> dict[str, Any]:
         """The knobs after another checkpoint or preset was chosen.
