@@ -160,7 +160,7 @@ def bench(
     from svdlab.cli import words
     from svdlab.cli.progress import must_be_here
     from svdlab.clips.video import webp_bytes
-    from svdlab.recipes.checkpoint import Catalogue
+    from svdlab.weights.catalogue import Catalogue
 
     chosen = Catalogue().get(checkpoint)
     must_be_here(chosen)

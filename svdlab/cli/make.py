@@ -13,6 +13,7 @@ from svdlab.cli.options import Again, AsJson, DataDir, Device, Dtype, PicturePat
 from svdlab.errors import BadInput
 from svdlab.files import write_whole
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
+from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:
     from svdlab.exchange.restore import Restored
@@ -224,7 +225,7 @@ def _sides(lab: Lab, a: str | None, b: str | None, preset: str | None) -> tuple[
     wanted = lab.presets.get(preset).compare if preset else None
     pair = (usual[0].id, usual[1].id)
     if wanted is not None and not (a and b):
-        if all(lab.catalogue.get(id).availability().ready for id in wanted):
+        if all(availability(lab.catalogue.get(id)).ready for id in wanted):
             pair = wanted
         else:
             words.say(
@@ -240,8 +241,9 @@ def _write_video(run: Run, output: Path | None) -> None:
         write_whole(output, files.copy_to(run.video))
         return
     from svdlab.clips import video
+    from svdlab.clips.frames import read_frames_zip
 
-    clip = video.read_frames_zip(run.frames_zip)
+    clip = read_frames_zip(run.frames_zip)
     rate = run.settings.effective_playback_fps
     write_whole(output, lambda path: video.write_webp(path, clip, rate, comment=run.recipe.to_json()))
 
@@ -249,7 +251,7 @@ def _write_video(run: Run, output: Path | None) -> None:
 def _write_frames(run: Run, folder: Path | None) -> None:
     if folder is None:
         return
-    from svdlab.clips import video
+    from svdlab.clips.frames import read_frames_zip, write_frames_dir
 
-    clip = video.read_frames_zip(run.frames_zip)
-    files.write_frames(folder, lambda path: video.write_frames_dir(path, clip, run.recipe.to_json()))
+    clip = read_frames_zip(run.frames_zip)
+    files.write_frames(folder, lambda path: write_frames_dir(path, clip, run.recipe.to_json()))

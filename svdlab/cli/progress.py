@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from svdlab.errors import Cancelled, CheckpointUnavailable
 from svdlab.recipes.records import Event, Run
+from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:
     from svdlab.lab.lab import Lab
@@ -38,7 +39,7 @@ class Quiet:
 
 def must_be_here(checkpoint: Checkpoint) -> None:
     """Raises `CheckpointUnavailable` before anything is queued if the weights can surely not be had."""
-    here = checkpoint.availability()
+    here = availability(checkpoint)
     if not here.obtainable:
         raise CheckpointUnavailable(f"{checkpoint.id}: {here.sentence}")
 

@@ -35,9 +35,10 @@ from svdlab.engine.loading import Components
 from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import ays_sigmas
 from svdlab.recipes import work
-from svdlab.recipes.checkpoint import Catalogue, Checkpoint
+from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.limits import check, defaults_for
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.weights.catalogue import Catalogue
 
 CELLS = 10  # of the sweep that varies the motion bucket alone
 START_SECONDS = 60.0  # after which a page that is not served counts as not served

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from svdlab.clips import pictures, video
+from svdlab.clips import fitting, video
 from svdlab.errors import (
     BadInput,
     BadPicture,
@@ -37,6 +37,7 @@ from svdlab.lab.results import write_files
 from svdlab.recipes import work
 from svdlab.recipes.records import Event, Run
 from svdlab.recipes.work import Job, Render, Rendered, Update
+from svdlab.weights.availability import availability
 from svdlab.weights.downloads import Download
 
 log = logging.getLogger(__name__)
@@ -170,7 +171,7 @@ class Desk:
     def _fetch(self, run: Run) -> None:
         """Downloads the run's weights if they are not here. Raises `CheckpointUnavailable`, `Cancelled`."""
         checkpoint = self.lab.catalogue.get(run.recipe.checkpoint)
-        if checkpoint.availability().state != "can be downloaded":
+        if availability(checkpoint).state != "can be downloaded":
             return
 
         def show(download: Download) -> None:
@@ -214,7 +215,7 @@ class Desk:
                 picture = stored.convert("RGB")
         except (OSError, SyntaxError, ValueError) as error:  # all that a damaged PNG makes Pillow raise
             raise BadPicture("the picture of that recipe is damaged; drop it in again") from error
-        return np.asarray(pictures.fit_picture(picture, s.width, s.height, s.fit, s.focus_x, s.focus_y))
+        return np.asarray(fitting.fit_picture(picture, s.width, s.height, s.fit, s.focus_x, s.focus_y))
 
     def _latents(self, id: str) -> bytes:
         try:

@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from svdlab.clips import video
+from svdlab.clips.frames import read_frames_zip
+from svdlab.clips.sheets import side_by_side
 from svdlab.environment import Environment
 from svdlab.errors import BadInput, Cancelled, NotFound, RenderFailed
 from svdlab.failpoints import failpoint
@@ -27,7 +29,7 @@ from svdlab.lab.live import Live
 from svdlab.lab.pictures import PictureSource, StoredPicture
 from svdlab.lab.policy import Policy
 from svdlab.recipes import limits
-from svdlab.recipes.checkpoint import Catalogue, Checkpoint, Decoder
+from svdlab.recipes.checkpoint import Checkpoint, Decoder
 from svdlab.recipes.presets import Preset, Presets
 from svdlab.recipes.records import (
     Comparison,
@@ -40,6 +42,8 @@ from svdlab.recipes.records import (
     same_latents,
 )
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
+from svdlab.weights.availability import availability
+from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.downloads import Downloads
 from svdlab.weights.register import Registry
 
@@ -206,7 +210,7 @@ class Lab:
         lent = [
             decoder
             for decoder, lender in made_for.lenders.items()
-            if self.catalogue.get(lender).availability().ready
+            if availability(self.catalogue.get(lender)).ready
         ]
         return (*made_for.decoders, *lent)
 
@@ -401,9 +405,9 @@ class Lab:
     def export_side_by_side(self, comparison: Comparison, path: Path) -> Path:
         """Both sides with labels as one MP4 or, by the ending, animated WebP. Returns `path`."""
         a, b = comparison.a, comparison.b
-        clips = [video.read_frames_zip(run.frames_zip) for run in (a, b)]
+        clips = [read_frames_zip(run.frames_zip) for run in (a, b)]
         labels = self.labels(comparison)
-        frames = video.side_by_side(clips[0], clips[1], labels[0], labels[1])
+        frames = side_by_side(clips[0], clips[1], labels[0], labels[1])
         fps = a.settings.effective_playback_fps
         if path.suffix.lower() == ".webp":
             video.write_webp(path, frames, fps)

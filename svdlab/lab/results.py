@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from svdlab.clips import video
+from svdlab.clips.frames import write_frames_zip
+from svdlab.clips.sheets import write_poster
 from svdlab.failpoints import failpoint
 from svdlab.history.queue import write_result
 from svdlab.metrics import measure
@@ -36,9 +38,9 @@ def write_files(
     comment, frames = recipe.to_json(), rendered.frames
     video.write_mp4(folder / "video.mp4", frames, run.settings.effective_playback_fps, comment)
     failpoint("video-written")
-    video.write_frames_zip(folder / "frames.zip", frames, comment)
+    write_frames_zip(folder / "frames.zip", frames, comment)
     failpoint("frames-written")
-    video.write_poster(folder / "poster.webp", frames, POSTER_SIDE, comment)
+    write_poster(folder / "poster.webp", frames, POSTER_SIDE, comment)
     failpoint("poster-written")
     if run.latents_of is None and 0 < len(rendered.latents) <= kept_latents_bytes:
         (folder / "latents.safetensors").write_bytes(rendered.latents)

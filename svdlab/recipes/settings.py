@@ -16,7 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from svdlab.errors import BadSettings
 
-MAX_SEED = 2**63 - 1  # what a signed 64-bit column and torch.Generator both hold
+MAX_SEED = (
+    2**32 - 1
+)  # torch's generator on the CPU takes 32 bits: a larger seed gives one of these clips again
+MAX_STORED_SEED = 2**63 - 1  # recipes of older versions have up to these; they stay as they are
 
 Group = Literal["essential", "motion", "sampling", "picture", "output"]
 
@@ -33,9 +36,14 @@ def _knob(
     step: float | None = None,
     usual: tuple[float, float] | None = None,
     more: str = "",
+    asked: float | None = None,
 ) -> Any:
-    """One knob's declaration. `usual` is the stretch a slider offers; `ge`/`le` is what is possible."""
+    """One knob's declaration. `usual` is the stretch a slider offers; `ge`/`le` is what is possible.
+
+    `asked` is the largest that may be asked for, where what is stored may hold more.
+    """
     extra: dict[str, Any] = {"unit": unit, "group": group, "step": step, "usual": usual, "more": more}
+    extra["asked"] = asked
     return Field(default, title=label, description=help, ge=ge, le=le, json_schema_extra=extra)
 
 
@@ -91,7 +99,8 @@ class GenerationSettings(BaseModel):
         "Which noise to start from; the same seed gives the same clip.",
         group="essential",
         ge=0,
-        le=MAX_SEED,
+        le=MAX_STORED_SEED,
+        asked=MAX_SEED,
         step=1,
         more="The seed picks the camera move as much as any knob does. The noise is drawn on the CPU, so one seed "
         "means one noise on every device.",
@@ -263,6 +272,11 @@ class GenerationSettings(BaseModel):
         return min(self.decode_chunk_size or self.num_frames, self.num_frames)
 
     @property
+    def drawn_seed(self) -> int:
+        """The seed as the generator takes it: a seed of an older version that has more than 32 bits is the same."""
+        return self.seed % (MAX_SEED + 1)
+
+    @property
     def guided(self) -> bool:
         """Whether classifier-free guidance runs (two model branches a step)."""
         return self.max_guidance_scale > 1.0
@@ -280,7 +294,7 @@ class GenerationSettings(BaseModel):
         start = base.model_dump() if base is not None else {}
         merged = {**start, **{name: _emptied(value, name) for name, value in values.items()}}
         try:
-            return cls.model_validate(merged)
+            read = cls.model_validate(merged)
         except ValidationError as error:
             first = error.errors()[0]
             if not first["loc"]:  # the pair of guidance values
@@ -289,6 +303,9 @@ class GenerationSettings(BaseModel):
             raise BadSettings(
                 f"{name} must be {KNOBS[name].wanted}, got {_shown(first['input'])}", name
             ) from None
+        if "seed" in values and read.seed > MAX_SEED:
+            raise BadSettings(f"seed must be {KNOBS['seed'].wanted}, got {_shown(read.seed)}", "seed")
+        return read
 
     def but(self, **changes: Any) -> GenerationSettings:
         """A validated copy with some knobs changed; raises `BadSettings`."""
@@ -371,7 +388,7 @@ def _knob_from(name: str, field: Any) -> Knob:
         kind="choice" if words else ("int" if inner is int else "float"),
         default=field.default,
         minimum=_bound(field, "ge"),
-        maximum=_bound(field, "le"),
+        maximum=extra["asked"] if extra["asked"] is not None else _bound(field, "le"),
         usual=extra["usual"],
         step=extra["step"],
         choices=words,

@@ -10,7 +10,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 import gradio as gr
 
 from svdlab.lab.lab import Lab
-from svdlab.ui import api, compare, explore, frame, history, models
+from svdlab.ui import api, frame
+from svdlab.ui.pages import compare, explore, history, models
 from svdlab.ui.theme import STYLESHEET, theme
 
 THREADS = 256  # each page that watches a run holds one while it waits for news

@@ -12,9 +12,9 @@ from svdlab.engine.loading import Components
 from svdlab.engine.renderer import Renderer
 from svdlab.environment import Offload
 from svdlab.errors import BadInput, OutOfMemory
-from svdlab.recipes.checkpoint import Catalogue
 from svdlab.recipes.limits import defaults_for
 from svdlab.recipes.work import Failed, Job, Rendered, Update
+from svdlab.weights.catalogue import Catalogue
 from tests import tiny
 
 CUDA = torch.device("cuda")

@@ -29,6 +29,7 @@ import pytest
 from svdlab import failpoints
 from svdlab.cli import main
 from svdlab.clips import video
+from svdlab.clips.frames import read_frames_zip
 from svdlab.engine.renderer import Renderer
 from svdlab.errors import BadInput, DataFolderError, NotFound, RenderFailed
 from svdlab.exchange import tables
@@ -103,7 +104,7 @@ def check_whole(run: Run) -> None:
     """Every file of a finished run is there, can be used and is the one that was written."""
     assert hashlib.sha256(run.video.read_bytes()).hexdigest() == run.outcome.video_sha256
     assert len(video.read_mp4_frames(run.video)[0]) == run.settings.num_frames
-    assert len(video.read_frames_zip(run.frames_zip)) == run.settings.num_frames
+    assert len(read_frames_zip(run.frames_zip)) == run.settings.num_frames
     assert read_result(run.folder) == (run.recipe, run.outcome)
     assert run.poster.stat().st_size > 0
 

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from svdlab.clips import video
+from svdlab.clips.frames import read_frames_zip
 from svdlab.environment import Environment
 from svdlab.errors import BadInput, BadPicture, BadSettings, Cancelled, NotFound, RenderFailed
 from svdlab.lab.lab import Lab
@@ -219,7 +220,7 @@ def test_kept_latents_are_decoded_again_without_sampling(lab: Lab, picture: Path
     assert again.outcome.decode_chunk_size == 1
     assert not again.latents.is_file()  # once is enough
     sampled = lab.generate(picture, "demo-1-0", seed=33, decode_chunk_size=1, **SMALL)
-    assert np.array_equal(video.read_frames_zip(again.frames_zip), video.read_frames_zip(sampled.frames_zip))
+    assert np.array_equal(read_frames_zip(again.frames_zip), read_frames_zip(sampled.frames_zip))
     said = lab.fairness(lab.history.comparison(pair.id))
     assert said.fair
     assert said.subject == "decoding"

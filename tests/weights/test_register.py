@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from svdlab.errors import BadCheckpoint, BadInput
-from svdlab.recipes.checkpoint import Catalogue
+from svdlab.weights.availability import availability
+from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.register import Registry, found_in, read_checkpoint
 from tests import tiny
 
@@ -142,7 +143,7 @@ def test_released_files_stand_in_for_the_builtin_checkpoints(comfyui: Path, tmp_
     catalogue = Catalogue(registry.checkpoints(Catalogue()))
     new = catalogue.get("svd-xt-1-1")
     assert new.name == "SVD-XT 1.1"
-    assert new.availability().state == "on disk"
+    assert availability(new).state == "on disk"
     assert new.source.location.endswith("svd_xt_1_1.safetensors")
     assert catalogue.get("svd-xt").source.location.endswith("svd_xt-fp16.safetensors")
     assert catalogue.get("tuned").native_frames == 25
@@ -172,8 +173,8 @@ def test_a_registered_file_that_is_gone_is_said_to_be_missing(tmp_path: Path) ->
     path.unlink()
     [gone] = Registry(tmp_path).checkpoints(Catalogue())
     assert gone.id == "mine"
-    assert gone.availability().state == "missing"
-    assert "is gone" in gone.availability().sentence
+    assert availability(gone).state == "missing"
+    assert "is gone" in availability(gone).sentence
 
 
 def test_ids_that_are_taken_are_refused(tmp_path: Path) -> None:

@@ -16,14 +16,17 @@ import safetensors.torch
 import torch
 
 from svdlab.cli import main
-from svdlab.clips.video import read_frames_zip
+from svdlab.clips.frames import read_frames_zip
 from svdlab.engine import examine
 from svdlab.engine.residency import Residency
 from svdlab.errors import BadCheckpoint, BadInput
 from svdlab.lab.lab import Lab
-from svdlab.recipes.checkpoint import Catalogue, Checkpoint, Source, local_checkpoint
+from svdlab.recipes.checkpoint import Checkpoint, Source
+from svdlab.weights.availability import availability
+from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.downloads import Download, Downloads
 from svdlab.weights.register import read_checkpoint
+from svdlab.weights.sources.folder import local_checkpoint
 from svdlab.workers import Compute, LocalWorker, open_lab
 from tests import original_layout, tiny
 from tests.hub_server import Answer, HubServer
@@ -194,7 +197,7 @@ def test_a_download_goes_on_in_the_background_and_is_done_once(online: HubServer
     assert ended.state == "done"
     assert ended.bytes_done == ended.bytes_total > 0
     assert ended.fraction == 1.0
-    assert from_hub().availability().state == "on disk"
+    assert availability(from_hub()).state == "on disk"
     asked = len(online.asked)
     downloads.start(from_hub())
     assert downloads.wait("svd", lambda _: None).state == "done"
@@ -248,7 +251,7 @@ def test_rendering_with_weights_that_are_not_here_fetches_them_first(
         said = [event.message for event in lab.watch(run.id) if event.kind == "loading"]
         assert lab.history.get(run.id).done, lab.history.get(run.id).error
     assert any(line.startswith("Downloading") for line in said)
-    assert remote.availability().ready
+    assert availability(remote).ready
 
 
 def test_two_files_that_differ_in_the_unet_share_the_rest_in_memory(tmp_path: Path) -> None:
