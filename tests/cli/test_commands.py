@@ -29,9 +29,10 @@ from svdlab.errors import BadInput
 from svdlab.files import write_whole
 from svdlab.lab.lab import Lab
 from svdlab.recipes.checkpoint import Catalogue
+from svdlab.recipes.events import Event
 from svdlab.recipes.limits import defaults_for
 from svdlab.recipes.presets import Presets
-from svdlab.recipes.records import Event, Recipe
+from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
