@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from svdlab.exchange.restore import Restored
     from svdlab.lab.lab import Lab
     from svdlab.recipes.limits import Note
-    from svdlab.recipes.records import Comparison, Recipe, Run
+    from svdlab.recipes.records import Recipe, Run
 
 
 @knob_flags
@@ -53,8 +53,8 @@ def generate(
     again: Again = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "",
+    dtype: Dtype = "",
     *,
     changes: dict[str, str],
 ) -> None:
@@ -64,7 +64,7 @@ def generate(
     file's, and so are the checkpoint, the seed and, if this lab has it, the picture.
     """
     from svdlab.cli import words
-    from svdlab.cli.progress import must_be_here, render
+    from svdlab.cli.progress import can_render, must_be_here, render
 
     if picture is None and like is None:
         raise BadInput("missing argument PICTURE: the picture to start from, or --like FILE; see --help")
@@ -81,13 +81,14 @@ def generate(
             settings = lab.settings(chosen.id, changes, preset, changes.get("seed"))
         else:
             settings = GenerationSettings.parse({**changes, **_seed(changes)}, base=base.settings)
-        recipe = lab.recipe(chosen.id, _start(lab, picture, base), settings)
         notes = lab.notes(chosen.id, settings)
+        recipe = lab.recipe(chosen.id, _start(lab, picture, base), settings)
         _say_notes(notes)
-        before = None if again else lab.rendered_before(recipe)
+        before = None if again else lab.before.run(recipe)
         if before is None:
             must_be_here(chosen)
-            [run] = render(lab, [lab.submit(recipe, preset)], device, dtype)
+            compute = can_render(lab, device, dtype)
+            [run] = render(lab, [lab.submit(recipe, preset)], compute)
         else:
             run = before
             words.say(f"Rendered before, as run {run.id}; --again renders it anew.")
@@ -121,8 +122,8 @@ def compare(
     again: Again = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "",
+    dtype: Dtype = "",
     *,
     changes: dict[str, str],
 ) -> None:
@@ -132,7 +133,7 @@ def compare(
     Knobs that are not given are the preset's, else what A's makers use.
     """
     from svdlab.cli import words
-    from svdlab.cli.progress import must_be_here, render
+    from svdlab.cli.progress import can_render, must_be_here, render
 
     files.check_video_path(output, picture)
     with open_data(ctx, data_dir) as lab:
@@ -143,13 +144,14 @@ def compare(
         )
         notes = _both_notes(lab, first, second)
         _say_notes(notes)
-        comparison = None if again else _compared_before(lab, first, second)
+        comparison = None if again else lab.before.pair(first, second)
         before = comparison is not None
         if comparison is None:
             for recipe in (first, second):
                 must_be_here(lab.catalogue.get(recipe.checkpoint))
+            compute = can_render(lab, device, dtype)
             asked = lab.submit_comparison(first, second, preset)
-            render(lab, [asked.a, asked.b], device, dtype)
+            render(lab, [asked.a, asked.b], compute)
             comparison = lab.history.comparison(asked.id)
         else:
             words.say(f"Rendered before, as comparison {comparison.id}; --again renders it anew.")
@@ -230,16 +232,6 @@ def _sides(lab: Lab, a: str | None, b: str | None, preset: str | None) -> tuple[
                 f"Note: {wanted[0]} and {wanted[1]} are not both here; comparing {a or pair[0]} and {b or pair[1]}."
             )
     return a or pair[0], b or pair[1]
-
-
-def _compared_before(lab: Lab, first: Recipe, second: Recipe) -> Comparison | None:
-    """The newest finished comparison of the same two recipes."""
-    wanted = (first.hash, second.hash)
-    for one in lab.history.comparisons(limit=500):
-        found = (one.a.recipe.hash, one.b.recipe.hash) == wanted and one.a.done and one.b.done
-        if found and one.a.frames_zip.is_file() and one.b.frames_zip.is_file():
-            return one
-    return None
 
 
 def _write_video(run: Run, output: Path | None) -> None:

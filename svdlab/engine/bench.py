@@ -35,6 +35,7 @@ from svdlab.engine import renderer as r
 from svdlab.engine.loading import Components
 from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import ays_sigmas
+from svdlab.recipes import work
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.limits import check, defaults_for
 from svdlab.recipes.settings import GenerationSettings
@@ -260,16 +261,16 @@ def render_ours(
 ) -> Timed:
     """One run through the renderer, with previews made and encoded as the lab's worker does, or without."""
     renderer.previews = previews
-    job = r.Job("bench", plan.checkpoint, settings, picture, "bench")
+    job = work.Job("bench", plan.checkpoint, settings, np.asarray(picture), "bench")
     frames: np.ndarray | None = None
     started = time.perf_counter()
     for update in renderer.render([job]):
         match update:
-            case r.Stepped(preview=preview) if preview is not None and plan.show is not None:
+            case work.Stepped(preview=preview) if preview is not None and plan.show is not None:
                 plan.show(preview, settings.effective_playback_fps, PREVIEW_QUALITY)
-            case r.Rendered():
+            case work.Rendered():
                 frames = update.frames
-            case r.Failed():
+            case work.Failed():
                 raise update.error
     seconds = time.perf_counter() - started
     assert frames is not None

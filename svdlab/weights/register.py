@@ -7,9 +7,8 @@ recognised by the names of their tensors; whether those are whole and finite is 
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -21,15 +20,8 @@ from svdlab.weights.catalogue import Catalogue, official_xt
 from svdlab.weights.sources.file import RELEASED, stem
 
 REGISTER = "checkpoints.json"
-DIRS = "SVDLAB_CHECKPOINT_DIRS"
 DEPTH = 4  # folders below a given one that are looked into
 LOOKED_AT = 2000  # files and folders, so that a mistyped "/" does not hang the start
-
-
-def checkpoint_dirs() -> list[Path]:
-    """The folders `SVDLAB_CHECKPOINT_DIRS` names, separated as PATH is."""
-    given = os.environ.get(DIRS, "")
-    return [Path(part).expanduser() for part in given.split(os.pathsep) if part.strip()]
 
 
 def read_checkpoint(
@@ -50,7 +42,7 @@ def read_checkpoint(
     raise BadCheckpoint(f"there is no file or folder {path}")
 
 
-def found_in(folders: list[Path]) -> Iterator[Checkpoint]:
+def found_in(folders: Sequence[Path]) -> Iterator[Checkpoint]:
     """What lies in these folders and below: single files and diffusers folders. What is not SVD is passed over."""
     for path in _walk(folders):
         try:
@@ -64,7 +56,7 @@ def found_in(folders: list[Path]) -> Iterator[Checkpoint]:
             continue
 
 
-def _walk(folders: list[Path]) -> Iterator[Path]:
+def _walk(folders: Sequence[Path]) -> Iterator[Path]:
     """Safetensors files, and folders with a model_index.json, in the order of their names."""
     left = LOOKED_AT
     waiting = [(folder, 0) for folder in reversed(folders)]
@@ -85,15 +77,16 @@ def _walk(folders: list[Path]) -> Iterator[Path]:
 
 
 class Registry:
-    """The checkpoints registered in one data folder, and those in the folders the environment names."""
+    """The checkpoints registered in one data folder, and those in the folders of other programs, `dirs`."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, dirs: Sequence[Path] = ()) -> None:
         self.path = data_dir / REGISTER
+        self.dirs = dirs
 
     def checkpoints(self, builtin: Catalogue) -> list[Checkpoint]:
         """All of them. A released file that was found stands in for the built-in checkpoint if that is not on disk."""
         known: dict[str, Checkpoint] = {}
-        for found in found_in(checkpoint_dirs()):
+        for found in found_in(self.dirs):
             stand_in = self._stand_in(found, builtin)
             if stand_in.id not in known:
                 known[stand_in.id] = stand_in

@@ -21,7 +21,7 @@ from PIL import Image
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.lab.lab import Lab
 from svdlab.recipes.events import Event
-from svdlab.recipes.records import UNFINISHED, Recipe, Run
+from svdlab.recipes.records import Recipe, Run
 from svdlab.recipes.settings import KNOBS, random_seed
 from svdlab.ui.frame import build_about
 from svdlab.ui.parts.controls import OWN_SETTINGS, Controls
@@ -164,7 +164,7 @@ class Explore:
             }
             if found.checkpoint and found.picture_here and found.picture_sha256:
                 stored = self.lab.picture(found.picture_sha256)
-                before = self.lab.rendered_before(self.lab.recipe(checkpoint, stored, found.settings))
+                before = self.lab.before.run(self.lab.recipe(checkpoint, stored, found.settings))
                 if before and (not self.shared or before.id in kept_ids(mine)):
                     shown[self.following] = _follow(before.id, True)
         except SvdlabError as error:
@@ -183,21 +183,19 @@ class Explore:
             self.controls.must_be_here(form)
             settings = form.settings if form.locked else form.settings.but(seed=random_seed())
             recipe = self.lab.recipe(form.checkpoint.id, stored, settings)
+            preset = form.preset.id if form.preset else None
+            asked = self.ask(recipe, preset, kept_ids(mine))
         except SvdlabError as error:
             return {self.controls.advice: self.controls.refuse(error)}
-        preset = form.preset.id if form.preset else None
-        knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked)
-        return {self.controls.knobs: knobs, **self.ask(recipe, preset, kept_ids(mine))}
+        return {
+            self.controls.knobs: self.controls.fill(settings, form.checkpoint.id, preset, form.locked),
+            **asked,
+        }
 
     def ask(self, recipe: Recipe, preset: str | None, ids: list[str], again: bool = False) -> dict[Any, Any]:
         """Follows the recipe's run: one from before, one already waiting, or a new one."""
-        before = None if again else self.lab.rendered_before(recipe)
-        waiting = (
-            run
-            for run in self.lab.history.runs(limit=100, states=UNFINISHED)
-            if run.recipe.hash == recipe.hash
-        )
-        run = before or next(waiting, None) or self.lab.submit(recipe, preset)
+        before = None if again else self.lab.before.run(recipe)
+        run = before or self.lab.before.waiting(recipe) or self.lab.submit(recipe, preset)
         ids = [run.id, *(id for id in ids if id != run.id)][:KEPT_IDS]
         return {self.mine: ids, self.following: _follow(run.id, before is not None)}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
@@ -112,11 +113,10 @@ class Models:
         try:
             from pathlib import Path
 
-            from svdlab.engine import examine
             from svdlab.weights.register import read_checkpoint
 
             count = int(frames) if frames else None
-            facts = list(examine.verify(read_checkpoint(Path(path), None, count)))
+            facts = self.lab.verify(read_checkpoint(Path(path), None, count))
             added = self.lab.add_checkpoint(path, None, count)
         except (SvdlabError, ValueError, OSError) as error:
             yield self.value(added={"error": sentence(error)})
@@ -138,9 +138,7 @@ class Models:
         id = str(event._data.get("id"))
         yield self.value(checked={"id": id, "said": "Reading all of it…", "busy": True})
         try:
-            from svdlab.engine import examine
-
-            facts = list(examine.verify(self.lab.catalogue.get(id)))
+            facts = self.lab.verify(self.lab.catalogue.get(id))
         except SvdlabError as error:
             yield self.value(checked={"id": id, "error": sentence(error)})
             return
@@ -151,10 +149,8 @@ class Models:
         ids = [str(event._data.get(side)) for side in ("a", "b")]
         yield self.value(touched={"said": "Reading both…", "busy": True})
         try:
-            from svdlab.engine import examine
-
             a, b = (self.lab.catalogue.get(id) for id in ids)
-            changes = [change.__dict__ for change in examine.diff(a, b)]
+            changes = [asdict(change) for change in self.lab.diff(a, b)]
         except SvdlabError as error:
             yield self.value(touched={"error": sentence(error)})
             return
