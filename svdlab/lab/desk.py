@@ -36,7 +36,8 @@ from svdlab.history.retention import DAY
 from svdlab.lab.lab import Lab
 from svdlab.lab.results import write_files
 from svdlab.recipes import work
-from svdlab.recipes.records import Event, Run
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import Run
 from svdlab.recipes.work import Job, Render, Rendered, Update
 from svdlab.weights.availability import availability
 from svdlab.weights.downloads import Download

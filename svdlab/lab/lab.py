@@ -31,17 +31,10 @@ from svdlab.lab.pictures import PictureSource, StoredPicture
 from svdlab.lab.policy import Policy
 from svdlab.recipes import limits
 from svdlab.recipes.checkpoint import Checkpoint, Decoder
+from svdlab.recipes.events import Event
+from svdlab.recipes.fairness import Fairness, fairness, same_latents
 from svdlab.recipes.presets import Preset, Presets
-from svdlab.recipes.records import (
-    Comparison,
-    Event,
-    Fairness,
-    Recipe,
-    Resident,
-    Run,
-    fairness,
-    same_latents,
-)
+from svdlab.recipes.records import Comparison, Recipe, Resident, Run
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
 from svdlab.weights.availability import availability
 from svdlab.weights.catalogue import Catalogue

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from svdlab.history.queue import History
-from svdlab.recipes.records import Event
+from svdlab.recipes.events import Event
 
 POLL_SECONDS = 0.5  # how often another process's progress is read from the database
 
