@@ -29,7 +29,7 @@ from svdlab.history.doctor import DiskUse, Finding, disk_use, examine, remove_le
 from svdlab.history.kept import FRESH_SECONDS
 from svdlab.history.queue import History, new_id, sync, this_process, write_result
 from svdlab.history.retention import DAY, Retention
-from svdlab.metrics import measure
+from svdlab.metrics.measure import measure
 from svdlab.recipes import limits
 from svdlab.recipes.checkpoint import Catalogue, Checkpoint, Decoder
 from svdlab.recipes.events import Event
@@ -524,7 +524,7 @@ class Lab:
             failpoint("poster-written")
             if 0 < len(latents) <= kept_latents():
                 (temporary / "latents.safetensors").write_bytes(latents)
-            measured = measure.measure(frames, picture).to_dict()
+            measured = measure(frames, picture)
             spent = {**outcome.seconds, "write": time.perf_counter() - started}
             final = replace(
                 outcome,
