@@ -6,7 +6,8 @@ import json
 import random
 
 from svdlab.history.queue import History
-from svdlab.recipes.records import METRICS, Outcome, Recipe
+from svdlab.metrics.definitions import METRICS
+from svdlab.recipes.records import Outcome, Recipe
 from svdlab.recipes.settings import GenerationSettings
 
 CHECKPOINTS = ("svd", "svd-xt", "svd-xt-1-1", "demo-1-0", "demo-1-1")

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from svdlab.errors import BadInput
-from svdlab.recipes.records import METRICS, RUN_STATES, Comparison, Run, RunState
+from svdlab.metrics.definitions import METRICS
+from svdlab.recipes.records import RUN_STATES, Comparison, Run, RunState
 from svdlab.recipes.settings import KNOBS
 
 # What runs can be sorted by: columns of `finding`, each either text in all rows or numbers in all rows.

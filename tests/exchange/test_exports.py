@@ -28,7 +28,8 @@ from svdlab.errors import BadInput, DataFolderError
 from svdlab.exchange.tables import ImportReport, read_zip, to_table, write_csv, write_parquet, write_zip
 from svdlab.exchange.zip_writing import FILES, CheckedOutcome
 from svdlab.lab.lab import Lab
-from svdlab.recipes.records import METRICS, Outcome, Run
+from svdlab.metrics.definitions import METRICS
+from svdlab.recipes.records import Outcome, Run
 from svdlab.recipes.settings import KNOBS
 from tests.made import make_pair, make_run, picture_of
 

@@ -68,9 +68,7 @@ HASHES = [
 def test_hashes_are_those_of_the_first_svdlab(
     checkpoint: str, picture: str, settings: dict, known: str
 ) -> None:
-    recipe = Recipe(
-        checkpoint=checkpoint, picture_sha256=picture, settings=GenerationSettings(**settings)
-    )
+    recipe = Recipe(checkpoint=checkpoint, picture_sha256=picture, settings=GenerationSettings(**settings))
     assert recipe.hash == known
     assert Recipe.from_json(recipe.to_json()).hash == known
     assert json.loads(recipe.to_json())["settings"] == settings
