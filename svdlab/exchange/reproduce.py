@@ -16,7 +16,8 @@ from svdlab.clips import video
 from svdlab.clips.carried import shown
 from svdlab.clips.frames import read_frames_zip
 from svdlab.errors import BadInput, NotFound
-from svdlab.history.doctor import recipe_inside, sha256_of
+from svdlab.files import sha256_of
+from svdlab.history.doctor import recipe_inside
 from svdlab.history.search import RunQuery
 from svdlab.lab.lab import Lab
 from svdlab.metrics.similarity import psnr

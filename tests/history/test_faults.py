@@ -33,7 +33,8 @@ from svdlab.clips.frames import read_frames_zip
 from svdlab.engine.renderer import Renderer
 from svdlab.errors import BadInput, DataFolderError, NotFound, RenderFailed
 from svdlab.exchange import tables
-from svdlab.history.queue import LEASE_SECONDS, read_result
+from svdlab.history.queue import LEASE_SECONDS
+from svdlab.history.run_files import read_result
 from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
@@ -49,7 +50,7 @@ WRITING = ("video-written", "frames-written", "poster-written", "result-written"
 ENDING = ("published", "ending", "ended")
 RENDERING_A_PAIR = ("row-inserted:2", "claimed", "step:3", "video-written:2", "published:2", "ended")
 RESUMING = ("requeuing", "requeued")
-SWEEPING = ("bin-marked", "bin-files-removed", "bin-swept")
+EMPTYING = ("bin-marked", "bin-files-removed", "bin-rows-removed")
 OTHERS = ("recovered", "old-files-removed")
 
 KILLS = 120
@@ -165,7 +166,7 @@ def test_every_failpoint_is_one_of_these() -> None:
     placed = set()
     for path in (ROOT / "svdlab").rglob("*.py"):
         placed.update(re.findall(r'failpoint\("([a-z-]+)"\)', path.read_text("utf-8")))
-    here = {*ACCEPTING, *SAMPLING, *WRITING, *ENDING, *SWEEPING, *RESUMING, *OTHERS}
+    here = {*ACCEPTING, *SAMPLING, *WRITING, *ENDING, *EMPTYING, *RESUMING, *OTHERS}
     assert placed == here - {"step:2"}
 
 
@@ -243,12 +244,12 @@ def test_files_left_of_an_earlier_life_are_not_taken_for_a_finished_run(
         check_whole(lab.history.get(run.id))
 
 
-@pytest.mark.parametrize("at", SWEEPING)
+@pytest.mark.parametrize("at", EMPTYING)
 def test_a_program_killed_while_emptying_the_bin_goes_on_where_it_was(data: Path, at: str) -> None:
     with Lab(data) as lab:
         kept, *binned = [made.make_run(lab, seed, **crash.TINY) for seed in range(3)]
         lab.delete([run.id for run in binned])
-    killed(crash.sweep, data, at=at)
+    killed(crash.empty_bin, data, at=at)
     with Lab(data) as lab:
         for run in binned:
             with pytest.raises((BadInput, NotFound), match=r"removed for good|no run"):

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from svdlab.errors import DataFolderError, NotFound
+from svdlab.files import publish_folder
 from svdlab.history.database import MIGRATIONS
-from svdlab.history.queue import History, publish_folder, this_process, write_result
+from svdlab.history.owners import this_process
+from svdlab.history.queue import History
+from svdlab.history.run_files import write_result
 from svdlab.history.search import RunQuery
 from svdlab.recipes.records import Outcome, Recipe
 from svdlab.recipes.settings import GenerationSettings

@@ -19,8 +19,10 @@ import typer
 
 from svdlab.cli import look, main
 from svdlab.errors import BadInput, DataFolderError, NotFound
-from svdlab.history.doctor import GONE, sha256_of
-from svdlab.history.queue import History, write_result
+from svdlab.files import sha256_of
+from svdlab.history.doctor import GONE
+from svdlab.history.queue import History
+from svdlab.history.run_files import write_result
 from svdlab.history.search import MAX_LIMIT, MAX_NOTE, MAX_TAGS, SORTS, RunQuery
 from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
@@ -298,7 +300,7 @@ def test_a_waiting_run_in_the_bin_is_never_rendered(lab: Lab) -> None:
     lab.delete([waiting.id])
     assert lab.history.get(waiting.id).state == "cancelled"
     assert Desk(lab).claim() == []
-    with pytest.raises(BadInput, match="is in the bin; restore it first"):
+    with pytest.raises(BadInput, match="is in the bin; take it back first"):
         lab.resume(waiting.id)
     lab.history.take_back([waiting.id])
     assert [run.state for run in lab.resume(waiting.id)] == ["queued"]
@@ -317,7 +319,7 @@ def test_a_comparison_takes_its_own_runs_along_and_brings_them_back(lab: Lab) ->
     assert [one.id for one in lab.history.comparisons()] == [pair.id]
 
 
-def test_sweeping_removes_files_and_rows_of_what_lay_long_enough(lab: Lab) -> None:
+def test_emptying_the_bin_removes_files_and_rows_of_what_lay_long_enough(lab: Lab) -> None:
     pair, kept = make_pair(lab), make_run(lab, seed=9)
     lab.delete([pair.a.id, kept.id])
     lab.history.take_back([kept.id])
@@ -336,7 +338,7 @@ def test_sweeping_removes_files_and_rows_of_what_lay_long_enough(lab: Lab) -> No
     assert lab.doctor() == []
 
 
-def test_latents_that_a_waiting_run_needs_are_not_swept(lab: Lab) -> None:
+def test_latents_that_a_waiting_run_needs_are_not_removed(lab: Lab) -> None:
     source = make_run(lab, latents=b"not looked at")
     again = lab.decode_again(source.id, decode_chunk_size=1)
     lab.delete([source.id])
@@ -373,7 +375,7 @@ while True:
     assert folders <= set(rows), (at, "files without a row")
     for id, deleted in rows.items():
         whole = len(list((history.runs_folder / id).glob("*"))) == 3
-        assert whole or deleted == 0.0, (at, "half a run that can be restored")
+        assert whole or deleted == 0.0, (at, "half a run that can be taken back")
     assert [id for id, deleted in rows.items() if deleted is None] == [sys.argv[2]]
     history.close()
     if status == 0:
@@ -383,7 +385,7 @@ print(at, len(rows))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_sweeping_can_be_killed_at_every_step(tmp_path: Path) -> None:
+def test_emptying_the_bin_can_be_killed_at_every_step(tmp_path: Path) -> None:
     history = History(tmp_path)
     ids = [history.add(replace_seed(RECIPE, seed)).id for seed in range(4)]
     for id in ids:
@@ -525,7 +527,7 @@ def test_a_row_that_differs_from_itself_is_mended(lab: Lab) -> None:
     with lab.history._transaction() as db:
         db.execute("UPDATE runs SET recipe_hash = 'x', comparison = 'gone' WHERE id = ?", (run.id,))
         db.execute("UPDATE finding SET fps = 99")
-        db.execute("UPDATE runs SET deleted = 0 WHERE id = ?", (other.id,))  # as a kill leaves a sweep
+        db.execute("UPDATE runs SET deleted = 0 WHERE id = ?", (other.id,))  # as a kill leaves it
     kinds = [(kind, about) for kind, about, _ in said(lab)]
     assert kinds == [("database", "finding"), ("bin", other.id), ("row", run.id), ("row", run.id)]
     assert all(repaired for *_, repaired in said(lab, repair=True))
@@ -616,11 +618,11 @@ def test_the_shell_finds_marks_deletes_and_restores(
     )
     assert shell(capsys, "runs")[2] == "There are no runs yet.\n"
     assert len(shell(capsys, "runs", "--bin")[1].splitlines()) == 4
-    assert shell(capsys, "runs", "restore", run.id)[0] == 0
-    assert shell(capsys, "runs", "sweep", "--days", "0", "--pictures")[1].startswith(
+    assert shell(capsys, "runs", "take-back", run.id)[0] == 0
+    assert shell(capsys, "runs", "empty-bin", "--days", "0", "--pictures")[1].startswith(
         "2 runs and 0 pictures removed"
     )
-    code, _, err = shell(capsys, "runs", "restore", pair.id)
+    code, _, err = shell(capsys, "runs", "take-back", pair.id)
     assert (code, err) == (2, f"svdlab: there is no run or comparison '{pair.id}'\n")
 
 
