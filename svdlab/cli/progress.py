@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from svdlab.errors import Cancelled, CheckpointUnavailable
-from svdlab.recipes.records import Event, Run
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import Run
 from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.fairness import Fairness
 from svdlab.recipes.limits import Note
 from svdlab.recipes.presets import Preset
-from svdlab.recipes.records import Comparison, Fairness, Run
+from svdlab.recipes.records import Comparison, Run
 from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:

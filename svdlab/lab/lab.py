@@ -34,18 +34,10 @@ from svdlab.history.retention import DAY, Retention
 from svdlab.metrics import measure
 from svdlab.recipes import limits
 from svdlab.recipes.checkpoint import Checkpoint, Decoder
+from svdlab.recipes.events import Event
+from svdlab.recipes.fairness import Fairness, fairness, same_latents
 from svdlab.recipes.presets import Preset, Presets
-from svdlab.recipes.records import (
-    Comparison,
-    Event,
-    Fairness,
-    Outcome,
-    Recipe,
-    Resident,
-    Run,
-    fairness,
-    same_latents,
-)
+from svdlab.recipes.records import Comparison, Outcome, Recipe, Resident, Run
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
 from svdlab.weights.availability import availability
 from svdlab.weights.catalogue import Catalogue

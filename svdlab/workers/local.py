@@ -19,7 +19,8 @@ from svdlab.clips import fitting, video
 from svdlab.errors import BadPicture, Cancelled, CheckpointUnavailable, DataFolderError, SvdlabError, reason
 from svdlab.failpoints import failpoint
 from svdlab.lab.lab import Lab
-from svdlab.recipes.records import Event, Resident, Run
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import Resident, Run
 from svdlab.weights.availability import availability
 from svdlab.weights.downloads import Download
 

@@ -29,9 +29,10 @@ from svdlab.clips.frames import read_frames_zip, write_frames_dir
 from svdlab.errors import BadInput
 from svdlab.files import write_whole
 from svdlab.lab.lab import Lab
+from svdlab.recipes.events import Event
 from svdlab.recipes.limits import defaults_for
 from svdlab.recipes.presets import Presets
-from svdlab.recipes.records import Event, Recipe
+from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS
 from svdlab.weights.catalogue import Catalogue
 

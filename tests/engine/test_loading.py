@@ -16,6 +16,7 @@ from svdlab.errors import BadCheckpoint, CheckpointUnavailable
 from svdlab.recipes.checkpoint import Checkpoint, Source
 from svdlab.weights.availability import availability, place
 from svdlab.weights.catalogue import Catalogue
+from svdlab.weights.hub import snapshot
 from svdlab.weights.sources.folder import local_checkpoint
 from tests import original_layout, tiny
 

@@ -22,7 +22,8 @@ from svdlab.clips import video
 from svdlab.clips.frames import read_frames_zip
 from svdlab.errors import BadInput, BadPicture, BadSettings, Cancelled, NotFound, RenderFailed
 from svdlab.lab.lab import Lab
-from svdlab.recipes.records import Event, Recipe
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import Recipe
 from svdlab.workers import open_lab
 from tests import rows
 

@@ -18,7 +18,8 @@ from PIL import Image
 from svdlab.clips import fitting
 from svdlab.errors import CheckpointUnavailable, NotFound, SvdlabError
 from svdlab.lab.lab import Lab, StoredPicture
-from svdlab.recipes.records import Comparison, Event, Recipe, Run
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.settings import GenerationSettings, random_seed
 from svdlab.ui.api import TOGETHER
 from svdlab.ui.pages.explore import KEPT_IDS, QUIET, Watching, fraction, kept_ids, thumbnail

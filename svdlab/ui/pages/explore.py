@@ -20,7 +20,8 @@ from PIL import Image
 
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.lab.lab import Lab
-from svdlab.recipes.records import UNFINISHED, Event, Recipe, Run
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import UNFINISHED, Recipe, Run
 from svdlab.recipes.settings import KNOBS, random_seed
 from svdlab.ui.frame import build_about
 from svdlab.ui.parts.controls import OWN_SETTINGS, Controls

@@ -18,7 +18,9 @@ from svdlab.errors import NotFound
 from svdlab.lab.lab import Lab
 from svdlab.metrics import measure
 from svdlab.recipes.checkpoint import Checkpoint
-from svdlab.recipes.records import Comparison, Event, Fairness, Run
+from svdlab.recipes.events import Event
+from svdlab.recipes.fairness import Fairness
+from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui.api import answer, file_of, told, with_knobs
 from svdlab.ui.words import STATE_WORDS, clip_line, duration, sentence
