@@ -12,7 +12,7 @@ from pathlib import Path
 
 from svdlab.errors import BadInput, DataFolderError, NotFound, reason
 from svdlab.history import search
-from svdlab.history.database import BUSY_SECONDS, Database
+from svdlab.history.database import BUSY_SECONDS, Connect, Database
 from svdlab.history.search import ComparisonPage, Facets, Page, RunQuery
 from svdlab.recipes.records import Comparison, Outcome, Recipe, Run, RunState
 
@@ -30,8 +30,10 @@ COMPARISONS = _WITH_TAGS.format("comparison")
 class Kept(Database):
     """Runs and comparisons in `folder/svdlab.db`, their files in `folder/runs/<id>`."""
 
-    def __init__(self, folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
-        super().__init__(folder, busy_seconds)
+    def __init__(
+        self, folder: Path, busy_seconds: float = BUSY_SECONDS, connect: Connect = sqlite3.connect
+    ) -> None:
+        super().__init__(folder, busy_seconds, connect)
         try:
             for part in (self.runs_folder, self.pictures_folder):
                 part.mkdir(exist_ok=True)

@@ -17,9 +17,7 @@ from svdlab.clips import video
 from svdlab.clips.frames import write_frames_zip
 from svdlab.clips.sheets import write_poster
 from svdlab.failpoints import failpoint
-from svdlab.history.queue import write_result
 from svdlab.history.run_files import write_result
-from svdlab.metrics import measure
 from svdlab.metrics.measure import measure
 from svdlab.recipes.records import Outcome, Recipe, Run
 from svdlab.recipes.work import Rendered
