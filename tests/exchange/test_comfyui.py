@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from svdlab.clips.pictures import fit_box
 from svdlab.errors import BadInput
 from svdlab.exchange.comfyui import Reading, Workflow, read_workflow, write_workflow
-from svdlab.exchange.comfyui.graph import SPECS
+from svdlab.exchange.comfyui.declared import SPECS
 from svdlab.exchange.restore import Restored, restore, workflow_of
 from svdlab.lab.lab import Lab
 from svdlab.recipes.checkpoint import Catalogue

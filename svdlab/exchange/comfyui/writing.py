@@ -8,7 +8,7 @@ from typing import Any
 
 from svdlab.clips.pictures import fit_box
 from svdlab.errors import NotFound
-from svdlab.exchange.comfyui.graph import CONTROL, SPECS
+from svdlab.exchange.comfyui.declared import CONTROL, SPECS
 from svdlab.exchange.comfyui.reading import (
     CARRIED,
     CONDITIONING,
