@@ -13,7 +13,7 @@ from svdlab.clips.carried import told
 from svdlab.errors import BadInput
 from svdlab.exchange.comfyui.findings import Lost
 from svdlab.exchange.comfyui.reading import OTHER_AUGMENTATION, OTHER_NOISE, Reading, checkpoint_named
-from svdlab.recipes.checkpoint import Catalogue
+from svdlab.weights.catalogue import Catalogue
 
 PARAMETERS = "sui_image_params"
 SEED_STEP = 42  # what SwarmUI adds to the picture's seed for the clip's

@@ -1,6 +1,6 @@
-"""Every knob of one generation, declared once: bounds, unit, label and help.
+"""Every knob of one generation, declared once: bounds, unit, label and help, and since when it is there.
 
-Sliders, command-line flags, API arguments, validation and docs are made from `KNOBS`.
+Sliders, command-line flags, API arguments, validation, columns and docs are made from `KNOBS`.
 Knows numbers and words; nothing of checkpoints, models or screens.
 """
 
@@ -21,7 +21,13 @@ MAX_SEED = (
 )  # torch's generator on the CPU takes 32 bits: a larger seed gives one of these clips again
 MAX_STORED_SEED = 2**63 - 1  # recipes of older versions have up to these; they stay as they are
 
+FIRST_FORM = 1  # the canonical form of recipes that names every knob it knows; see `svdlab.recipes.identity`
+NEWEST_FORM = 2  # what a new knob comes with: it is named where it is not as it was introduced
+
 Group = Literal["essential", "motion", "sampling", "picture", "output"]
+
+
+_SAME: Any = object()  # as `default`
 
 
 def _knob(
@@ -37,13 +43,17 @@ def _knob(
     usual: tuple[float, float] | None = None,
     more: str = "",
     asked: float | None = None,
+    since: int = NEWEST_FORM,
+    introduced: Any = _SAME,
 ) -> Any:
     """One knob's declaration. `usual` is the stretch a slider offers; `ge`/`le` is what is possible.
 
-    `asked` is the largest that may be asked for, where what is stored may hold more.
+    `asked` is the largest that may be asked for, where what is stored may hold more. `since` is the canonical form of
+    recipes it came with, `introduced` the value it came with: what a recipe means that does not name it. It is
+    `default` until another default is shown to people, and then it has to be said here.
     """
     extra: dict[str, Any] = {"unit": unit, "group": group, "step": step, "usual": usual, "more": more}
-    extra["asked"] = asked
+    extra |= {"asked": asked, "since": since, "introduced": default if introduced is _SAME else introduced}
     return Field(default, title=label, description=help, ge=ge, le=le, json_schema_extra=extra)
 
 
@@ -67,6 +77,7 @@ class GenerationSettings(BaseModel):
         usual=(1, 255),
         more="Training clips were sorted by measured motion into buckets 1–255. The least predictable knob: "
         "the same bucket moves different pictures differently, and can turn the camera another way.",
+        since=1,
     )
     fps: int = _knob(
         6,
@@ -80,6 +91,7 @@ class GenerationSettings(BaseModel):
         usual=(5, 30),
         more="A higher rate means less change from one frame to the next. diffusers and ComfyUI subtract 1 before "
         "the model sees it; Stability's own scripts do not. How fast the clip plays is the playback rate.",
+        since=1,
     )
     num_frames: int = _knob(
         14,
@@ -92,6 +104,7 @@ class GenerationSettings(BaseModel):
         step=1,
         usual=(2, 50),
         more="14 for SVD, 25 for SVD-XT and 1.1. Fewer frames play less smoothly; many more lose the picture.",
+        since=1,
     )
     seed: int = _knob(
         42,
@@ -104,6 +117,7 @@ class GenerationSettings(BaseModel):
         step=1,
         more="The seed picks the camera move as much as any knob does. The noise is drawn on the CPU, so one seed "
         "means one noise on every device.",
+        since=1,
     )
     noise_aug_strength: float = _knob(
         0.02,
@@ -115,6 +129,7 @@ class GenerationSettings(BaseModel):
         step=0.01,
         usual=(0.0, 1.0),
         more="0.02 in Stability's scripts and diffusers, 0 in ComfyUI's workflow, 0.1 in the first Hub demo.",
+        since=1,
     )
     num_inference_steps: int = _knob(
         25,
@@ -126,6 +141,7 @@ class GenerationSettings(BaseModel):
         le=200,
         step=1,
         usual=(1, 50),
+        since=1,
     )
     min_guidance_scale: float = _knob(
         1.0,
@@ -137,6 +153,7 @@ class GenerationSettings(BaseModel):
         step=0.1,
         usual=(0.0, 10.0),
         more="Guidance grows frame by frame from this value to the last frame's.",
+        since=1,
     )
     max_guidance_scale: float = _knob(
         3.0,
@@ -148,12 +165,14 @@ class GenerationSettings(BaseModel):
         step=0.1,
         usual=(0.0, 10.0),
         more="At 1 or less guidance is off and every step costs half.",
+        since=1,
     )
     schedule: Literal["karras", "ays"] = _knob(
         "karras",
         "Schedule",
         "How the noise levels are spread: Karras as trained, or AYS (Align Your Steps), good at 10 steps.",
         group="sampling",
+        since=1,
     )
     width: int = _knob(
         1024,
@@ -165,6 +184,7 @@ class GenerationSettings(BaseModel):
         le=2048,
         step=8,
         usual=(64, 1280),
+        since=1,
     )
     height: int = _knob(
         576,
@@ -176,12 +196,14 @@ class GenerationSettings(BaseModel):
         le=2048,
         step=8,
         usual=(64, 1280),
+        since=1,
     )
     fit: Literal["crop", "pad", "stretch"] = _knob(
         "crop",
         "Fit",
         "How the picture meets the clip's shape: crop it, pad it, or stretch it.",
         group="picture",
+        since=1,
     )
     focus_x: float = _knob(
         0.5,
@@ -192,6 +214,7 @@ class GenerationSettings(BaseModel):
         le=1.0,
         step=0.01,
         usual=(0.0, 1.0),
+        since=1,
     )
     focus_y: float = _knob(
         0.5,
@@ -202,12 +225,14 @@ class GenerationSettings(BaseModel):
         le=1.0,
         step=0.01,
         usual=(0.0, 1.0),
+        since=1,
     )
     decoder: Literal["temporal", "image"] = _knob(
         "temporal",
         "Decoder",
         "Temporal smooths flicker between frames; image decodes each frame alone, sharper.",
         group="output",
+        since=1,
     )
     decode_chunk_size: int | None = _knob(
         None,
@@ -219,6 +244,7 @@ class GenerationSettings(BaseModel):
         le=128,
         step=1,
         usual=(1, 50),
+        since=1,
     )
     playback_fps: float | None = _knob(
         None,
@@ -230,6 +256,7 @@ class GenerationSettings(BaseModel):
         le=60.0,
         step=1,
         usual=(1.0, 30.0),
+        since=1,
     )
 
     @field_validator("*", mode="before")
@@ -354,6 +381,8 @@ class Knob:
     step: float | None
     choices: tuple[str, ...]
     optional: bool
+    since: int  # the canonical form of recipes it came with
+    introduced: Any  # its value in a recipe that does not name it
 
     @property
     def wanted(self) -> str:
@@ -393,6 +422,8 @@ def _knob_from(name: str, field: Any) -> Knob:
         step=extra["step"],
         choices=words,
         optional=optional,
+        since=extra["since"],
+        introduced=extra["introduced"],
     )
 
 

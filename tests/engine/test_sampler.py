@@ -16,9 +16,9 @@ from PIL import Image
 from svdlab.engine import loading, sampler
 from svdlab.engine.loading import Components
 from svdlab.engine.residency import Residency
-from svdlab.recipes.checkpoint import Catalogue
 from svdlab.recipes.limits import defaults_for
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.weights.catalogue import Catalogue
 from tests import tiny
 
 

@@ -22,7 +22,8 @@ from svdlab.exchange.comfyui.graph import Graph, Node
 from svdlab.exchange.comfyui.picturing import read_picture
 from svdlab.exchange.comfyui.playing import decoder_source, read_rate
 from svdlab.exchange.comfyui.sampling import Chain, chain_in, read_sampling
-from svdlab.recipes.checkpoint import Catalogue, Decoder
+from svdlab.recipes.checkpoint import Decoder
+from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.register import released_as
 
 CONDITIONING = roles.CONDITIONING
