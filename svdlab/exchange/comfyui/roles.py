@@ -51,7 +51,7 @@ def samples(node: Node) -> bool:
         return False
     if node.type in CUSTOM or node.has("guider", "sigmas"):
         return True
-    return node.first(*SEEDS) is not None and node.first(*STEPS) is not None and node.first(*CFG) is not None
+    return sum(node.first(*names) is not None for names in (SEEDS, STEPS, CFG)) >= 2  # one may be cut off
 
 
 def decodes(node: Node) -> bool:
