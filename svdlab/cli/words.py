@@ -14,6 +14,7 @@ from svdlab.recipes.fairness import Fairness
 from svdlab.recipes.limits import Note
 from svdlab.recipes.presets import Preset
 from svdlab.recipes.records import Comparison, Run
+from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:
     from svdlab.exchange.tables import ImportReport
@@ -153,7 +154,7 @@ def marks_of(run: Run) -> str:
 
 def marks_lines(run: Run) -> list[str]:
     """What a person said of a run, and whether it lies in the bin."""
-    binned = "In the bin; svdlab runs restore takes it out." if run.deleted is not None else ""
+    binned = "In the bin; svdlab runs take-back takes it out." if run.deleted is not None else ""
     return [line for line in (marks_of(run), run.note, binned) if line]
 
 
@@ -185,7 +186,7 @@ def doctor_lines(findings: Sequence[Finding], use: DiskUse) -> None:
 
 def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
     """A checkpoint for programs."""
-    here = checkpoint.availability()
+    here = availability(checkpoint)
     return {
         "id": checkpoint.id,
         "name": checkpoint.name,
@@ -210,7 +211,7 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> None:
     """What there is, where it is and what to do to have it."""
-    everything = [(checkpoint, checkpoint.availability()) for checkpoint in checkpoints]
+    everything = [(checkpoint, availability(checkpoint)) for checkpoint in checkpoints]
     rows = [
         (
             c.id,
@@ -232,7 +233,7 @@ def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> None:
 
 def size_of(checkpoint: Checkpoint) -> str:
     """On disk, else to be downloaded: '27.4 MB', '4.5 GB'."""
-    size = checkpoint.availability().bytes_on_disk or checkpoint.download_bytes
+    size = availability(checkpoint).bytes_on_disk or checkpoint.download_bytes
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 

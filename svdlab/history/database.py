@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from svdlab.history import finding
 FILE_NAME = "svdlab.db"
 BUSY_SECONDS = 30.0  # how long a write waits for another process's to end
 CACHE_KIB = 65_536  # 100,000 runs' worth of `finding`: a search reads memory, not the disk
+
+Connect = Callable[..., sqlite3.Connection]  # whoever wants to see the statements hands in their own
 
 # Append only. Each entry is run once, in order; PRAGMA user_version counts how many have been.
 MIGRATIONS: tuple[str, ...] = (
@@ -185,14 +187,16 @@ class Database:
     because this svdlab is newer than the one that wrote what can only be read.
     """
 
-    def __init__(self, folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self, folder: Path, busy_seconds: float = BUSY_SECONDS, connect: Connect = sqlite3.connect
+    ) -> None:
         self.folder = folder
         self.busy_seconds = busy_seconds
         self.read_only = False
         self._lock = threading.RLock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
+            self._db = connect(
                 folder / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=busy_seconds
             )
         except (OSError, sqlite3.Error) as error:

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from svdlab.errors import BadSettings
 
-MAX_SEED = 2**63 - 1  # what a signed 64-bit column and torch.Generator both hold
+MAX_SEED = 2**32 - 1  # torch's generator on the CPU uses 32 bits: a larger seed is one of these again
+MAX_STORED_SEED = 2**63 - 1  # recipes of older versions have up to these; they stay as they are
 
 FIRST_FORM = 1  # the canonical form of recipes that names every knob it knows; see `svdlab.recipes.identity`
 NEWEST_FORM = 2  # what a new knob comes with: it is named where it is not as it was introduced
@@ -39,16 +40,18 @@ def _knob(
     step: float | None = None,
     usual: tuple[float, float] | None = None,
     more: str = "",
+    asked: float | None = None,
     since: int = NEWEST_FORM,
     introduced: Any = _SAME,
 ) -> Any:
     """One knob's declaration. `usual` is the stretch a slider offers; `ge`/`le` is what is possible.
 
-    `since` is the canonical form of recipes it came with, `introduced` the value it came with: what a recipe means
-    that does not name it. It is `default` until another default is shown to people, and then it has to be said here.
+    `asked` is the largest that may be asked for, where what is stored may hold more. `since` is the canonical form of
+    recipes it came with, `introduced` the value it came with: what a recipe means that does not name it. It is
+    `default` until another default is shown to people, and then it has to be said here.
     """
     extra: dict[str, Any] = {"unit": unit, "group": group, "step": step, "usual": usual, "more": more}
-    extra |= {"since": since, "introduced": default if introduced is _SAME else introduced}
+    extra |= {"asked": asked, "since": since, "introduced": default if introduced is _SAME else introduced}
     return Field(default, title=label, description=help, ge=ge, le=le, json_schema_extra=extra)
 
 
@@ -107,7 +110,8 @@ class GenerationSettings(BaseModel):
         "Which noise to start from; the same seed gives the same clip.",
         group="essential",
         ge=0,
-        le=MAX_SEED,
+        le=MAX_STORED_SEED,
+        asked=MAX_SEED,
         step=1,
         more="The seed picks the camera move as much as any knob does. The noise is drawn on the CPU, so one seed "
         "means one noise on every device.",
@@ -293,6 +297,11 @@ class GenerationSettings(BaseModel):
         return min(self.decode_chunk_size or self.num_frames, self.num_frames)
 
     @property
+    def drawn_seed(self) -> int:
+        """The seed as the generator takes it: a seed of an older version that has more than 32 bits is the same."""
+        return self.seed % (MAX_SEED + 1)
+
+    @property
     def guided(self) -> bool:
         """Whether classifier-free guidance runs (two model branches a step)."""
         return self.max_guidance_scale > 1.0
@@ -310,7 +319,7 @@ class GenerationSettings(BaseModel):
         start = base.model_dump() if base is not None else {}
         merged = {**start, **{name: _emptied(value, name) for name, value in values.items()}}
         try:
-            return cls.model_validate(merged)
+            read = cls.model_validate(merged)
         except ValidationError as error:
             first = error.errors()[0]
             if not first["loc"]:  # the pair of guidance values
@@ -319,6 +328,9 @@ class GenerationSettings(BaseModel):
             raise BadSettings(
                 f"{name} must be {KNOBS[name].wanted}, got {_shown(first['input'])}", name
             ) from None
+        if "seed" in values and read.seed > MAX_SEED:
+            raise BadSettings(f"seed must be {KNOBS['seed'].wanted}, got {_shown(read.seed)}", "seed")
+        return read
 
     def but(self, **changes: Any) -> GenerationSettings:
         """A validated copy with some knobs changed; raises `BadSettings`."""
@@ -403,7 +415,7 @@ def _knob_from(name: str, field: Any) -> Knob:
         kind="choice" if words else ("int" if inner is int else "float"),
         default=field.default,
         minimum=_bound(field, "ge"),
-        maximum=_bound(field, "le"),
+        maximum=extra["asked"] if extra["asked"] is not None else _bound(field, "le"),
         usual=extra["usual"],
         step=extra["step"],
         choices=words,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 from svdlab.cli import main
 from svdlab.clips import video
 from svdlab.clips.carried import MAX_TEXT_BYTES
+from svdlab.clips.frames import read_frames_zip, write_frames_dir
+from svdlab.clips.sheets import write_poster
 from svdlab.errors import BadInput
 from svdlab.exchange.restore import Restored, restore
 from svdlab.lab.lab import Lab
@@ -51,13 +54,13 @@ def png(key: str, text: str) -> bytes:
 
 
 def frame_of(run: Run, folder: Path) -> Path:
-    frames = video.read_frames_zip(run.frames_zip)
-    return video.write_frames_dir(folder / "frames", frames, run.recipe.to_json())[1]
+    frames = read_frames_zip(run.frames_zip)
+    return write_frames_dir(folder / "frames", frames, run.recipe.to_json())[1]
 
 
 def webp_of(run: Run, folder: Path) -> Path:
     path = folder / "clip.webp"
-    video.write_webp(path, video.read_frames_zip(run.frames_zip), 6, comment=run.recipe.to_json())
+    video.write_webp(path, read_frames_zip(run.frames_zip), 6, comment=run.recipe.to_json())
     return path
 
 
@@ -110,10 +113,10 @@ def test_what_the_shell_prints_of_a_run_can_be_dropped_in(
 
 
 def test_the_recipe_changes_no_pixel_of_a_poster_or_frame(run: Run, tmp_path: Path) -> None:
-    frames = video.read_frames_zip(run.frames_zip)
+    frames = read_frames_zip(run.frames_zip)
     with Image.open(frame_of(run, tmp_path)) as frame:
         assert np.array_equal(np.asarray(frame), frames[1])
-    video.write_poster(tmp_path / "bare.webp", frames, 480)
+    write_poster(tmp_path / "bare.webp", frames, 480)
     with Image.open(run.poster) as poster, Image.open(tmp_path / "bare.webp") as bare:
         assert np.array_equal(np.asarray(poster), np.asarray(bare))
 
@@ -156,8 +159,12 @@ def test_an_unknown_preset_is_said(lab: Lab, run: Run) -> None:
             "fps was 300 in the file; a whole number from 1 to 60 is possible, so it is 60 now.",
         ),
         ({"fps": "fast"}, {"fps": 6}, "fps was fast in the file"),
-        ({"fps": True}, {"fps": 6}, "fps was True in the file"),
-        ({"fps": [[1]]}, {"fps": 6}, "fps was ??1?? in the file"),
+        ({"fps": True}, {"fps": 6}, "fps was true in the file"),
+        ({"fps": [[1]]}, {"fps": 6}, "fps was a list in the file"),
+        ({"fps": {"a": None}}, {"fps": 6}, "fps was an object in the file"),
+        ({"fps": None}, {"fps": 6}, "fps was nothing in the file"),
+        ({"fps": math.nan}, {"fps": 6}, "fps was not a number in the file"),
+        ({"fps": -math.inf}, {"fps": 6}, "fps was infinite in the file"),
         ({"seed": -(10**400)}, {"seed": 0}, "seed was -1000"),
         ({"noise_aug_strength": 99}, {"noise_aug_strength": 10.0}, "noise_aug_strength was 99"),
         (
@@ -231,12 +238,16 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
     "text": (b"hello", NO_JSON),
     "binary": (bytes(range(256)), "of a kind that carries no settings"),
-    "JPEG": (b"\xff\xd8\xff\xe0" + b"\0" * 64, "of a kind that carries no settings"),
+    "JPEG": (b"\xff\xd8\xff\xe0" + b"\0" * 64, NEITHER),
+    "GIF": (b"GIF89a" + b"\0" * 64, "of a kind that carries no settings"),
     "a list": (b"[1, 2]", NO_JSON),
     "an empty object": (b"{}", NEITHER),
     "another program's": (b'{"nodes": 3, "prompt": "a cat", "workflow": {"a": 1}}', NEITHER),
     "cut off": (b'{"svdlab_recipe": 1, "settings": {', NO_JSON),
-    "NaN": (b'{"svdlab_recipe": 1, "checkpoint": "demo-1-0", "settings": {"fps": NaN}}', NO_JSON),
+    "NaN": (
+        b'{"svdlab_recipe": NaN, "checkpoint": NaN, "settings": {"fps": NaN}}',
+        "no settings or no checkpoint",
+    ),
     "a number without end": (b'{"svdlab_recipe": ' + b"9" * 10_000 + b"}", NO_JSON),
     "deep": (DEEP.encode(), NO_JSON),
     "deep in a PNG": (png("svdlab_recipe", DEEP), NEITHER),

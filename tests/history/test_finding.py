@@ -67,7 +67,8 @@ def test_the_view_that_is_made_says_what_that_of_the_migration_says(tmp_path: Pa
     assert [one.id for one in history.find(RunQuery(tags=("new",), text="new")).runs] == [run.id]
     assert other.id in {one.id for one in history.every(RunQuery(starred=True))}
     assert len(values(tmp_path, "run")) == 119
-    assert history._rows("SELECT * FROM found EXCEPT SELECT * FROM finding") == []
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as db:
+        assert db.execute("SELECT * FROM found EXCEPT SELECT * FROM finding").fetchall() == []
     history.untag(run.id, "new")
     assert history.count(RunQuery(text="new")) == 0
     history.close()
