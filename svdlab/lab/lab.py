@@ -47,6 +47,7 @@ from svdlab.recipes.records import (
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
 from svdlab.weights.availability import availability
 from svdlab.weights.catalogue import Catalogue
+from svdlab.weights.content import Hashes
 from svdlab.weights.downloads import Downloads
 from svdlab.weights.register import Registry
 
@@ -96,6 +97,7 @@ class Lab:
         self.retention = Retention.from_environment()
         self.data_dir = Path(data_dir) if data_dir is not None else default_data_dir()
         self.registry = Registry(self.data_dir)
+        self.hashes = Hashes(self.data_dir)
         self.catalogue = catalogue or Catalogue(self.registry.checkpoints(Catalogue()))
         self.presets = presets or Presets()
         self.history = History(self.data_dir, busy_seconds)
@@ -146,10 +148,17 @@ class Lab:
         return [one for report in self._residents for one in report()]
 
     def add_checkpoint(
-        self, path: Path | str, id: str | None = None, num_frames: int | None = None
+        self,
+        path: Path | str,
+        id: str | None = None,
+        num_frames: int | None = None,
+        base: str | None = None,
     ) -> Checkpoint:
-        """Registers a diffusers folder or a single file by its header. Raises `BadCheckpoint`, `BadInput`."""
-        added = self.registry.add(Path(path), id, num_frames)
+        """Registers a diffusers folder or a single file by its header; `base` lends what a UNet alone lacks.
+
+        Raises `BadCheckpoint`, `BadInput`, `CheckpointUnavailable`.
+        """
+        added = self.registry.add(Path(path), id, num_frames, base)
         self.refresh_checkpoints()
         return added
 

@@ -68,7 +68,7 @@ class LocalWorker:
         if self._renderer is None:
             from svdlab.engine.renderer import Renderer
 
-            self._renderer = Renderer(self._device, self._dtype)
+            self._renderer = Renderer(self._device, self._dtype, hashes=self.lab.hashes)
         return self._renderer
 
     def start(self) -> LocalWorker:
