@@ -83,12 +83,13 @@ def show(ctx: typer.Context, run_id: RunId, as_json: AsJson = False, data_dir: D
 
     with open_data(ctx, data_dir) as lab:
         run = find(lab, run_id)
+        weights = lab.bits.sentence(run.recipe)
     if as_json:
-        words.say_json(words.run_json(run))
+        words.say_json({**words.run_json(run), "weights": weights})
         return
     typer.echo(f"{run.id}: {run.state}{f', {run.error}' if run.error else ''}")
     typer.echo(f"{run.recipe.checkpoint}: {words.run_line(run)}")
-    for line in words.marks_lines(run):
+    for line in filter(None, (weights, *words.marks_lines(run))):
         typer.echo(line)
     if run.done:
         typer.echo(f"{run.video}\n{run.frames_zip}")
@@ -115,22 +116,23 @@ def resume(
     ctx: typer.Context,
     run_id: RunId,
     data_dir: DataDir = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "",
+    dtype: Dtype = "",
 ) -> None:
     """Render an unfinished run now.
 
     An interrupted, failed or cancelled run is rendered again under its own id, a waiting one now.
     """
     from svdlab.cli import words
-    from svdlab.cli.progress import must_be_here, render
+    from svdlab.cli.progress import can_render, must_be_here, render
 
     with open_data(ctx, data_dir) as lab:
         run = find(lab, run_id)
         if run.done:
             raise BadInput(f"run {run.id} is done; svdlab runs show {run.id} says where it is")
         must_be_here(lab.catalogue.get(run.recipe.checkpoint))
-        [run] = render(lab, [run] if run.unfinished else lab.resume(run.id), device, dtype)
+        compute = can_render(lab, device, dtype)
+        [run] = render(lab, [run] if run.unfinished else lab.resume(run.id), compute)
     typer.echo(f"{run.video}: {words.run_line(run)}, run {run.id}")
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.fairness import Fairness
 from svdlab.recipes.limits import Note
 from svdlab.recipes.presets import Preset
-from svdlab.recipes.records import Comparison, Fairness, Run
+from svdlab.recipes.records import Comparison, Run
 from svdlab.weights.availability import Availability, availability
 from svdlab.words import size
 
@@ -99,6 +100,12 @@ def run_line(run: Run) -> str:
     effort = f", {spent:.1f} s on {run.outcome.device}" if spent else ""
     noise = f", noise {run.outcome.noise_sha256[:8]}" if run.outcome.noise_sha256 else ""
     return f"{clip} (fps {s.fps}, the model saw {s.conditioning_fps}), seed {s.seed}{noise}{effort}"
+
+
+def numbers_of(run: Run) -> str:
+    """' (float32 on cpu)', what a clip was rendered with; nothing where it does not say."""
+    made = run.outcome
+    return f" ({made.dtype} on {made.device})" if made.dtype and made.device else ""
 
 
 def seconds_spent(run: Run) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from svdlab.engine import loading
 from svdlab.engine.loading import Weights
 from svdlab.engine.writing import write_folder
 from svdlab.errors import BadCheckpoint, BadInput
+from svdlab.recipes.changes import Change
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.weights.content import Hashes
 from svdlab.weights.layouts.single_files import PART_NAMES
@@ -30,18 +30,6 @@ KINDS = (
     ("resnets", "spatial convolution"),
     ("self_attn", "spatial attention"),
 )
-
-
-@dataclass(frozen=True)
-class Change:
-    """How much one kind of layer in one block differs between two checkpoints."""
-
-    part: str  # unet | image_encoder | vae
-    block: str  # "down_blocks.0", "mid_block", "conv_in" …; "" where a whole part is identical
-    kind: str  # "spatial convolution", "temporal attention" … or "other"
-    tensors: int
-    changed: int  # of them, with at least one different number
-    relative: float  # ‖b − a‖ / ‖a‖ over all their numbers; 0 is identical
 
 
 def verify(checkpoint: Checkpoint, hashes: Hashes | None = None) -> Iterator[str]:
@@ -99,9 +87,10 @@ def convert(checkpoint: Checkpoint, folder: Path, dtype: str | None = None) -> P
     return folder
 
 
-def diff(a: Checkpoint, b: Checkpoint) -> Iterator[Change]:
+def diff(a: Checkpoint, b: Checkpoint, hashes: Hashes | None = None) -> Iterator[Change]:
     """What differs between two checkpoints' weights, by block. Raises `BadCheckpoint` if they cannot be compared."""
-    one, two = loading.open_weights(a), loading.open_weights(b)
+    hashes = hashes or Hashes()
+    one, two = loading.open_weights(a, hashes), loading.open_weights(b, hashes)
     for part in PARTS:
         stored = {weights.stored_dtype(part) for weights in (one, two)}
         dtype = torch.float16 if torch.float16 in stored else stored.pop()  # rounding is no difference

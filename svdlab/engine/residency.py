@@ -16,7 +16,8 @@ import torch
 
 from svdlab.engine import loading, memory
 from svdlab.engine.loading import Components, Stamp, Weights
-from svdlab.engine.memory import Offload, choose_device, choose_dtype, module_bytes
+from svdlab.engine.memory import choose_device, choose_dtype, module_bytes
+from svdlab.environment import Offload
 from svdlab.errors import SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.records import Resident
@@ -54,7 +55,7 @@ class Residency:
         self.dtype = choose_dtype(self.device, dtype)
         self.budget_bytes = budget_bytes or memory.default_budget(self.device)
         self.loads = 0
-        self._wanted = offload or memory.wanted_offload()
+        self._wanted = offload
         self.offload: Offload = self._wanted or "none"
         self._parts: dict[Stamp, Any] = {}
         self._sizes: dict[Stamp, int] = {}

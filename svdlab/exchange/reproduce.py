@@ -14,12 +14,14 @@ import numpy as np
 
 from svdlab.clips import video
 from svdlab.clips.carried import shown
+from svdlab.clips.frames import read_frames_zip
 from svdlab.errors import BadInput, NotFound
 from svdlab.history.doctor import recipe_inside, sha256_of
 from svdlab.history.search import RunQuery
 from svdlab.lab.lab import Lab
 from svdlab.metrics import measure
 from svdlab.recipes.records import Recipe, Run
+from svdlab.weights.layouts.single_files import PART_NAMES
 
 Verdict = Literal["identical bytes", "identical frames", "different"]
 
@@ -119,7 +121,7 @@ def judge(asked: Asked, run: Run) -> Reproduction:
     compared: Literal["lossless frames", "decoded frames"]
     if original is not None and original.frames_zip.is_file() and run.frames_zip.is_file():
         compared = "lossless frames"
-        before, now = (video.read_frames_zip(one.frames_zip) for one in (original, run))
+        before, now = (read_frames_zip(one.frames_zip) for one in (original, run))
     else:
         compared = "decoded frames"
         before, now = (video.read_mp4_frames(one)[0] for one in (asked.path, run.video))
@@ -134,10 +136,17 @@ def judge(asked: Asked, run: Run) -> Reproduction:
 def _differences(asked: Asked, run: Run) -> tuple[str, ...]:
     """What the recipe and, where it is known, the original's outcome say that is another now."""
     then, now = asked.recipe.versions, run.recipe.versions
+    parts = {f"{part}_sha256": name for part, name in PART_NAMES.items()}
     found = [
+        f"{run.recipe.checkpoint} has other weights now: its {name} was {_short(then[key])} then and is "
+        f"{_short(now[key])} now."
+        for key, name in parts.items()
+        if then.get(key, now.get(key)) != now.get(key)
+    ]
+    found += [
         f"{shown(name)} was {_short(value)} then and is {_short(now[name]) if name in now else 'not used'} now."
         for name, value in sorted(then.items())
-        if now.get(name) != value
+        if now.get(name) != value and name not in parts
     ]
     if not then:
         found.append("The clip does not say with which versions it was rendered.")

@@ -18,7 +18,7 @@ from svdlab.errors import BadPicture, NotFound, SvdlabError
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS, Knob
-from svdlab.ui.picture import uploaded
+from svdlab.ui.parts.picture import uploaded
 from svdlab.weights.availability import availability
 
 TOGETHER = 16  # calls of /generate that may wait at a time; the lab's own queue orders them

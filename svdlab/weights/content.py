@@ -74,16 +74,15 @@ class Hashes:
         """
         return {part: self.key(checkpoint, part, dtype) for part in PARTS}
 
-    def known_keys(self, checkpoint: Checkpoint, dtype: str) -> dict[str, str] | None:
-        """The same if no weights have to be read for it, else None. Raises what `keys` raises."""
-        found = {part: self._key(checkpoint, part, dtype, read=False) for part in PARTS}
-        return None if None in found.values() else {part: key for part, key in found.items() if key}
-
     def key(self, checkpoint: Checkpoint, part: str, dtype: str) -> str:
         """The hash of one component."""
         key = self._key(checkpoint, part, dtype, read=True)
         assert key is not None
         return key
+
+    def known_key(self, checkpoint: Checkpoint, part: str, dtype: str) -> str | None:
+        """The same if no weights have to be read for it, else None."""
+        return self._key(checkpoint, part, dtype, read=False)
 
     def _key(self, checkpoint: Checkpoint, part: str, dtype: str, read: bool) -> str | None:
         path = place(checkpoint)

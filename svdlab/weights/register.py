@@ -7,9 +7,8 @@ by the engine.
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -22,15 +21,8 @@ from svdlab.weights.catalogue import Catalogue, official_xt
 from svdlab.weights.sources.file import RELEASED, stem
 
 REGISTER = "checkpoints.json"
-DIRS = "SVDLAB_CHECKPOINT_DIRS"
 DEPTH = 4  # folders below a given one that are looked into
 LOOKED_AT = 2000  # files and folders, so that a mistyped "/" does not hang the start
-
-
-def checkpoint_dirs() -> list[Path]:
-    """The folders `SVDLAB_CHECKPOINT_DIRS` names, separated as PATH is."""
-    given = os.environ.get(DIRS, "")
-    return [Path(part).expanduser() for part in given.split(os.pathsep) if part.strip()]
 
 
 def read_checkpoint(
@@ -56,7 +48,7 @@ def read_checkpoint(
     raise BadCheckpoint(f"there is no file or folder {path}")
 
 
-def found_in(folders: list[Path]) -> Iterator[Checkpoint]:
+def found_in(folders: Sequence[Path]) -> Iterator[Checkpoint]:
     """What lies in these folders and below: single files and diffusers folders. What is not SVD is passed over."""
     for path in _walk(folders):
         try:
@@ -70,7 +62,7 @@ def found_in(folders: list[Path]) -> Iterator[Checkpoint]:
             continue
 
 
-def _walk(folders: list[Path]) -> Iterator[Path]:
+def _walk(folders: Sequence[Path]) -> Iterator[Path]:
     """Safetensors files, and folders with a model_index.json, in the order of their names."""
     left = LOOKED_AT
     waiting = [(folder, 0) for folder in reversed(folders)]
@@ -91,15 +83,18 @@ def _walk(folders: list[Path]) -> Iterator[Path]:
 
 
 class Registry:
-    """The checkpoints registered in one data folder, and those in the folders the environment names."""
+    """The checkpoints registered in one data folder, and those in the folders of other programs, `dirs`."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, dirs: Sequence[Path] = ()) -> None:
         self.path = data_dir / REGISTER
+        self.dirs = dirs
+        self._seen = self._state()
 
     def checkpoints(self, builtin: Catalogue) -> list[Checkpoint]:
         """All of them. A released file that was found stands in for the built-in checkpoint if that is not on disk."""
+        self._seen = self._state()
         known: dict[str, Checkpoint] = {}
-        for found in found_in(checkpoint_dirs()):
+        for found in found_in(self.dirs):
             stand_in = self._stand_in(found, builtin)
             if stand_in.id not in known:
                 known[stand_in.id] = stand_in
@@ -115,6 +110,17 @@ class Registry:
             base = everyone.get(entry.get("base", "")) or base_for(one, everyone.values())
             known[one.id] = _with_base(one, base, entry.get("num_frames"))
         return list(known.values())
+
+    def changed(self) -> bool:
+        """Whether the register was written since `checkpoints` was asked."""
+        return self._state() != self._seen
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return None
+        return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
     def _stand_in(self, found: Checkpoint, builtin: Catalogue) -> Checkpoint:
         released = RELEASED.get(stem(Path(found.source.location))) if found.source.kind == "file" else None

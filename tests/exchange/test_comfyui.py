@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from svdlab.clips.pictures import fit_box
+from svdlab.clips.fitting import fit_box
 from svdlab.errors import BadInput
 from svdlab.exchange.comfyui import Reading, Workflow, read_workflow, write_workflow
 from svdlab.exchange.comfyui.graph import SPECS

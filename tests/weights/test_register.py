@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pickle
 import shutil
 import struct
@@ -140,11 +139,9 @@ def test_what_is_svd_is_found_and_the_rest_passed_over(comfyui: Path) -> None:
     assert list(found_in([comfyui / "nowhere"])) == []
 
 
-def test_released_files_stand_in_for_the_builtin_checkpoints(
-    comfyui: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SVDLAB_CHECKPOINT_DIRS", f"{comfyui}{os.pathsep}{tmp_path / 'other'}")
-    catalogue = Catalogue(Registry(tmp_path / "data").checkpoints(Catalogue()))
+def test_released_files_stand_in_for_the_builtin_checkpoints(comfyui: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "data", [comfyui, tmp_path / "other"])
+    catalogue = Catalogue(registry.checkpoints(Catalogue()))
     new = catalogue.get("svd-xt-1-1")
     assert new.name == "SVD-XT 1.1"
     assert availability(new).state == "on disk"

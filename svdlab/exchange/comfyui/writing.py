@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from svdlab.clips.pictures import fit_box
+from svdlab.clips.fitting import fit_box
 from svdlab.errors import NotFound
 from svdlab.exchange.comfyui.graph import CONTROL, SPECS
 from svdlab.exchange.comfyui.reading import (
