@@ -45,6 +45,6 @@ def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(BadInput, match="out.bin could not be written: no space left on device"):
+    with pytest.raises(BadInput, match=r"out\.bin could not be written: no space left on device"):
         write_whole(tmp_path / "out.bin", half)
     assert list(tmp_path.iterdir()) == []

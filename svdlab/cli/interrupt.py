@@ -1,4 +1,4 @@
-"""Ctrl-C: the first cancels what is being done, in order; the second leaves at once. Knows signals; nothing of commands."""
+"""Ctrl-C: the first cancels what is being done, in order; the second leaves at once. Knows signals, no commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 INTERRUPTED = 130  # the exit code of a program that was interrupted
-HEARD = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager

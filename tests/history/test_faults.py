@@ -39,8 +39,9 @@ from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
 from svdlab.workers import Compute, InProcess, LocalWorker
-from tests import crash, made
+from tests import crash, made, rows
 from tests.conftest import ROOT
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills and limits processes as POSIX does")
 
@@ -295,13 +296,10 @@ def test_a_program_takes_over_when_the_other_is_killed(
 
 
 def _wait_for_a_step(lab: Lab) -> Run:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        for run in lab.history.runs(states=("running",)):
-            if run.step:
-                return run
-        time.sleep(0.02)
-    raise AssertionError("nothing was rendered")
+    def begun() -> Run | None:
+        return next((run for run in lab.history.runs(states=("running",)) if run.step), None)
+
+    return until(begun, "a first step")
 
 
 def test_a_killed_program_that_nobody_has_waited_for_is_dead(data: Path, ledger: Path) -> None:
@@ -317,15 +315,15 @@ def test_a_killed_program_that_nobody_has_waited_for_is_dead(data: Path, ledger:
             assert program.stdout.readline() == b"claimed\n"
             assert Desk(lab).recover() == []
             program.kill()
-            while Path(f"/proc/{program.pid}/stat").exists() and not _is_zombie(program.pid):
-                time.sleep(0.01)
+            until(lambda: _is_gone(program.pid), "the end of the program")
             assert [run.id for run in Desk(lab).recover()] == [
                 id
             ]  # its entry in the table of processes is still there
 
 
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+def _is_gone(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_a_worker_taken_for_dead_neither_ends_nor_overwrites_what_another_renders(data: Path) -> None:
@@ -334,8 +332,7 @@ def test_a_worker_taken_for_dead_neither_ends_nor_overwrites_what_another_render
     awake = Desk(quick)
     run = slow.submit(crash.recipe(slow, 1))
     [claimed] = asleep.claim()
-    with quick.history._transaction() as db:
-        db.execute("UPDATE runs SET lease_until = lease_until - ?", (LEASE_SECONDS + 1,))
+    rows.change(quick.history, "UPDATE runs SET lease_until = lease_until - ?", LEASE_SECONDS + 1)
     assert [settled.id for settled in awake.recover()] == [run.id]
     quick.resume(run.id)
     [rendering] = awake.claim()
@@ -394,9 +391,7 @@ def test_a_database_locked_for_a_while_does_not_stop_the_rendering(
         [id] = crash.submit(lab, ledger, 1, num_inference_steps=200)
         next(event for event in lab.watch(id) if event.kind == "step")
         with locked(data):
-            until = time.monotonic() + 30
-            while "the progress could not be noted" not in caplog.text and time.monotonic() < until:
-                time.sleep(0.02)
+            until(lambda: "the progress could not be noted" in caplog.text, "the word about it")
         assert lab.wait(id)[0].done
         assert "the progress could not be noted: the data folder" in caplog.text
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,9 +26,10 @@ from svdlab.history.run_files import write_result
 from svdlab.history.search import MAX_LIMIT, MAX_NOTE, MAX_TAGS, SORTS, RunQuery
 from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
-from svdlab.metrics.measure import Measures
-from svdlab.recipes.records import METRICS, Recipe, Run
+from svdlab.metrics.definitions import METRICS
+from svdlab.recipes.records import Recipe, Run
 from svdlab.recipes.settings import KNOBS, GenerationSettings
+from tests import rows
 from tests.made import make_pair, make_run, picture_of
 from tests.synthetic import EVERY, START, fill
 
@@ -64,9 +65,8 @@ def all_of(history: History, query: RunQuery, limit: int = 37) -> list[Run]:
 
 
 def test_every_knob_and_every_metric_can_be_sorted_by(many: History) -> None:
-    assert tuple(field.name for field in fields(Measures)) == METRICS
     assert {*KNOBS, *METRICS} < set(SORTS)
-    assert {row[1] for row in many._rows("PRAGMA table_info(finding)")} >= set(SORTS)
+    assert {row[1] for row in rows.read(many, "PRAGMA table_info(finding)")} >= set(SORTS)
 
 
 @pytest.mark.parametrize("sort", SORTS)
@@ -364,14 +364,18 @@ while True:
             steps += 1
             if steps == at:
                 os.kill(os.getpid(), signal.SIGKILL)
-        history = History(folder)
-        history._db.set_trace_callback(step)
+        connections = []
+        def connect(*given, **options):
+            connections.append(sqlite3.connect(*given, **options))
+            return connections[-1]
+        history = History(folder, connect=connect)
+        connections[0].set_trace_callback(step)
         sys.addaudithook(lambda event, _: step() if event in ("os.remove", "os.rmdir") else None)
         history.empty_bin(-1)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     history = History(folder)
-    rows = {row["id"]: row["deleted"] for row in history._rows("SELECT id, deleted FROM runs")}
+    rows = dict(sqlite3.connect(history.file).execute("SELECT id, deleted FROM runs").fetchall())
     folders = {path.name for path in history.runs_folder.iterdir()}
     assert folders <= set(rows), (at, "files without a row")
     for id, deleted in rows.items():
@@ -525,7 +529,7 @@ def test_a_picture_that_is_not_its_hash_is_put_aside(lab: Lab) -> None:
 
 def test_a_row_that_differs_from_itself_is_mended(lab: Lab) -> None:
     run, other = make_run(lab, seed=1), make_run(lab, seed=2)
-    with lab.history._transaction() as db:
+    with rows.opened(lab.history) as db:
         db.execute("UPDATE runs SET recipe_hash = 'x', comparison = 'gone' WHERE id = ?", (run.id,))
         db.execute("UPDATE finding SET fps = 99")
         db.execute("UPDATE runs SET deleted = 0 WHERE id = ?", (other.id,))  # as a kill leaves it
@@ -552,13 +556,12 @@ def test_disk_use_is_counted_by_kind(lab: Lab) -> None:
 
 def test_a_clock_set_back_a_day_loses_nothing(lab: Lab) -> None:
     run = make_run(lab)
-    with lab.history._transaction() as db:  # made and deleted "tomorrow"
-        db.execute("UPDATE runs SET created = created + 86400 WHERE id = ?", (run.id,))
+    # Made and deleted "tomorrow".
+    rows.change(lab.history, "UPDATE runs SET created = created + 86400 WHERE id = ?", run.id)
     newer = make_run(lab, seed=2)
     assert [one.id for one in lab.history.find().runs] == [run.id, newer.id]
     lab.delete([run.id])
-    with lab.history._transaction() as db:
-        db.execute("UPDATE runs SET deleted = deleted + 86400 WHERE id = ?", (run.id,))
+    rows.change(lab.history, "UPDATE runs SET deleted = deleted + 86400 WHERE id = ?", run.id)
     assert lab.history.empty_bin(3600) == []
     lab.history.take_back([run.id])
     assert lab.doctor() == []
@@ -566,7 +569,7 @@ def test_a_clock_set_back_a_day_loses_nothing(lab: Lab) -> None:
 
 def test_a_read_only_lab_still_finds(lab: Lab) -> None:
     run = make_run(lab)
-    lab.history._db.execute("PRAGMA user_version=99")
+    rows.change(lab.history, "PRAGMA user_version=99")
     with Lab(lab.data_dir) as newer:
         assert newer.history.read_only
         assert [one.id for one in newer.history.find().runs] == [run.id]
