@@ -103,6 +103,7 @@ class Graph(dict[str, Node]):
         self.unread: list[str] = []  # types of nodes that hold others which could not be read
         self.passed: set[str] = set()  # ids of nodes that handed something on when they were asked
         self._known: dict[tuple[str, int, str], Any] = {}  # sources that were looked up already
+        self._plain: set[str] = set()  # ids of nodes that are no switch and no pipe
         self._work = self._nested = 0
 
     def source(self, value: Any, wanted: str = "") -> Any:
@@ -150,9 +151,12 @@ class Graph(dict[str, Node]):
             return _past(node, slot)
         if node.type in REROUTES:
             return next(iter(node.links.values()), MISSING)
-        for chosen in (self._switched(node), self._unpacked(node, slot)):
-            if chosen is not node:
-                return chosen
+        if node.id not in self._plain:
+            for chosen in (self._switched(node), self._unpacked(node, slot)):
+                if chosen is not node:
+                    return chosen
+            if not any(name in node.inputs for name in PIPES):  # what a pipe holds depends on the output
+                self._plain.add(node.id)
         return _constant(node, slot, wanted) if wanted else node
 
     def _switched(self, node: Node) -> Any:
