@@ -152,9 +152,15 @@ class Graph(dict[str, Node]):
         if node.type in REROUTES:
             return next(iter(node.links.values()), MISSING)
         if node.id not in self._plain:
-            for chosen in (self._switched(node), self._unpacked(node, slot)):
-                if chosen is not node:
-                    return chosen
+            chosen = self._switched(node)
+            if isinstance(chosen, Link) and node.type.startswith(
+                "Context"
+            ):  # a context is chosen, not what is in it
+                chosen = Link(chosen.node, slot)
+            if chosen is node:
+                chosen = self._unpacked(node, slot)
+            if chosen is not node:
+                return chosen
             if not any(name in node.inputs for name in PIPES):  # what a pipe holds depends on the output
                 self._plain.add(node.id)
         return _constant(node, slot, wanted) if wanted else node
@@ -184,11 +190,14 @@ class Graph(dict[str, Node]):
         packed = next((name for name in PIPES if name in node.inputs), None)
         if packed is None and not node.type.startswith("Context"):
             return node
-        name = (node.output(slot)[0] or (CONTEXT[slot] if 0 < slot < len(CONTEXT) else "")).lower()
+        named = CONTEXT[slot] if node.type.startswith("Context") and 0 < slot < len(CONTEXT) else ""
+        name = (node.output(slot)[0] or named).lower()
         name = {"image": "images"}.get(name, name)
+        if not name or name in PIPES:  # a pipe that is handed on with more in it is the node's own
+            return node
         behind: Any = node
         for _ in range(MAX_DEPTH):
-            if name and isinstance(behind.inputs.get(name), Link):
+            if isinstance(behind.inputs.get(name), Link):
                 return behind.inputs[name]
             link = next(
                 (behind.inputs[one] for one in PIPES if isinstance(behind.inputs.get(one), Link)), None
