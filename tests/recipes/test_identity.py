@@ -137,8 +137,8 @@ with Lab(folder) as lab:
     assert [run.settings.grain for run in runs] == [0.0] * len(runs)
     for run in runs:
         assert Recipe.from_json(read_comment(run.video)) == run.recipe, "the recipe in an old video"
-        assert lab.rendered_before(run.recipe).recipe == run.recipe, "rendered before"
-        assert lab.rendered_before(run.recipe.model_copy(update={"settings": run.settings.but(grain=0.1)})) is None
+        assert lab.before.run(run.recipe).recipe == run.recipe, "rendered before"
+        assert lab.before.run(run.recipe.model_copy(update={"settings": run.settings.but(grain=0.1)})) is None
     assert lab.doctor() == [], lab.doctor()
     again = lab.submit(runs[0].recipe.model_copy(update={"settings": runs[0].settings.but(grain=0.25)}))
     assert Recipe.from_json(again.recipe.to_json()).settings.grain == 0.25
