@@ -78,6 +78,8 @@ def generate(
         if base is not None:
             checkpoint, preset = checkpoint or base.checkpoint, base.preset
         chosen = lab.catalogue.get(checkpoint) if checkpoint else lab.catalogue.default()
+        if base is not None:
+            base = _for_checkpoint(lab, base, chosen.id)
         if base is None:
             settings = lab.settings(chosen.id, changes, preset, changes.get("seed"))
         else:
@@ -182,6 +184,17 @@ def _restored(lab: Lab, path: Path) -> Restored:
 
     found = restore(lab, path)
     for note in found.notes:
+        words.say(f"Note: {note}")
+    return found
+
+
+def _for_checkpoint(lab: Lab, base: Restored, checkpoint: str) -> Restored:
+    """The file's settings as the chosen checkpoint can render them; what that changes is said."""
+    from svdlab.cli import words
+    from svdlab.exchange.restore import fitted
+
+    found = fitted(lab, base, checkpoint)
+    for note in found.notes[len(base.notes) :]:
         words.say(f"Note: {note}")
     return found
 

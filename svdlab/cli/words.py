@@ -161,7 +161,7 @@ def marks_of(run: Run) -> str:
 
 def marks_lines(run: Run) -> list[str]:
     """What a person said of a run, and whether it lies in the bin."""
-    binned = "In the bin; svdlab runs restore takes it out." if run.deleted is not None else ""
+    binned = "In the bin; svdlab runs take-back takes it out." if run.deleted is not None else ""
     return [line for line in (marks_of(run), run.note, binned) if line]
 
 

@@ -16,10 +16,11 @@ from svdlab.clips import video
 from svdlab.clips.carried import shown
 from svdlab.clips.frames import read_frames_zip
 from svdlab.errors import BadInput, NotFound
-from svdlab.history.doctor import recipe_inside, sha256_of
+from svdlab.files import sha256_of
+from svdlab.history.doctor import recipe_inside
 from svdlab.history.search import RunQuery
 from svdlab.lab.lab import Lab
-from svdlab.metrics import measure
+from svdlab.metrics.similarity import psnr
 from svdlab.recipes.records import Recipe, Run
 from svdlab.weights.layouts.single_files import PART_NAMES
 
@@ -130,7 +131,7 @@ def judge(asked: Asked, run: Run) -> Reproduction:
     if before.shape != now.shape:
         return Reproduction("different", run, id, compared, None, 255, differences)
     apart = int(np.abs(before.astype(np.int16) - now).max())
-    return Reproduction("different", run, id, compared, measure.psnr(before, now), apart, differences)
+    return Reproduction("different", run, id, compared, psnr(before, now), apart, differences)
 
 
 def _differences(asked: Asked, run: Run) -> tuple[str, ...]:

@@ -28,9 +28,10 @@ from svdlab.errors import (
     reason,
 )
 from svdlab.failpoints import failpoint
+from svdlab.history.bin import FRESH_SECONDS
 from svdlab.history.doctor import remove_leftovers
-from svdlab.history.kept import FRESH_SECONDS
-from svdlab.history.queue import new_id, this_process
+from svdlab.history.ids import new_id
+from svdlab.history.owners import this_process
 from svdlab.history.retention import DAY
 from svdlab.lab.lab import Lab
 from svdlab.lab.results import write_files

@@ -20,7 +20,8 @@ from svdlab.errors import BadInput, Cancelled, NotFound, RenderFailed
 from svdlab.failpoints import failpoint
 from svdlab.history.database import BUSY_SECONDS
 from svdlab.history.doctor import DiskUse, Finding, disk_use, examine
-from svdlab.history.queue import History, new_id
+from svdlab.history.ids import new_id
+from svdlab.history.queue import History
 from svdlab.history.retention import Retention
 from svdlab.lab import pictures
 from svdlab.lab.before import Before
