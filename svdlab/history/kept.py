@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
-from svdlab.errors import BadInput, DataFolderError, NotFound, reason
+from svdlab.errors import BadInput, BadVideo, DataFolderError, NotFound, reason
 from svdlab.history import search
 from svdlab.history.database import BUSY_SECONDS, Connect, Database
 from svdlab.history.search import ComparisonPage, Facets, Page, RunQuery
@@ -25,6 +27,9 @@ _WITH_TAGS = (
 )
 RUNS = _WITH_TAGS.format("run")
 COMPARISONS = _WITH_TAGS.format("comparison")
+
+
+One = TypeVar("One", Run, Comparison)
 
 
 class Kept(Database):
@@ -58,10 +63,17 @@ class Kept(Database):
     # Reading
 
     def _run(self, row: sqlite3.Row) -> Run:
+        """The run of a row. Raises `BadVideo`, `ValueError` or `TypeError` where its JSON is not ours."""
+        try:
+            recipe = Recipe.from_json(row["recipe"])
+        except BadVideo:
+            raise BadVideo(
+                f"the recipe of run {row['id']} cannot be read: it was changed, or a newer svdlab made it"
+            ) from None
         return Run(
             id=row["id"],
             state=row["state"],
-            recipe=Recipe.from_json(row["recipe"]),
+            recipe=recipe,
             folder=self.runs_folder / row["id"],
             picture=self.picture_path(row["picture"]),
             created=row["created"],
@@ -79,6 +91,15 @@ class Kept(Database):
             tags=_tags(row),
             deleted=row["deleted"],
         )
+
+    def _readable(self, read: Callable[[sqlite3.Row], One], rows: Iterable[sqlite3.Row]) -> Iterator[One]:
+        """What rows say, without those that cannot be read: one made by a newer svdlab must not hide the others.
+
+        The doctor names them.
+        """
+        for row in rows:
+            with suppress(BadVideo, ValueError, TypeError):
+                yield read(row)
 
     def get(self, id: str) -> Run:
         """The run of that id, also one in the bin. Raises `NotFound`."""
@@ -114,13 +135,13 @@ class Kept(Database):
         rows = self._rows(
             f"{RUNS} WHERE deleted IS NULL {where} ORDER BY created DESC, id DESC LIMIT ?", (*wanted, limit)
         )
-        return [self._run(row) for row in rows]
+        return list(self._readable(self._run, rows))
 
     def comparisons(self, limit: int = 50) -> list[Comparison]:
         """Comparisons outside the bin with both sides outside it, newest first."""
         where, _ = search.comparison_conditions(RunQuery())
         rows = self._rows(f"{COMPARISONS} WHERE {where} ORDER BY created DESC, id DESC LIMIT ?", (limit,))
-        return [self._comparison(row) for row in rows]
+        return list(self._readable(self._comparison, rows))
 
     def same(self, recipe_hash: str, states: Sequence[RunState]) -> Iterator[Run]:
         """Runs of that recipe outside the bin in one of these states, newest first."""
@@ -129,7 +150,7 @@ class Kept(Database):
             " ORDER BY created DESC, id DESC",
             (recipe_hash, *states),
         )
-        return map(self._run, rows)
+        return self._readable(self._run, rows)
 
     def same_pairs(self, a_hash: str, b_hash: str) -> Iterator[Comparison]:
         """Comparisons of these two recipes outside the bin, with both sides outside it, newest first."""
@@ -140,7 +161,7 @@ class Kept(Database):
             " ORDER BY it.created DESC, it.id DESC",
             (a_hash, b_hash),
         )
-        return map(self._comparison, rows)
+        return self._readable(self._comparison, rows)
 
     def comparisons_of(self, run_id: str) -> list[str]:
         """The ids of the comparisons outside the bin that a run is a side of."""
@@ -153,12 +174,13 @@ class Kept(Database):
     # Finding
 
     def find(self, query: RunQuery | None = None, after: str | None = None, limit: int = 50) -> Page:
-        """One page of runs, from behind the mark `after` if given: rows neither double nor miss when others come.
+        """One page of runs, from behind the cursor `after` if given: rows neither double nor miss when others come.
 
-        Raises `BadInput` for a limit outside 1 to 1000 or a mark of another list.
+        Raises `BadInput` for a limit outside 1 to 1000 or a cursor of another list.
         """
         query = query or RunQuery()
         search.check_limit(limit)
+        self._must_find_by(query)
         where, values = search.conditions(query)
         if after is not None:
             further, more = search.beyond(query, after)
@@ -166,7 +188,7 @@ class Kept(Database):
         order = search.order(query)
         # The keys first, and whole rows only for what is shown: a sort that carried whole rows would be slow.
         chosen = (
-            f"SELECT created, run, {query.sort} AS key FROM finding WHERE {where} ORDER BY {order} LIMIT ?"
+            f"SELECT created, run, [{query.sort}] AS key FROM finding WHERE {where} ORDER BY {order} LIMIT ?"
         )
         rows = self._rows(chosen, (*values, limit + 1))
         shown = rows[:limit]
@@ -174,8 +196,16 @@ class Kept(Database):
         last = shown[-1] if len(rows) > limit else None
         return Page(
             tuple(by_id[row["run"]] for row in shown if row["run"] in by_id),
-            search.mark(query, last["key"], last["created"], last["run"]) if last else None,
+            search.cursor(query, last["key"], last["created"], last["run"]) if last else None,
         )
+
+    def _must_find_by(self, query: RunQuery) -> None:
+        """Raises `BadInput` where the folder has no column for what is asked, because it could not be given one."""
+        for name in sorted(query.names & self.unfindable):
+            raise BadInput(
+                f"runs in {self.folder} cannot be found by {name}: the folder is only read, and the svdlab that wrote "
+                f"it does not know {name}"
+            )
 
     def every(self, query: RunQuery | None = None) -> Iterator[Run]:
         """All runs of that kind in order, read page by page. Raises `BadInput`."""
@@ -188,19 +218,20 @@ class Kept(Database):
     def _by_id(self, ids: Iterable[str]) -> dict[str, Run]:
         wanted = tuple(ids)
         rows = self._rows(f"{RUNS} WHERE id IN ({','.join('?' * len(wanted))})", wanted)
-        return {row["id"]: self._run(row) for row in rows}
+        return {run.id: run for run in self._readable(self._run, rows)}
 
     def find_comparisons(
         self, query: RunQuery | None = None, after: str | None = None, limit: int = 50
     ) -> ComparisonPage:
         """One page of comparisons, newest first. Checkpoint, preset, picture and state are asked of their sides.
 
-        Raises `BadInput` for another order, a limit outside 1 to 1000 or a mark of another list.
+        Raises `BadInput` for another order, a limit outside 1 to 1000 or a cursor of another list.
         """
         query = query or RunQuery()
         search.check_limit(limit)
         if query.sort != "created":
             raise BadInput(f"comparisons can be sorted by created only, got {query.sort}")
+        self._must_find_by(query)
         where, values = search.comparison_conditions(query)
         if after is not None:
             further, more = search.beyond(query, after, "id")
@@ -210,13 +241,15 @@ class Kept(Database):
         shown = rows[:limit]
         last = shown[-1] if len(rows) > limit else None
         return ComparisonPage(
-            tuple(map(self._comparison, shown)),
-            search.mark(query, None, last["created"], last["id"]) if last else None,
+            tuple(self._readable(self._comparison, shown)),
+            search.cursor(query, None, last["created"], last["id"]) if last else None,
         )
 
     def count(self, query: RunQuery | None = None) -> int:
         """How many runs there are of that kind."""
-        where, values = search.conditions(query or RunQuery())
+        query = query or RunQuery()
+        self._must_find_by(query)
+        where, values = search.conditions(query)
         return int(self._rows(f"SELECT COUNT(*) FROM finding WHERE {where}", values)[0][0])
 
     def facets(self) -> Facets:

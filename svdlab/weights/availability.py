@@ -48,6 +48,7 @@ class Asked:
     id: str | None = None
     name: str | None = None
     num_frames: int | None = None
+    base: Checkpoint | None = None  # whose other components go with a file that does not hold them all
 
 
 class SourceKind(ABC):
@@ -69,7 +70,8 @@ class SourceKind(ABC):
 def availability(checkpoint: Checkpoint) -> Availability:
     """Whether a checkpoint can be rendered with, and why or why not."""
     if checkpoint.fault:
-        return Availability("broken", f"{checkpoint.fault[:1].upper()}{checkpoint.fault[1:]}.")
+        there = Path(checkpoint.source.location).exists()
+        return Availability("broken" if there else "missing", f"It cannot be used: {checkpoint.fault}.")
     return kind_named(checkpoint.source.kind).availability(checkpoint)
 
 

@@ -10,6 +10,7 @@ from pathlib import PureWindowsPath
 from typing import Any, Literal
 
 from svdlab.clips.carried import shown
+from svdlab.exchange.comfyui import roles
 from svdlab.exchange.comfyui.findings import Findings
 from svdlab.exchange.comfyui.graph import Link, Node
 
@@ -34,6 +35,11 @@ def read_picture(found: Findings, conditioning: Node) -> tuple[str | None, tuple
         if name is not None and not node.links:
             sha256 = _named(found, node, name)
             continue
+        if roles.decodes(node) or roles.samples(node):
+            found.note(
+                f"The picture is made there, by a {shown(node.type)} node, and not in it; drop one in as well."
+            )
+            break
         way = _way(found, node)
         ways.append(way)
         if way == "by hand" and not box:

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -111,12 +112,8 @@ class Models:
             return
         yield self.value(added={"said": f"Reading {path}…"})
         try:
-            from pathlib import Path
-
-            from svdlab.weights.register import read_checkpoint
-
             count = int(frames) if frames else None
-            facts = self.lab.verify(read_checkpoint(Path(path), None, count))
+            facts = self.lab.verify(self.lab.registry.read(Path(path), None, count))
             added = self.lab.add_checkpoint(path, None, count)
         except (SvdlabError, ValueError, OSError) as error:
             yield self.value(added={"error": sentence(error)})
