@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import typer
 
+from svdlab.cli.interrupt import INTERRUPTED, second_leaves_at_once
+from svdlab.environment import VARIABLES, misspelt
 from svdlab.errors import SvdlabError
 
 # typer shows this class only as a parent of one it exports; it moved when typer took click in.
@@ -24,18 +26,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code. SVDLAB_DEBUG=1 shows where an error came from."""
     from svdlab.cli.commands import command
 
-    debug = os.environ.get("SVDLAB_DEBUG", "") not in ("", "0")
+    debug = bool(VARIABLES["debug"].of(os.environ))
+    for _, said in misspelt(os.environ):
+        print(f"svdlab: {said}", file=sys.stderr)
     if not debug:
         _hush()
     try:
-        code = command().main(arguments, prog_name="svdlab", standalone_mode=False)
+        with second_leaves_at_once():
+            code = command().main(arguments, prog_name="svdlab", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:  # `svdlab runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if debug:
             raise

@@ -13,12 +13,13 @@ from svdlab.cli.options import Again, AsJson, DataDir, Device, Dtype, PicturePat
 from svdlab.errors import BadInput
 from svdlab.files import write_whole
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
+from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:
     from svdlab.exchange.restore import Restored
     from svdlab.lab.lab import Lab
     from svdlab.recipes.limits import Note
-    from svdlab.recipes.records import Comparison, Recipe, Run
+    from svdlab.recipes.records import Recipe, Run
 
 
 @knob_flags
@@ -52,8 +53,8 @@ def generate(
     again: Again = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "",
+    dtype: Dtype = "",
     *,
     changes: dict[str, str],
 ) -> None:
@@ -63,7 +64,8 @@ def generate(
     file's, and so are the checkpoint, the seed and, if this lab has it, the picture.
     """
     from svdlab.cli import words
-    from svdlab.cli.progress import must_be_here, render
+    from svdlab.cli.progress import can_render, must_be_here, render
+    from svdlab.workers import Compute
 
     if picture is None and like is None:
         raise BadInput("missing argument PICTURE: the picture to start from, or --like FILE; see --help")
@@ -76,20 +78,24 @@ def generate(
         if base is not None:
             checkpoint, preset = checkpoint or base.checkpoint, base.preset
         chosen = lab.catalogue.get(checkpoint) if checkpoint else lab.catalogue.default()
+        if base is not None:
+            base = _for_checkpoint(lab, base, chosen.id)
         if base is None:
             settings = lab.settings(chosen.id, changes, preset, changes.get("seed"))
         else:
             settings = GenerationSettings.parse({**changes, **_seed(changes)}, base=base.settings)
-        recipe = lab.recipe(chosen.id, _start(lab, picture, base), settings)
         notes = lab.notes(chosen.id, settings)
+        recipe = lab.recipe(chosen.id, _start(lab, picture, base), settings)
         _say_notes(notes)
-        before = None if again else lab.rendered_before(recipe)
+        numbers = Compute.of(lab.environment, device, dtype).numbers
+        before = None if again else lab.before.run(recipe, numbers)
         if before is None:
             must_be_here(chosen)
-            [run] = render(lab, [lab.submit(recipe, preset)], device, dtype)
+            compute = can_render(lab, device, dtype)
+            [run] = render(lab, [lab.submit(recipe, preset)], compute)
         else:
             run = before
-            words.say(f"Rendered before, as run {run.id}; --again renders it anew.")
+            words.say(f"Rendered before, as run {run.id}{words.numbers_of(run)}; --again renders it anew.")
         _write_video(run, output)
         _write_frames(run, frames)
     if as_json:
@@ -120,8 +126,8 @@ def compare(
     again: Again = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "",
+    dtype: Dtype = "",
     *,
     changes: dict[str, str],
 ) -> None:
@@ -131,7 +137,8 @@ def compare(
     Knobs that are not given are the preset's, else what A's makers use.
     """
     from svdlab.cli import words
-    from svdlab.cli.progress import must_be_here, render
+    from svdlab.cli.progress import can_render, must_be_here, render
+    from svdlab.workers import Compute
 
     files.check_video_path(output, picture)
     with open_data(ctx, data_dir) as lab:
@@ -142,16 +149,19 @@ def compare(
         )
         notes = _both_notes(lab, first, second)
         _say_notes(notes)
-        comparison = None if again else _compared_before(lab, first, second)
+        numbers = Compute.of(lab.environment, device, dtype).numbers
+        comparison = None if again else lab.before.pair(first, second, numbers)
         before = comparison is not None
         if comparison is None:
             for recipe in (first, second):
                 must_be_here(lab.catalogue.get(recipe.checkpoint))
+            compute = can_render(lab, device, dtype)
             asked = lab.submit_comparison(first, second, preset)
-            render(lab, [asked.a, asked.b], device, dtype)
+            render(lab, [asked.a, asked.b], compute)
             comparison = lab.history.comparison(asked.id)
         else:
-            words.say(f"Rendered before, as comparison {comparison.id}; --again renders it anew.")
+            with_what = words.numbers_of(comparison.a)
+            words.say(f"Rendered before, as comparison {comparison.id}{with_what}; --again renders it anew.")
         done = comparison
         if output is not None:
             write_whole(output, lambda path: lab.export_side_by_side(done, path))
@@ -174,6 +184,17 @@ def _restored(lab: Lab, path: Path) -> Restored:
 
     found = restore(lab, path)
     for note in found.notes:
+        words.say(f"Note: {note}")
+    return found
+
+
+def _for_checkpoint(lab: Lab, base: Restored, checkpoint: str) -> Restored:
+    """The file's settings as the chosen checkpoint can render them; what that changes is said."""
+    from svdlab.cli import words
+    from svdlab.exchange.restore import fitted
+
+    found = fitted(lab, base, checkpoint)
+    for note in found.notes[len(base.notes) :]:
         words.say(f"Note: {note}")
     return found
 
@@ -222,23 +243,13 @@ def _sides(lab: Lab, a: str | None, b: str | None, preset: str | None) -> tuple[
     wanted = lab.presets.get(preset).compare if preset else None
     pair = (usual[0].id, usual[1].id)
     if wanted is not None and not (a and b):
-        if all(lab.catalogue.get(id).availability().ready for id in wanted):
+        if all(availability(lab.catalogue.get(id)).ready for id in wanted):
             pair = wanted
         else:
             words.say(
                 f"Note: {wanted[0]} and {wanted[1]} are not both here; comparing {a or pair[0]} and {b or pair[1]}."
             )
     return a or pair[0], b or pair[1]
-
-
-def _compared_before(lab: Lab, first: Recipe, second: Recipe) -> Comparison | None:
-    """The newest finished comparison of the same two recipes."""
-    wanted = (first.hash, second.hash)
-    for one in lab.history.comparisons(limit=500):
-        found = (one.a.recipe.hash, one.b.recipe.hash) == wanted and one.a.done and one.b.done
-        if found and one.a.frames_zip.is_file() and one.b.frames_zip.is_file():
-            return one
-    return None
 
 
 def _write_video(run: Run, output: Path | None) -> None:

@@ -18,7 +18,8 @@ from svdlab.errors import BadPicture, NotFound, SvdlabError
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS, Knob
-from svdlab.ui.picture import uploaded
+from svdlab.ui.parts.picture import uploaded
+from svdlab.weights.availability import availability
 
 TOGETHER = 16  # calls of /generate that may wait at a time; the lab's own queue orders them
 MOST_RUNS = 200
@@ -150,7 +151,7 @@ def _checkpoints(lab: Lab) -> Callable[..., Any]:
                 "height": c.height,
                 "size_step": c.size_step,
                 "official": dict(c.official),
-                "state": (here := c.availability()).state,
+                "state": (here := availability(c)).state,
                 "sentence": here.sentence,
                 "licence": c.licence,
                 "licence_url": c.licence_url,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from svdlab.lab.lab import Lab
-from svdlab.ui.elements import escape, plain
+from svdlab.ui.parts.element import escape, plain
 
 HEAD = """
 <link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect

@@ -16,8 +16,10 @@ from svdlab.clips import video
 from svdlab.clips.frames import read_frames_zip
 from svdlab.errors import BadInput, BadVideo, NotFound
 from svdlab.exchange.reproduce import prepare, reproduce
+from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Recipe, Run
+from svdlab.recipes.work import Rendered
 from svdlab.workers import open_lab
 
 SMALL = {"width": 96, "height": 64, "num_frames": 3, "num_inference_steps": 2}
@@ -100,8 +102,10 @@ def test_the_same_frames_of_another_version_are_the_same_frames(lab: Lab, run: R
 def finished_as(lab: Lab, run: Run, frames: np.ndarray) -> Run:
     """A run of the same recipe in the history that an older version rendered to these frames."""
     submitted = lab.submit(run.recipe.model_copy(update={"versions": {}}))
-    [claimed] = lab.claim(only=[submitted.id])
-    return lab.finish(claimed, frames, {**run.recipe.versions, "torch": "2.7.0"}, run.outcome)
+    desk = Desk(lab, only=[submitted.id])
+    [claimed] = desk.claim()
+    versions = {**run.recipe.versions, "torch": "2.7.0"}
+    return desk.finish(claimed, Rendered(claimed.id, frames, b"", versions, run.outcome))
 
 
 @pytest.fixture

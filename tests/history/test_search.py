@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,17 @@ import typer
 
 from svdlab.cli import look, main
 from svdlab.errors import BadInput, DataFolderError, NotFound
-from svdlab.history.doctor import GONE, sha256_of
-from svdlab.history.queue import History, write_result
+from svdlab.files import sha256_of
+from svdlab.history.doctor import GONE
+from svdlab.history.queue import History
+from svdlab.history.run_files import write_result
 from svdlab.history.search import MAX_LIMIT, MAX_NOTE, MAX_TAGS, SORTS, RunQuery
+from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
-from svdlab.metrics.measure import Measures
-from svdlab.recipes.records import METRICS, Recipe, Run
+from svdlab.metrics.definitions import METRICS
+from svdlab.recipes.records import Recipe, Run
 from svdlab.recipes.settings import KNOBS, GenerationSettings
+from tests import rows
 from tests.made import make_pair, make_run, picture_of
 from tests.synthetic import EVERY, START, fill
 
@@ -61,9 +65,8 @@ def all_of(history: History, query: RunQuery, limit: int = 37) -> list[Run]:
 
 
 def test_every_knob_and_every_metric_can_be_sorted_by(many: History) -> None:
-    assert tuple(field.name for field in fields(Measures)) == METRICS
     assert {*KNOBS, *METRICS} < set(SORTS)
-    assert {row[1] for row in many._rows("PRAGMA table_info(finding)")} >= set(SORTS)
+    assert {row[1] for row in rows.read(many, "PRAGMA table_info(finding)")} >= set(SORTS)
 
 
 @pytest.mark.parametrize("sort", SORTS)
@@ -275,17 +278,17 @@ def test_what_is_deleted_is_hidden_and_comes_back_as_it_was(lab: Lab) -> None:
     assert [r.id for r in lab.history.find(RunQuery(bin=True)).runs] == [run.id]
     assert lab.history.get(run.id).deleted == pytest.approx(time.time(), abs=60)
     assert lab.history.get(run.id).video.is_file()
-    assert lab.rendered_before(run.recipe) is None
+    assert lab.before.run(run.recipe) is None
     assert lab.history.facets().tags == ()
     lab.history.take_back([run.id])
     assert lab.history.get(run.id) == before
-    assert lab.rendered_before(run.recipe) is not None
+    assert lab.before.run(run.recipe) is not None
 
 
 def test_deleting_is_all_or_nothing_and_never_hits_a_running_run(lab: Lab) -> None:
     run = make_run(lab)
     running = lab.submit(replace_seed(run.recipe, 5))
-    assert lab.claim(only=[running.id])
+    assert Desk(lab, only=[running.id]).claim()
     with pytest.raises(BadInput, match=f"run {running.id} is being rendered; cancel it before deleting it"):
         lab.delete([run.id, running.id])
     with pytest.raises(NotFound, match="no run or comparison 'x'"):
@@ -297,8 +300,8 @@ def test_a_waiting_run_in_the_bin_is_never_rendered(lab: Lab) -> None:
     waiting = lab.submit(make_run(lab).recipe)
     lab.delete([waiting.id])
     assert lab.history.get(waiting.id).state == "cancelled"
-    assert lab.claim() == []
-    with pytest.raises(BadInput, match="is in the bin; restore it first"):
+    assert Desk(lab).claim() == []
+    with pytest.raises(BadInput, match="is in the bin; take it back first"):
         lab.resume(waiting.id)
     lab.history.take_back([waiting.id])
     assert [run.state for run in lab.resume(waiting.id)] == ["queued"]
@@ -317,7 +320,7 @@ def test_a_comparison_takes_its_own_runs_along_and_brings_them_back(lab: Lab) ->
     assert [one.id for one in lab.history.comparisons()] == [pair.id]
 
 
-def test_sweeping_removes_files_and_rows_of_what_lay_long_enough(lab: Lab) -> None:
+def test_emptying_the_bin_removes_files_and_rows_of_what_lay_long_enough(lab: Lab) -> None:
     pair, kept = make_pair(lab), make_run(lab, seed=9)
     lab.delete([pair.a.id, kept.id])
     lab.history.take_back([kept.id])
@@ -336,7 +339,7 @@ def test_sweeping_removes_files_and_rows_of_what_lay_long_enough(lab: Lab) -> No
     assert lab.doctor() == []
 
 
-def test_latents_that_a_waiting_run_needs_are_not_swept(lab: Lab) -> None:
+def test_latents_that_a_waiting_run_needs_are_not_removed(lab: Lab) -> None:
     source = make_run(lab, latents=b"not looked at")
     again = lab.decode_again(source.id, decode_chunk_size=1)
     lab.delete([source.id])
@@ -361,19 +364,23 @@ while True:
             steps += 1
             if steps == at:
                 os.kill(os.getpid(), signal.SIGKILL)
-        history = History(folder)
-        history._db.set_trace_callback(step)
+        connections = []
+        def connect(*given, **options):
+            connections.append(sqlite3.connect(*given, **options))
+            return connections[-1]
+        history = History(folder, connect=connect)
+        connections[0].set_trace_callback(step)
         sys.addaudithook(lambda event, _: step() if event in ("os.remove", "os.rmdir") else None)
         history.empty_bin(-1)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     history = History(folder)
-    rows = {row["id"]: row["deleted"] for row in history._rows("SELECT id, deleted FROM runs")}
+    rows = dict(sqlite3.connect(history.file).execute("SELECT id, deleted FROM runs").fetchall())
     folders = {path.name for path in history.runs_folder.iterdir()}
     assert folders <= set(rows), (at, "files without a row")
     for id, deleted in rows.items():
         whole = len(list((history.runs_folder / id).glob("*"))) == 3
-        assert whole or deleted == 0.0, (at, "half a run that can be restored")
+        assert whole or deleted == 0.0, (at, "half a run that can be taken back")
     assert [id for id, deleted in rows.items() if deleted is None] == [sys.argv[2]]
     history.close()
     if status == 0:
@@ -383,7 +390,7 @@ print(at, len(rows))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_sweeping_can_be_killed_at_every_step(tmp_path: Path) -> None:
+def test_emptying_the_bin_can_be_killed_at_every_step(tmp_path: Path) -> None:
     history = History(tmp_path)
     ids = [history.add(replace_seed(RECIPE, seed)).id for seed in range(4)]
     for id in ids:
@@ -488,7 +495,7 @@ def test_finished_folders_without_a_row_are_adopted(lab: Lab, tmp_path: Path) ->
             ("orphan", "holiday", False),
         ]
         assert [repaired for *_, repaired in said(second, repair=True)] == [False, True, False]
-        adopted = second.get(run.id)
+        adopted = second.history.get(run.id)
         assert (adopted.recipe, adopted.outcome, adopted.state) == (run.recipe, run.outcome, "done")
         assert adopted.created == pytest.approx(run.created, abs=0.1)
         assert stranger.is_dir()
@@ -496,7 +503,7 @@ def test_finished_folders_without_a_row_are_adopted(lab: Lab, tmp_path: Path) ->
 
 def test_leftovers_go_when_nobody_writes_them_any_more(lab: Lab) -> None:
     running = lab.submit(make_run(lab).recipe)
-    assert lab.claim(only=[running.id])
+    assert Desk(lab, only=[running.id]).claim()
     old, fresh, live = (
         lab.history.runs_folder / name for name in (".0123.abc", ".4567.def", f".{running.id}.abc")
     )
@@ -522,10 +529,10 @@ def test_a_picture_that_is_not_its_hash_is_put_aside(lab: Lab) -> None:
 
 def test_a_row_that_differs_from_itself_is_mended(lab: Lab) -> None:
     run, other = make_run(lab, seed=1), make_run(lab, seed=2)
-    with lab.history._transaction() as db:
+    with rows.opened(lab.history) as db:
         db.execute("UPDATE runs SET recipe_hash = 'x', comparison = 'gone' WHERE id = ?", (run.id,))
         db.execute("UPDATE finding SET fps = 99")
-        db.execute("UPDATE runs SET deleted = 0 WHERE id = ?", (other.id,))  # as a kill leaves a sweep
+        db.execute("UPDATE runs SET deleted = 0 WHERE id = ?", (other.id,))  # as a kill leaves it
     kinds = [(kind, about) for kind, about, _ in said(lab)]
     assert kinds == [("database", "finding"), ("bin", other.id), ("row", run.id), ("row", run.id)]
     assert all(repaired for *_, repaired in said(lab, repair=True))
@@ -549,13 +556,12 @@ def test_disk_use_is_counted_by_kind(lab: Lab) -> None:
 
 def test_a_clock_set_back_a_day_loses_nothing(lab: Lab) -> None:
     run = make_run(lab)
-    with lab.history._transaction() as db:  # made and deleted "tomorrow"
-        db.execute("UPDATE runs SET created = created + 86400 WHERE id = ?", (run.id,))
+    # Made and deleted "tomorrow".
+    rows.change(lab.history, "UPDATE runs SET created = created + 86400 WHERE id = ?", run.id)
     newer = make_run(lab, seed=2)
     assert [one.id for one in lab.history.find().runs] == [run.id, newer.id]
     lab.delete([run.id])
-    with lab.history._transaction() as db:
-        db.execute("UPDATE runs SET deleted = deleted + 86400 WHERE id = ?", (run.id,))
+    rows.change(lab.history, "UPDATE runs SET deleted = deleted + 86400 WHERE id = ?", run.id)
     assert lab.history.empty_bin(3600) == []
     lab.history.take_back([run.id])
     assert lab.doctor() == []
@@ -563,10 +569,10 @@ def test_a_clock_set_back_a_day_loses_nothing(lab: Lab) -> None:
 
 def test_a_read_only_lab_still_finds(lab: Lab) -> None:
     run = make_run(lab)
-    lab.history._db.execute("PRAGMA user_version=99")
+    rows.change(lab.history, "PRAGMA user_version=99")
     with Lab(lab.data_dir) as newer:
-        assert newer.read_only
-        assert [one.id for one in newer.find().runs] == [run.id]
+        assert newer.history.read_only
+        assert [one.id for one in newer.history.find().runs] == [run.id]
         for write in (
             lambda: newer.submit(run.recipe),
             lambda: newer.add_picture(picture_of(1)),
@@ -575,7 +581,7 @@ def test_a_read_only_lab_still_finds(lab: Lab) -> None:
         ):
             with pytest.raises(DataFolderError, match="newer svdlab"):
                 write()
-        assert newer.claim() == []
+        assert Desk(newer).claim() == []
         assert newer.doctor() == []
 
 
@@ -616,11 +622,11 @@ def test_the_shell_finds_marks_deletes_and_restores(
     )
     assert shell(capsys, "runs")[2] == "There are no runs yet.\n"
     assert len(shell(capsys, "runs", "--bin")[1].splitlines()) == 4
-    assert shell(capsys, "runs", "restore", run.id)[0] == 0
-    assert shell(capsys, "runs", "sweep", "--days", "0", "--pictures")[1].startswith(
+    assert shell(capsys, "runs", "take-back", run.id)[0] == 0
+    assert shell(capsys, "runs", "empty-bin", "--days", "0", "--pictures")[1].startswith(
         "2 runs and 0 pictures removed"
     )
-    code, _, err = shell(capsys, "runs", "restore", pair.id)
+    code, _, err = shell(capsys, "runs", "take-back", pair.id)
     assert (code, err) == (2, f"svdlab: there is no run or comparison '{pair.id}'\n")
 
 

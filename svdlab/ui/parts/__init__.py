@@ -1,0 +1,1 @@
+"""What pages are made of: one folder a part, with its Python, script, markup and style."""

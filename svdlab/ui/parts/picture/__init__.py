@@ -1,0 +1,189 @@
+"""The picture box of a page: an untrusted file in, the hash of a kept picture out.
+
+The picture itself never gets an address: the page shows a small copy inside the value. Knows the lab and
+images; nothing of runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from svdlab.errors import BadInput, BadPicture, SvdlabError
+from svdlab.exchange.restore import Restored, restore
+from svdlab.lab.lab import Lab
+from svdlab.lab.pictures import StoredPicture
+from svdlab.resources import assets_dir
+from svdlab.ui.parts.element import element, escape
+from svdlab.ui.words import sentence
+
+SHOWN_SIDE = 960  # pixels, long side of the copy a page shows
+THUMB_SIDE = 128
+CARRIERS = (".mp4", ".webm", ".json")  # files that are no pictures: without a recipe they are of no use
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+TEMPLATE = """
+<div class="picture-box empty">
+  <div class="canvas">
+    <button type="button" class="drop"><strong>Drop a picture here</strong><span>paste it, or click to
+      choose</span></button>
+    <div class="shown"><img alt="" draggable="false"><div class="crop" role="slider" tabindex="0"
+      aria-label="Part of the picture the model sees; arrow keys move it" aria-valuenow="0"></div></div>
+    <div class="live" hidden><video muted playsinline></video><div class="live-bar"><button type="button"
+      class="small take">Take picture</button><button type="button" class="small stop">Stop</button></div></div>
+  </div>
+  <p class="error picture-error" role="alert" hidden></p>
+  <p class="note picture-notes" hidden></p>
+  <button type="button" class="link as-picture" hidden>Use the file itself as the picture</button>
+  <div class="picture-bar"><div class="examples" role="group" aria-label="Example pictures">{examples}</div>
+    <div class="sources"><button type="button" class="small choose">Choose file</button><button type="button"
+      class="small camera">Camera</button></div></div>
+  <p class="help">Drop or paste a picture anywhere; drag the frame to crop. A clip made here, its recipe or a ComfyUI
+    workflow brings its settings back.</p>
+  <input type="file" accept="image/*,.avif,.heic,.tif,.tiff,video/mp4,video/webm,.json" class="offscreen" tabindex="-1"
+    aria-label="Picture file">
+</div>
+"""
+
+
+class PictureBox:
+    """The component and what it does; `name` is its id on the page."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self.lab = lab
+        thumbs = "".join(
+            f'<button type="button" class="example" data-example="{index}" title="{escape(_title(path))}">'
+            f'<img src="{_thumb(path)}" alt="{escape(_title(path))}"></button>'
+            for index, path in enumerate(examples())
+        )
+        self.component: gr.HTML = element("picture", TEMPLATE.replace("{examples}", thumbs), {}, name=name)
+
+    def wire(self, take: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
+        """Examples become kept pictures; what is dropped in goes to `take`, the page's own handler."""
+        quiet: dict[str, Any] = {
+            "show_progress": "hidden",
+            "api_visibility": "private",
+            "concurrency_limit": None,
+        }
+        self.component.upload(take, inputs, outputs, **quiet)
+        self.component.select(self.example, self.component, self.component, **quiet)
+
+    def receive(self, before: Any, event: gr.EventData) -> dict[str, Any]:
+        """Keeps an uploaded picture; a bad one leaves the former in place and says why."""
+        try:
+            path = uploaded(event._data.get("path"))
+            return self.value(self.lab.add_picture(path), str(event._data.get("name") or path.name)[:120])
+        except SvdlabError as error:
+            return {**(before if isinstance(before, dict) else {}), "error": sentence(error)}
+
+    def recipe_in(self, event: gr.EventData) -> Restored | None:
+        """What a dropped file says of settings; None for a picture that says nothing. Raises `SvdlabError`."""
+        path = uploaded(event._data.get("path"))
+        if event._data.get("plain"):
+            return None
+        try:
+            return restore(self.lab, path)
+        except BadInput:
+            if path.suffix.lower() in CARRIERS:
+                raise
+            return None
+
+    def restored(self, before: Any, found: Restored, event: gr.EventData) -> dict[str, Any]:
+        """The picture a file names, if it is kept here, and in sentences what came back and what did not."""
+        path = uploaded(event._data.get("path"))
+        name = str(event._data.get("name") or path.name)[:120]
+        value = dict(before) if isinstance(before, dict) else {}
+        if found.picture_here and found.picture_sha256:
+            value = self.value(self.lab.picture(found.picture_sha256))
+        source = f"its {found.origin.removeprefix('svdlab ')}"
+        said = f"{name}: the settings were read from {source}."
+        plain = None if path.suffix.lower() in CARRIERS else {"place": str(path), "name": name}
+        return {**value, "notes": [said, *found.notes], "error": "", "plain": plain}
+
+    def example(self, before: Any, event: gr.EventData) -> dict[str, Any]:
+        """Keeps one of the example pictures."""
+        known = examples()
+        index = str(event._data.get("example"))
+        if not index.isdigit() or int(index) >= len(known):
+            return before if isinstance(before, dict) else {}
+        return self.from_example(int(index))
+
+    def from_example(self, index: int) -> dict[str, Any]:
+        """The value for an example picture, by its place; an empty one if there are no examples."""
+        known = examples()
+        if index >= len(known):
+            return {}
+        return self.value(self.lab.add_picture(known[index]), _title(known[index]))
+
+    def value(self, stored: StoredPicture, name: str = "") -> dict[str, Any]:
+        """What the component shows for a kept picture."""
+        with Image.open(stored.path) as image:
+            preview = data_uri(image.convert("RGB"), SHOWN_SIDE)
+        return {
+            "sha256": stored.sha256,
+            "preview": preview,
+            "width": stored.width,
+            "height": stored.height,
+            "name": name,
+            "notes": list(stored.notes),
+        }
+
+    def read(self, value: Any) -> StoredPicture:
+        """The kept picture a value names. Raises `BadPicture`, `NotFound`."""
+        sha256 = value.get("sha256") if isinstance(value, dict) else None
+        if not isinstance(sha256, str) or not sha256:
+            raise BadPicture("drop in a picture first")
+        return self.lab.picture(sha256)
+
+    def problem(self, before: Any, error: SvdlabError) -> dict[str, Any]:
+        """The value with a sentence under the picture; the picture stays."""
+        return {**(before if isinstance(before, dict) else {}), "error": sentence(error)}
+
+
+def uploaded(path: Any) -> Path:
+    """The path of a file that was uploaded to this server, and of no other. Raises `BadPicture`."""
+    folder = Path(get_upload_folder()).resolve()
+    try:
+        found = Path(str(path)).resolve()
+        if path and found.is_relative_to(folder) and found.is_file():
+            return found
+    except (OSError, ValueError):
+        pass
+    raise BadPicture("that file was not uploaded here; send the picture again")
+
+
+@cache
+def examples() -> tuple[Path, ...]:
+    """The example pictures, in file-name order."""
+    folder = assets_dir() / "examples"
+    return (
+        tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)) if folder.is_dir() else ()
+    )
+
+
+@cache
+def _thumb(path: Path) -> str:
+    with Image.open(path) as image:
+        return data_uri(image.convert("RGB"), THUMB_SIDE)
+
+
+def data_uri(image: Image.Image, side: int) -> str:
+    """A small copy as a data address, at most `side` pixels long."""
+    small = image.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    small.save(out, "WEBP", quality=82, method=2)
+    return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+
+
+def _title(path: Path) -> str:
+    words = path.stem.replace("-", " ").replace("_", " ").lstrip("0123456789 ")
+    return words.capitalize()

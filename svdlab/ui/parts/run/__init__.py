@@ -1,0 +1,177 @@
+"""One run on a page of its own, in words and numbers: what it is, what was measured, what it took, what a person said.
+
+Judges nothing. Knows the lab; nothing of the page's wiring.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from svdlab.errors import NotFound, SvdlabError
+from svdlab.exchange.restore import workflow_of
+from svdlab.lab.lab import Lab
+from svdlab.metrics.definitions import METRICS
+from svdlab.metrics.words import in_words
+from svdlab.recipes import limits
+from svdlab.recipes.records import Run
+from svdlab.recipes.settings import KNOBS
+from svdlab.ui.pages.explore import thumbnail
+from svdlab.ui.pages.models import size
+from svdlab.ui.words import STATE_WORDS, clip_line, duration, sentence
+
+AUTOMATIC = {"decode_chunk_size": "automatic", "playback_fps": "as the frame rate"}
+PARTS = {"unet": "UNet", "image_encoder": "CLIP", "vae": "VAE"}
+STAGES = {
+    "load": "Loading weights",
+    "encode": "Encoding the picture",
+    "denoise": "Denoising",
+    "decode": "Decoding",
+    "write": "Measuring and writing files",
+}
+TEMPLATE = """
+<div class="one" hidden><div class="one-side">
+  <p class="past-back"><a href="history">History</a></p>
+  <header><h1 class="one-title"></h1><p class="one-line"></p><p class="one-words help"></p></header>
+  <p class="error one-problem" role="alert" hidden></p>
+  <p class="note one-binned" hidden><span></span> <button type="button" class="link" data-do="back">Restore</button></p>
+  <div class="one-marks"><button type="button" class="small one-star" aria-pressed="false">Star</button>
+    <div class="stars" role="radiogroup" aria-label="Rating"></div>
+    <div class="one-tags"></div><form class="past-tag"><input type="text" maxlength="40" placeholder="Tag"
+      aria-label="Tag to add"><button type="submit" class="small">Add tag</button></form></div>
+  <label class="one-note">Note<textarea rows="2" maxlength="4000"
+    placeholder="What you saw, what to try next"></textarea>
+    <span class="help one-saved" role="status"></span></label>
+  <div class="actions"><a class="small one-explore">Open in Explore</a><a class="small one-compare">Compare with…</a><a
+    class="small one-video">Download MP4</a><a class="small one-frames">Download frames</a><a
+    class="small one-workflow" hidden>ComfyUI workflow</a><button type="button"
+    class="small one-link">Copy link</button><a class="small one-same">From this picture</a><button type="button"
+    class="small one-delete">Delete</button></div>
+  <details class="one-differs" hidden><summary>What differs in ComfyUI</summary><ul></ul></details>
+  <section class="one-pairs" hidden><h2>In comparisons</h2><ul></ul></section>
+  <details class="one-recipe"><summary>Recipe as JSON</summary><pre class="recipe-json" tabindex="0"></pre><button
+    type="button" class="small copy-recipe">Copy JSON</button></details></div>
+  <div class="one-facts"></div>
+</div>
+"""
+
+
+def value(lab: Lab, run: Run, shared: bool = False) -> dict[str, Any]:
+    """The value of the element beside the player."""
+    done = run.done and run.video.is_file()
+    return {
+        "id": run.id,
+        "title": lab.name(run),
+        "line": clip_line(run),
+        "words": in_words(run.outcome.metrics, run.settings.width) if run.outcome.metrics else "",
+        "problem": _problem(run, done),
+        "binned": run.deleted is not None,
+        "shared": shared,
+        "starred": run.starred,
+        "rating": run.rating,
+        "note": run.note,
+        "tags": list(run.tags),
+        "video": str(run.video) if done else "",
+        "frames": str(run.frames_zip) if done and run.frames_zip.is_file() else "",
+        "stem": f"svdlab-{run.id}",
+        "picture": thumbnail(run.picture),
+        "picture_hash": run.recipe.picture_sha256,
+        "facts": [
+            {"title": "Settings", "rows": settings_rows(lab, run)},
+            {"title": "Measured", "rows": measured_rows(run)},
+            {"title": "What it took", "rows": effort_rows(run)},
+            {"title": "Where it comes from", "rows": origin_rows(lab, run)},
+        ],
+        "pairs": [[id, _pair_words(lab, id, run)] for id in lab.history.comparisons_of(run.id)],
+        "recipe": run.recipe.model_dump_json(indent=2),
+        **_workflow(lab, run),
+    }
+
+
+def _workflow(lab: Lab, run: Run) -> dict[str, Any]:
+    """The run as ComfyUI would do it, and what differs there."""
+    try:
+        flow = workflow_of(lab, run)
+    except SvdlabError as error:
+        return {"workflow": "", "workflow_notes": [sentence(error)]}
+    return {"workflow": flow.text(ui=True), "workflow_notes": list(flow.notes)}
+
+
+def _problem(run: Run, done: bool) -> str:
+    if run.done and not done:
+        return "Its video was removed from the data folder; render it again to have it."
+    return "" if run.done else sentence(Exception(run.error or STATE_WORDS[run.state]))
+
+
+def knob_words(run: Run, name: str) -> str:
+    """A knob's value with its unit: '6 fps', 'automatic'."""
+    given = getattr(run.settings, name)
+    return AUTOMATIC[name] if given is None and name in AUTOMATIC else f"{given} {KNOBS[name].unit}".strip()
+
+
+def settings_rows(lab: Lab, run: Run) -> list[list[str]]:
+    """[label, value, what the preset has instead]: every knob, those that differ from the start marked."""
+    preset = lab.preset_of(run)
+    try:
+        checkpoint = lab.catalogue.get(run.recipe.checkpoint)
+        start = preset.settings_for(checkpoint) if preset else limits.defaults_for(checkpoint)
+        differing = run.settings.differences(start)
+    except NotFound:
+        differing = {}
+    rows = [["Preset", preset.name if preset else "Checkpoint's own settings", ""]]
+    for name, knob in KNOBS.items():
+        instead = ""
+        if name in differing and name != "seed":
+            given = differing[name][1]
+            instead = (
+                f"{'preset' if preset else 'own'}: {AUTOMATIC.get(name, 'none') if given is None else given}"
+            )
+        rows.append([knob.label, knob_words(run, name), instead])
+    return rows
+
+
+def measured_rows(run: Run) -> list[list[str]]:
+    """[label, value with unit, what it says] of each metric there is."""
+    return [
+        [metric.label, metric.text(run.outcome.metrics[name]), metric.help]
+        for name, metric in METRICS.items()
+        if name in run.outcome.metrics
+    ]
+
+
+def effort_rows(run: Run) -> list[list[str]]:
+    """[what, how much, ""]: seconds by stage, memory, and what had to give way."""
+    outcome = run.outcome
+    rows = [
+        [STAGES.get(name, name), duration(spent) if spent >= 1 else f"{spent:.2f} s", ""]
+        for name, spent in outcome.seconds.items()
+    ]
+    if outcome.peak_memory_bytes:
+        rows.append(["Peak of memory", size(outcome.peak_memory_bytes), ""])
+    if outcome.device:
+        rows.append(["Device", f"{outcome.device}, {outcome.dtype}", ""])
+    if outcome.decode_chunk_size:
+        rows.append(["Decoded at once", f"{outcome.decode_chunk_size} frames", ""])
+    return rows + [["Changed", line, ""] for line in outcome.fallbacks]
+
+
+def origin_rows(lab: Lab, run: Run) -> list[list[str]]:
+    """[what, which, ""]: times, checkpoint, hashes, versions."""
+    rows = [["Asked for", datetime.fromtimestamp(run.created).strftime("%Y-%m-%d %H:%M:%S"), ""]]
+    rows += [["Checkpoint", lab.label(run), ""], ["Picture", run.recipe.picture_sha256[:16], ""]]
+    if run.outcome.noise_sha256:
+        rows.append(["Noise", run.outcome.noise_sha256[:16], ""])
+    if run.latents_of:
+        rows.append(["Latents of", run.latents_of, ""])
+    for name, version in run.recipe.versions.items():
+        part = name.removesuffix("_sha256")
+        rows.append(
+            [f"{PARTS.get(part, part)} weights", version[:16], ""] if part != name else [name, version, ""]
+        )
+    return rows
+
+
+def _pair_words(lab: Lab, id: str, run: Run) -> str:
+    pair = lab.history.comparison(id)
+    other = pair.b if pair.a.id == run.id else pair.a
+    return f"beside {lab.name(other)}, seed {other.settings.seed}"

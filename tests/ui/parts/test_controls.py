@@ -1,0 +1,145 @@
+"""The controls: made from the knobs, read into settings, each sentence where its cause is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from svdlab.errors import BadSettings, CheckpointUnavailable
+from svdlab.lab.lab import Lab
+from svdlab.recipes.settings import KNOBS, MAX_SEED
+from svdlab.ui.parts.controls import Controls
+from svdlab.ui.words import sentence
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with Lab(tmp_path / "data") as lab:
+        yield lab
+
+
+def built(lab: Lab, *sides: str) -> Controls:
+    """Controls as a page builds them, not launched."""
+    controls = Controls(lab, "test", sides or ("checkpoint",))
+    with gr.Blocks():
+        for side in controls.sides:
+            controls.build_checkpoint(side, side)
+        controls.build_preset()
+        controls.build_knobs()
+        controls.build_advice()
+        controls.wire()
+    return controls
+
+
+@pytest.fixture
+def controls(lab: Lab) -> Controls:
+    return built(lab)
+
+
+def knobs(controls: Controls, **changes: Any) -> dict[str, Any]:
+    return {**controls.knobs.value, **changes}
+
+
+def test_every_knob_has_a_control_with_its_label_and_help(controls: Controls) -> None:
+    for knob in KNOBS.values():
+        assert f'data-knob="{knob.name}"' in controls.knobs.html_template
+        assert knob.label in controls.knobs.html_template
+
+
+def test_what_the_controls_show_reads_back_as_the_same_settings(controls: Controls, lab: Lab) -> None:
+    form = controls.read("demo-1-1", "", controls.knobs.value)
+    official = lab.settings("demo-1-1", seed=42)
+    assert form.settings == official
+    assert controls.read("demo-1-1", "", controls.fill(official)).settings == official
+
+
+def test_text_as_a_browser_sends_it_is_read(controls: Controls) -> None:
+    form = controls.read(
+        "demo-1-1", "", knobs(controls, fps="8", noise_aug_strength="0.1", playback_fps=" ", seed=" 7 ")
+    )
+    assert (form.settings.fps, form.settings.noise_aug_strength) == (8, 0.1)
+    assert form.settings.playback_fps is None
+    assert form.settings.seed == 7
+
+
+def test_a_seed_beyond_what_javascript_counts_survives(controls: Controls) -> None:
+    form = controls.read("demo-1-1", "", knobs(controls, seed=str(MAX_SEED)))
+    assert controls.fill(form.settings)["seed"] == str(MAX_SEED)
+
+
+def test_an_empty_seed_is_drawn(controls: Controls) -> None:
+    seeds = {controls.read("demo-1-1", "", knobs(controls, seed="")).settings.seed for _ in range(3)}
+    assert len(seeds) > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fps", "fast"),
+        ("motion_bucket_id", "NaN"),
+        ("num_frames", "1e999"),
+        ("seed", "-5"),
+        ("width", ""),
+        ("fit", []),
+    ],
+)
+def test_a_wrong_value_gets_its_sentence_under_its_own_control(
+    controls: Controls, name: str, value: object
+) -> None:
+    advice = controls.advise("demo-1-1", "", knobs(controls, **{name: value}))
+    assert list(advice["errors"]) == [name]
+    assert advice["errors"][name].startswith(KNOBS[name].label)
+
+
+def test_a_size_the_network_cannot_make_is_refused_with_the_next_ones(controls: Controls) -> None:
+    with pytest.raises(BadSettings, match="try") as refused:
+        controls.read("svd", "", knobs(controls, width=1000))
+    assert refused.value.field == "width"
+
+
+def test_leaving_what_a_checkpoint_was_tuned_for_is_noted_at_the_knob(controls: Controls) -> None:
+    advice = controls.advise("demo-1-1", "", knobs(controls, motion_bucket_id="154"))
+    assert "127" in advice["notes"]["motion_bucket_id"][0]
+    assert "motion bucket" in advice["differs"]
+    assert controls.advise("demo-1-1", "", knobs(controls))["differs"] == ""
+
+
+def test_a_preset_fills_the_knobs_and_keeps_the_seed(controls: Controls, lab: Lab) -> None:
+    preset = next(p for p in lab.presets if "motion_bucket_id" in p.settings)
+    filled = controls.refill("demo-1-1", preset.id, knobs(controls, seed="9", motion_bucket_id="3"))
+    assert filled["motion_bucket_id"] == preset.settings["motion_bucket_id"]
+    assert filled["seed"] == "9"
+
+
+def test_another_checkpoint_brings_its_size_and_keeps_what_was_changed(controls: Controls) -> None:
+    filled = controls.refill("svd-xt", "", knobs(controls, motion_bucket_id="154"))
+    assert (filled["width"], filled["num_frames"]) == (1024, 25)
+    assert filled["motion_bucket_id"] == 154
+
+
+def test_reset_brings_the_preset_back(controls: Controls) -> None:
+    filled = controls.reset("demo-1-1", "", knobs(controls, motion_bucket_id="154", fit="pad", seed="9"))
+    assert (filled["motion_bucket_id"], filled["fit"], filled["seed"]) == (127, "crop", "9")
+
+
+def test_two_checkpoints_share_one_set_of_knobs(lab: Lab) -> None:
+    controls = built(lab, "a", "b")
+    form = controls.read("svd-xt-image-decoder", "svd-xt-1-1", "", {"seed": "1"})
+    assert [c.id for c in form.checkpoints] == ["svd-xt-image-decoder", "svd-xt-1-1"]
+    assert controls.suited(form.checkpoints[1], form.settings).decoder == "temporal"
+
+
+def test_weights_that_cannot_be_had_are_refused_with_the_way_to_them(controls: Controls) -> None:
+    form = controls.read("svd-xt-1-1", "", {})
+    with pytest.raises(CheckpointUnavailable) as refused:  # tests run with HF_HUB_OFFLINE
+        controls.must_be_here(form)
+    assert "checkpoint" in controls.problem(refused.value)["errors"]
+
+
+def test_sentences_on_a_page_name_the_control_and_leave_file_names_alone() -> None:
+    assert sentence(BadSettings("fps must be a whole number", "fps")) == "Frame rate must be a whole number."
+    assert sentence(Exception("notes.txt is no picture")) == "notes.txt is no picture."
