@@ -20,6 +20,7 @@ from svdlab.recipes.settings import FIRST_FORM, KNOBS
 # recipe without it means. Here belongs what decides the bits and is not asked for yet: the content of the weights by
 # component, number format, device and acceleration.
 LATER_PARTS: dict[str, Any] = {}
+_INTRODUCED = {name: knob.introduced for name, knob in KNOBS.items()}
 
 
 def canonical(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def canonical(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Stored settings with every knob they do not name at the value it was introduced with."""
-    return {name: knob.introduced for name, knob in KNOBS.items()} | dict(settings)
+    return _INTRODUCED | dict(settings)
 
 
 def hash_of(content: Mapping[str, Any]) -> str:
