@@ -22,6 +22,7 @@ from svdlab.words import counted
 
 PARTS = ("image_encoder", "unet", "vae")
 PART_NAMES = {"image_encoder": "image encoder", "unet": "UNet", "vae": "autoencoder"}
+NUMBERS = ("F32", "F16", "BF16")  # how tensors may be stored
 MOST_TENSORS = 10_000  # a real file has about 2,450
 
 UNET = "model.diffusion_model."
@@ -145,7 +146,14 @@ def recognise(header: Header, name: str, num_frames: int = 25) -> SingleFile:
     }
     configs.check_fit({part: own.config for part, own in parts.items()}, name)
     decoder = _decoder_of(parts["vae"], header) if "vae" in parts else None
-    return SingleFile(name, MappingProxyType(parts), decoder)
+    file = SingleFile(name, MappingProxyType(parts), decoder)
+    for part in parts:
+        for key in tensors_of(header, file, part):
+            if header.tensors[key].dtype not in NUMBERS:
+                raise BadCheckpoint(
+                    f"{key} in {name} is stored as {header.tensors[key].dtype}; F32, F16 and BF16 are read"
+                )
+    return file
 
 
 def tensors_of(header: Header, file: SingleFile, part: str) -> list[str]:

@@ -96,9 +96,8 @@ class File(SourceKind):
             )
         lent = availability(base)
         if not lent.ready:
-            return Availability(
-                "missing", f"{where}, without {lacking}, which are those of {base.id}. {lent.sentence}"
-            )
+            how = f"get them with svdlab checkpoints pull {base.id}." if lent.obtainable else lent.sentence
+            return Availability("missing", f"{where}, without {lacking}, which are those of {base.id}: {how}")
         return Availability("on disk", f"{where}; {lacking} of {base.id}.", path, count)
 
 
