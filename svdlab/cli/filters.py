@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from svdlab.errors import BadInput
+from svdlab.history.conditions import parse_where
 from svdlab.history.search import RunQuery
 
 SECTION = "Which runs"
@@ -46,6 +47,15 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "starred": (bool, _switch("--starred", "With a star."), False),
     "tag": (list[str], _option("--tag", "TAG", "With this tag. May be given again: then with each."), None),
     "text": (str, _option("--text", "WORDS", "With these words in note, tags, checkpoint or preset."), ""),
+    "where": (
+        list[str],
+        _option(
+            "--where",
+            "CONDITION",
+            "By a knob or metric: 'camera_motion>2', fps=6, 'schedule!=ays'. May be given again.",
+        ),
+        None,
+    ),
     "bin": (bool, _switch("--bin", "In the bin instead of outside."), False),
     "sort": (
         str,
@@ -82,6 +92,7 @@ def _query(
     since: str | None,
     until: str | None,
     tag: list[str] | None,
+    where: list[str] | None,
     ascending: bool,
     sort: str,
     **same: Any,
@@ -92,6 +103,7 @@ def _query(
         since=_moment(since, "since"),
         until=_moment(until, "until", day_included=True),
         tags=tuple(tag or ()),
+        where=parse_where(" ".join(where or ())),
         descending=not ascending,
         sort=sort.replace("-", "_"),
         **same,

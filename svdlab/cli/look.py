@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from svdlab.cli.filters import query_flags
 from svdlab.cli.flags import SectionedCommand
@@ -18,7 +19,20 @@ if TYPE_CHECKING:
     from svdlab.lab.lab import Lab
     from svdlab.recipes.records import Run
 
-runs_cli = typer.Typer(rich_markup_mode=None, add_completion=False)
+RENAMED = {"sweep": "empty-bin", "restore": "take-back"}
+
+
+class _Runs(TyperGroup):
+    """`svdlab runs`, which knows what its commands were called before."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Called by click for the command that was typed."""
+        if cmd_name in RENAMED:
+            raise BadInput(f"svdlab runs {cmd_name} is called svdlab runs {RENAMED[cmd_name]} now")
+        return super().get_command(ctx, cmd_name)
+
+
+runs_cli = typer.Typer(cls=_Runs, rich_markup_mode=None, add_completion=False)
 plain_runs = partial(runs_cli.command, cls=SectionedCommand)
 
 Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many.")]
@@ -83,12 +97,13 @@ def show(ctx: typer.Context, run_id: RunId, as_json: AsJson = False, data_dir: D
 
     with open_data(ctx, data_dir) as lab:
         run = find(lab, run_id)
+        weights = lab.bits.sentence(run.recipe)
     if as_json:
-        words.say_json(words.run_json(run))
+        words.say_json({**words.run_json(run), "weights": weights})
         return
     typer.echo(f"{run.id}: {run.state}{f', {run.error}' if run.error else ''}")
     typer.echo(f"{run.recipe.checkpoint}: {words.run_line(run)}")
-    for line in words.marks_lines(run):
+    for line in filter(None, (weights, *words.marks_lines(run))):
         typer.echo(line)
     if run.done:
         typer.echo(f"{run.video}\n{run.frames_zip}")
@@ -193,7 +208,7 @@ def tag(
 def delete(ctx: typer.Context, ids: Ids, data_dir: DataDir = None) -> None:
     """Put runs or comparisons into the bin.
 
-    A comparison takes along the runs made for it. svdlab runs restore undoes it until the bin is swept.
+    A comparison takes along the runs made for it. svdlab runs take-back undoes it until the bin is emptied.
     """
     with open_data(ctx, data_dir) as lab:
         chosen = _ids(lab, ids)
@@ -202,18 +217,18 @@ def delete(ctx: typer.Context, ids: Ids, data_dir: DataDir = None) -> None:
         typer.echo(f"{id}: in the bin")
 
 
-@plain_runs()
-def restore(ctx: typer.Context, ids: Ids, data_dir: DataDir = None) -> None:
+@plain_runs(name="take-back")
+def take_back(ctx: typer.Context, ids: Ids, data_dir: DataDir = None) -> None:
     """Take runs or comparisons out of the bin."""
     with open_data(ctx, data_dir) as lab:
         chosen = _ids(lab, ids)
         lab.history.take_back(chosen)
     for id in chosen:
-        typer.echo(f"{id}: restored")
+        typer.echo(f"{id}: taken back")
 
 
-@plain_runs()
-def sweep(
+@plain_runs(name="empty-bin")
+def empty_bin(
     ctx: typer.Context,
     days: Annotated[
         float, typer.Option("--days", metavar="N", min=0.0, help="What has been in the bin for so long.")
@@ -226,11 +241,11 @@ def sweep(
     """Remove for good what is in the bin."""
     with open_data(ctx, data_dir) as lab:
         before = lab.disk_use()
-        swept = len(lab.history.empty_bin(days * 86400))
+        removed = len(lab.history.empty_bin(days * 86400))
         unused = len(lab.history.remove_unused_pictures()) if pictures else 0
         freed = before.total - lab.disk_use().total
     also = f" and {unused} picture{'s' * (unused != 1)}" if pictures else ""
-    typer.echo(f"{swept} run{'s' * (swept != 1)}{also} removed, {max(0, freed) / 1e6:.1f} MB freed")
+    typer.echo(f"{removed} run{'s' * (removed != 1)}{also} removed, {max(0, freed) / 1e6:.1f} MB freed")
 
 
 @plain_runs()

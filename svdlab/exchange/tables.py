@@ -15,7 +15,8 @@ from svdlab.errors import BadInput
 from svdlab.exchange.zip_reading import ImportReport, Refusal, read_zip
 from svdlab.exchange.zip_writing import Written, write_zip
 from svdlab.files import write_whole
-from svdlab.recipes.records import METRICS, Run
+from svdlab.metrics.definitions import METRICS
+from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
 
 if TYPE_CHECKING:

@@ -1,21 +1,25 @@
 """The database file: opening it, its schema, one writer at a time. Knows SQLite; nothing of what the rows mean.
 
-A database of an older svdlab is copied aside and migrated; one of a newer svdlab is opened for reading only.
+A database of an older svdlab is copied aside and migrated; one of a newer svdlab is opened for reading only. Knobs and
+metrics need no migration: `svdlab.history.finding` gives them their columns when a database is opened.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from svdlab.errors import DataFolderError, reason
+from svdlab.history import finding
 
 FILE_NAME = "svdlab.db"
 BUSY_SECONDS = 30.0  # how long a write waits for another process's to end
 CACHE_KIB = 65_536  # 100,000 runs' worth of `finding`: a search reads memory, not the disk
+
+Connect = Callable[..., sqlite3.Connection]  # whoever wants to see the statements hands in their own
 
 # Append only. Each entry is run once, in order; PRAGMA user_version counts how many have been.
 MIGRATIONS: tuple[str, ...] = (
@@ -179,17 +183,20 @@ class Database:
     """`folder/svdlab.db`, open. Thread-safe; several processes may hold it open.
 
     `read_only` is true where a newer svdlab wrote it: reading works as far as it is understood, writing raises
-    `DataFolderError` with `read_only_sentence`.
+    `DataFolderError` with `read_only_sentence`. `unfindable` are knobs and metrics that have no column to be found by,
+    because this svdlab is newer than the one that wrote what can only be read.
     """
 
-    def __init__(self, folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self, folder: Path, busy_seconds: float = BUSY_SECONDS, connect: Connect = sqlite3.connect
+    ) -> None:
         self.folder = folder
         self.busy_seconds = busy_seconds
         self.read_only = False
         self._lock = threading.RLock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
+            self._db = connect(
                 folder / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=busy_seconds
             )
         except (OSError, sqlite3.Error) as error:
@@ -237,6 +244,9 @@ class Database:
         if self._version() > len(MIGRATIONS):
             self._db.execute("PRAGMA query_only=ON")
             self.read_only = True
+        else:
+            self._extend()
+        self.unfindable = frozenset(finding.missing(self._db))
 
     def _version(self) -> int:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])
@@ -249,6 +259,12 @@ class Database:
             if 0 < version < len(MIGRATIONS):
                 self._back_up(version + 1)
             apply(self._db, version + 1, len(MIGRATIONS))
+
+    def _extend(self) -> None:
+        """Gives knobs and metrics that came later their columns, unless nothing can be written."""
+        if finding.missing(self._db):
+            with suppress(DataFolderError), self._transaction() as db:
+                finding.extend(db)  # looks again: another process may have been faster
 
     def _back_up(self, number: int) -> Path:
         """Copies the database as it is before migration `number` to `svdlab.db.before-<number>`."""

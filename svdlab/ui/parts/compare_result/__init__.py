@@ -16,7 +16,8 @@ from gradio.data_classes import FileData
 
 from svdlab.errors import NotFound
 from svdlab.lab.lab import Lab
-from svdlab.metrics import measure
+from svdlab.metrics.definitions import METRICS
+from svdlab.metrics.words import in_words
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.events import Event
 from svdlab.recipes.fairness import Fairness
@@ -25,8 +26,6 @@ from svdlab.recipes.settings import KNOBS
 from svdlab.ui.api import answer, file_of, told, with_knobs
 from svdlab.ui.words import STATE_WORDS, clip_line, duration, sentence
 
-DIGITS = {"SSIM": 3}  # of a measure by its unit; two for all others
-ABSENT = "–"
 LOOK = (
     "Camera: even speed, or does it start, stop and jerk? Step through with the arrow keys.",
     "Motion of the scene: does anything move by itself, or does only the camera?",
@@ -177,7 +176,7 @@ def result(lab: Lab, pair: Comparison, before: bool) -> dict[str, Any]:
             {
                 "letter": letter,
                 "name": called,
-                "words": measure.in_words(run.outcome.metrics, run.settings.width),
+                "words": in_words(run.outcome.metrics, run.settings.width),
                 "file": str(run.video) if run.done else "",
                 "stem": f"svdlab-{run.recipe.checkpoint}-{run.id}",
             }
@@ -258,34 +257,22 @@ def _title(fairness: Fairness) -> str:
 
 
 def measures(a: Run, b: Run) -> list[dict[str, str]]:
-    """The table's rows: each measure on A, on B, and B minus A."""
+    """The table's rows: each metric on A, on B, and B minus A."""
     rows = []
-    for key, (label, unit, help) in measure.WORDS.items():
-        mine, other = a.outcome.metrics.get(key), b.outcome.metrics.get(key)
-        digits = DIGITS.get(unit, 2)
-        known = mine is not None and other is not None
+    for metric in METRICS.values():
+        mine, other = a.outcome.metrics.get(metric.name), b.outcome.metrics.get(metric.name)
+        apart = other - mine if mine is not None and other is not None else None
         rows.append(
             {
-                "label": label,
-                "unit": unit,
-                "help": help[:1].upper() + help[1:] + ".",
-                "a": _number(mine, digits),
-                "b": _number(other, digits),
-                "difference": _number(other - mine, digits, signed=True) if known else ABSENT,  # type: ignore[operator]
+                "label": metric.label,
+                "unit": metric.unit,
+                "help": metric.help,
+                "a": metric.number(mine),
+                "b": metric.number(other),
+                "difference": metric.number(apart, signed=True),
             }
         )
     return rows
-
-
-def _number(value: float | None, digits: int, signed: bool = False) -> str:
-    """'1.20', '−0.35', '+0.10'; a rounded zero has no sign."""
-    if value is None:
-        return ABSENT
-    value = round(value, digits) + 0.0
-    if value == 0:
-        return f"{0:.{digits}f}"
-    text = f"{abs(value):.{digits}f}"
-    return ("−" if value < 0 else "+" if signed else "") + text
 
 
 # Files and the endpoint
