@@ -35,7 +35,7 @@ SAME = {  # inputs that carry on what another input of this name began
 }
 SAME["latent"] = SAME["samples"] = ("latent_image", *SAME["latent_image"])
 
-PIPES = ("base_ctx", "ctx", "context", "pipe", "basic_pipe")
+PIPES = ("base_ctx", "ctx", "context", "pipe", "basic_pipe", "bus")
 # Source: rgthree-comfy's context_utils.py; the API format does not name a node's outputs.
 CONTEXT = (
     *("base_ctx", "model", "clip", "vae", "positive", "negative", "latent", "images", "seed", "steps"),
@@ -50,7 +50,7 @@ NAMED = {  # values that a node of several hands out under the names they are as
     *("frame_rate", "motion_bucket_id", "augmentation_level", "video_frames", "min_cfg"),
 }
 WORKS_OUT = re.compile(
-    r"math|random|calc|expression|operat|increment|counter|list|batch|ratio|size|resolution", re.I
+    r"math|random|calc|expression|operat|increment|counter|list|batch|aspect|size|resolution", re.I
 )
 WORKED_WITH = {"expression", "operation", "operator", "op", "formula", "min", "max", "minimum", "maximum"}
 FIRSTS = re.compile(
