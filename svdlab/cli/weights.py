@@ -13,7 +13,7 @@ import typer
 from svdlab.cli.flags import SectionedCommand
 from svdlab.cli.options import AsJson, DataDir, open_data
 from svdlab.errors import Cancelled, CheckpointUnavailable
-from svdlab.weights.availability import availability
+from svdlab.weights.availability import availability, fetches
 from svdlab.weights.layouts.single_files import PART_NAMES
 from svdlab.words import listed
 
@@ -137,7 +137,7 @@ def pull(ctx: typer.Context, id: CheckpointId, data_dir: DataDir = None) -> None
         if here.ready:
             typer.echo(f"{id}: {here.sentence}")
             return
-        if checkpoint.source.kind != "hub":
+        if not fetches(checkpoint):
             raise CheckpointUnavailable(f"{id}: {here.sentence}")
         ended = _download(lab, checkpoint)
         if ended.state == "cancelled":

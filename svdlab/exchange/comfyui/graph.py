@@ -103,6 +103,7 @@ class Graph(dict[str, Node]):
         self.unread: list[str] = []  # types of nodes that hold others which could not be read
         self.passed: set[str] = set()  # ids of nodes that handed something on when they were asked
         self._known: dict[tuple[str, int, str], Any] = {}  # sources that were looked up already
+        self._plain: set[str] = set()  # ids of nodes that are no switch and no pipe
         self._work = self._nested = 0
 
     def source(self, value: Any, wanted: str = "") -> Any:
@@ -150,9 +151,18 @@ class Graph(dict[str, Node]):
             return _past(node, slot)
         if node.type in REROUTES:
             return next(iter(node.links.values()), MISSING)
-        for chosen in (self._switched(node), self._unpacked(node, slot)):
+        if node.id not in self._plain:
+            chosen = self._switched(node)
+            if isinstance(chosen, Link) and node.type.startswith(
+                "Context"
+            ):  # a context is chosen, not what is in it
+                chosen = Link(chosen.node, slot)
+            if chosen is node:
+                chosen = self._unpacked(node, slot)
             if chosen is not node:
                 return chosen
+            if not any(name in node.inputs for name in PIPES):  # what a pipe holds depends on the output
+                self._plain.add(node.id)
         return _constant(node, slot, wanted) if wanted else node
 
     def _switched(self, node: Node) -> Any:
@@ -180,11 +190,14 @@ class Graph(dict[str, Node]):
         packed = next((name for name in PIPES if name in node.inputs), None)
         if packed is None and not node.type.startswith("Context"):
             return node
-        name = (node.output(slot)[0] or (CONTEXT[slot] if 0 < slot < len(CONTEXT) else "")).lower()
+        named = CONTEXT[slot] if node.type.startswith("Context") and 0 < slot < len(CONTEXT) else ""
+        name = (node.output(slot)[0] or named).lower()
         name = {"image": "images"}.get(name, name)
+        if not name or name in PIPES:  # a pipe that is handed on with more in it is the node's own
+            return node
         behind: Any = node
         for _ in range(MAX_DEPTH):
-            if name and isinstance(behind.inputs.get(name), Link):
+            if isinstance(behind.inputs.get(name), Link):
                 return behind.inputs[name]
             link = next(
                 (behind.inputs[one] for one in PIPES if isinstance(behind.inputs.get(one), Link)), None

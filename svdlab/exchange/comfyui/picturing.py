@@ -80,13 +80,15 @@ def _way(found: Findings, node: Node) -> Way:
         return "keep"
     for name in ("keep_proportion", "keep_aspect_ratio", "method", "fit", "mode"):
         said = str(found.read(node, name) if name in node.inputs else "").lower()
+        if name == "mode" and said == "resize":  # beside "rescale"
+            return "stretch"
         if said in KEEPING:
             return "keep"
         if said.startswith("pad"):
             return _padded(found, found.read(node, "pad_color")) if "pad_color" in node.inputs else "pad"
         if said.startswith(("crop", "fill", "cover")):
             return "crop"
-        if said == "stretch" or (said == "resize" and name == "mode"):
+        if said == "stretch":
             return "stretch"
     return _scaled(found, node)
 

@@ -198,8 +198,13 @@ def _part(part: str, style: Style, prefix: str, header: Header, name: str, num_f
         return Part(style, prefix, MappingProxyType(clip))
     if style == "diffusers":
         return Part(style, prefix, MappingProxyType(configs.diffusers_vae(names)), prefix)
-    # ComfyUI saves one autoencoder whole; Stability's files have a second one for its encoder.
-    homes = [p for p in (ENCODER, DECODER) if any(key.startswith(f"{p}encoder.") for key in header.tensors)]
+    # Stability's files have a second autoencoder for its encoder; others may hold one whole.
+    signs = {ENCODER: ("encoder.",), DECODER: ("encoder.", "quant_conv.")}
+    homes = [
+        place
+        for place, needed in signs.items()
+        if all(any(key.startswith(place + sign) for key in header.tensors) for sign in needed)
+    ]
     for there, what, begin in (
         (bool(homes), "encoder of the conditioning picture", f"{ENCODER}encoder."),
         (prefix == DECODER, "decoder", f"{DECODER}decoder."),

@@ -33,6 +33,8 @@ VAE_SCALE = 8
 class File(SourceKind):
     """A file that a person has."""
 
+    general = True
+
     def claims(self, path: Path) -> bool:
         """Any file: what it is not is said when it is read."""
         return path.is_file()

@@ -152,33 +152,29 @@ def test_a_context_hands_on_what_it_was_given() -> None:
     tells_the_clip(flow)
 
 
-def test_a_pipe_hands_on_what_was_put_into_it() -> None:
-    flow = page_with_pipe()
+def test_of_two_contexts_the_first_that_is_there_is_taken() -> None:
+    flow = api()
+    flow["40"] = node("Context (rgthree)", model=[GUIDANCE, 0])
+    flow["41"] = node("Context Switch (rgthree)", ctx_01=["77", 0], ctx_02=["40", 0])
+    flow[SAMPLER]["inputs"]["model"] = ["41", 1]
     tells_the_clip(flow)
 
 
-def page_with_pipe() -> Flow:
-    """Impact's pipes do not name what comes out in the API format; on the page they do."""
-    from tests.exchange.comfyui.told import add, link, page
-
-    flow = page()
-    kinds = {
-        "model": "MODEL",
-        "clip": "CLIP",
-        "vae": "VAE",
-        "positive": "CONDITIONING",
-        "negative": "CONDITIONING",
+@pytest.mark.parametrize(("type", "first"), [("FromBasicPipe", 0), ("FromBasicPipe_v2", 1)])
+def test_a_pipe_hands_on_what_was_put_into_it(type: str, first: int) -> None:
+    flow = api()
+    given = {
+        "model": [GUIDANCE, 0],
+        "vae": [LOADER, 2],
+        "positive": [CONDITIONING, 0],
+        "negative": [CONDITIONING, 1],
     }
-    add(flow, 40, "ToBasicPipe", outputs="BASIC_PIPE")
-    for name, source in (("model", (4, 0)), ("vae", (1, 2)), ("positive", (3, 0)), ("negative", (3, 1))):
-        link(flow, source, 40, name, kinds[name])
-    taken = add(flow, 41, "FromBasicPipe", outputs="MODEL CLIP VAE CONDITIONING CONDITIONING")
-    for slot, name in enumerate(kinds):
-        taken["outputs"][slot]["name"] = name
-    link(flow, (40, 0), 41, "basic_pipe", "BASIC_PIPE")
-    for slot, name in ((0, "model"), (3, "positive"), (4, "negative")):
-        link(flow, (41, slot), 5, name, kinds[name])
-    return flow
+    flow["40"] = node("ToBasicPipe", **given, clip=["77", 0])
+    flow["41"] = node(type, basic_pipe=["40", 0])
+    taken = {"model": first, "positive": first + 3, "negative": first + 4}
+    flow[SAMPLER]["inputs"] |= {name: ["41", slot] for name, slot in taken.items()}
+    flow["6"]["inputs"]["vae"] = ["41", first + 2]
+    tells_the_clip(flow)
 
 
 def tangle(depth: int) -> Flow:
