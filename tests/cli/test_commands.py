@@ -596,7 +596,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_run_can_be_resumed(picture: Path
         [*command, "--data-dir", str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        wait_for(lambda: states(tmp_path) == ["running"])
+        until(lambda: states(tmp_path) == ["running"])
         process.send_signal(signal.SIGINT)
         while "Ctrl-C again leaves at once" not in process.stderr.readline():
             pass
