@@ -1,9 +1,11 @@
-"""All pages as one Gradio app, and its launch. Knows every page; nothing of what is on them."""
+"""All pages as one Gradio app, and its launch. Finds the pages by their files; knows nothing of what is on them."""
 
 from __future__ import annotations
 
+import importlib
 import os
-from functools import partial
+import pkgutil
+from functools import cache, partial
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
@@ -11,31 +13,38 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 import gradio as gr
 
 from svdlab.lab.lab import Lab
-from svdlab.ui import api, frame
-from svdlab.ui.pages import compare, explore, history, models
-from svdlab.ui.theme import STYLESHEET, theme
+from svdlab.ui import api, frame, pages
+from svdlab.ui.theme import stylesheet, theme
 
 THREADS = 256  # each page that watches a run holds one while it waits for news
 MAX_UPLOAD = "64mb"  # as images.MAX_FILE_BYTES
 
 
-PAGES = (
-    frame.PageLink("Explore", ""),
-    frame.PageLink("Compare", "compare"),
-    frame.PageLink("History", "history"),
-    frame.PageLink("Models", "models"),
-)
+@cache
+def all_pages() -> tuple[frame.Page, ...]:
+    """Every page there is a file of in `svdlab/ui/pages`: those of the navigation in its order, then the others."""
+    modules = (
+        importlib.import_module(f"{pages.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(pages.__path__)
+    )
+    return tuple(
+        sorted(
+            (module.PAGE for module in modules),
+            key=lambda page: (page.place is None, page.place or 0, page.path),
+        )
+    )
 
 
 def build_app(lab: Lab, device: str = "auto") -> gr.Blocks:
     """Every page over one lab. Loads no model library."""
+    first, *others = all_pages()
     with gr.Blocks(title="svdlab", fill_width=True, analytics_enabled=False) as app:
         api.build(lab)  # first: a page's handler of the same name would take it
-        frame.build_header(lab, PAGES, "", device)
-        explore.build(lab, app, compare=True)
-    for link, page in zip(PAGES[1:], (compare, history, models), strict=True):
-        with app.route(link.name, f"/{link.path}"):
-            frame.build_header(lab, PAGES, link.path, device)
+        frame.build_header(lab, all_pages(), first, device)
+        first.build(lab, app)
+    for page in others:
+        with app.route(page.name, f"/{page.path}"):
+            frame.build_header(lab, all_pages(), page, device)
             page.build(lab, app)
     app.queue(api_open=False, default_concurrency_limit=None)
     return app
@@ -75,7 +84,7 @@ def launch(
         # Public to whoever has a file's address: runs only, and a run's id is not guessable. Pictures stay out.
         allowed_paths=[str(lab.history.runs_folder.resolve())],
         theme=theme(),
-        css=STYLESHEET.read_text(encoding="utf-8"),
+        css=stylesheet(),
         head=frame.HEAD,
     )
     lab.on_close(partial(app.close, verbose=False))

@@ -1,4 +1,4 @@
-"""How pages say things: sentences, durations, lines about a run. Knows records and knobs; nothing of Gradio."""
+"""How pages say things: sentences, durations, sizes, lines about a run. Knows records and knobs; nothing of Gradio."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ STATE_WORDS = {
     "cancelled": "Cancelled",
     "interrupted": "Interrupted",
 }
+AUTOMATIC = {"decode_chunk_size": "automatic", "playback_fps": "as the frame rate"}  # of a knob left empty
+PARTS = {"unet": "UNet", "image_encoder": "CLIP", "vae": "VAE"}
 
 
 def sentence(error: Exception) -> str:
@@ -63,3 +65,16 @@ def effort_line(run: Run) -> str:
         return ""
     where = f" on {run.outcome.device}, {run.outcome.dtype}" if run.outcome.device else ""
     return f"Rendered in {duration(spent)}{where}."
+
+
+def knob_words(run: Run, name: str) -> str:
+    """A knob's value with its unit: '6 fps', 'automatic'."""
+    given = getattr(run.settings, name)
+    return AUTOMATIC[name] if given is None and name in AUTOMATIC else f"{given} {KNOBS[name].unit}".strip()
+
+
+def size(count: int) -> str:
+    """Bytes as a person says them: '4.5 GB', '27.4 MB'."""
+    if count >= 1e8:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.0f} kB"
