@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 
 from svdlab.failpoints import VARIABLE
+from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Recipe
-from svdlab.workers import LocalWorker
+from svdlab.workers import Compute, LocalWorker
 from tests.made import picture_of
 
 TINY = {"width": 64, "height": 64, "num_frames": 2, "num_inference_steps": 2}
@@ -85,7 +86,7 @@ def render_one(data: Path, ledger: Path, pair: bool = False, steps: int = 2) -> 
     """Accepts something and renders it."""
     with Lab(data) as lab:
         ids = submit(lab, ledger, 7, pair, num_inference_steps=steps)
-        LocalWorker(lab, "cpu").start()
+        LocalWorker(lab, Compute("cpu")).start()
         lab.wait(*ids)
 
 
@@ -93,14 +94,14 @@ def render_all(data: Path) -> None:
     """Queues again what was interrupted and renders all there is."""
     with Lab(data) as lab:
         lab.resume(*(run.id for run in lab.history.runs(1000, states=("interrupted",))))
-        LocalWorker(lab, "cpu").start()
+        LocalWorker(lab, Compute("cpu")).start()
         lab.wait(*(run.id for run in lab.history.unfinished()))
 
 
 def accept_and_render(data: Path, ledger: Path, seeds: Sequence[int]) -> None:
     """Queues interrupted runs again, accepts new ones, every third a comparison, and renders until it is killed."""
     with Lab(data) as lab:
-        LocalWorker(lab, "cpu").start()
+        LocalWorker(lab, Compute("cpu")).start()
         lab.resume(*(run.id for run in lab.history.runs(1000, states=("interrupted",))))
         for seed in seeds:
             submit(lab, ledger, seed, pair=seed % 3 == 0)
@@ -110,7 +111,7 @@ def accept_and_render(data: Path, ledger: Path, seeds: Sequence[int]) -> None:
 def share(data: Path, ready: Barrier, stop: Event) -> None:
     """Renders whatever another process accepts, until told to stop."""
     with Lab(data) as lab:
-        LocalWorker(lab, "cpu").start()
+        LocalWorker(lab, Compute("cpu")).start()
         ready.wait()
         stop.wait()
 
@@ -118,7 +119,7 @@ def share(data: Path, ready: Barrier, stop: Event) -> None:
 def claim_and_wait(data: Path, claimed: Event) -> None:
     """Claims all that waits, one by one, and does nothing with it."""
     with Lab(data) as lab:
-        while lab.claim():
+        while Desk(lab).claim():
             pass
         claimed.set()
         time.sleep(60)

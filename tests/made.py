@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Comparison, Outcome, Run
+from svdlab.recipes.work import Rendered
 
 SMALL = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3}
 
@@ -42,18 +44,21 @@ def make_pair(lab: Lab, seed: int = 7) -> Comparison:
         lab.add_picture(picture_of(0)), "demo-1-0", "demo-1-1", seed=seed, changes=SMALL
     )
     pair = lab.submit_comparison(*recipes)
-    for run in lab.claim(only=[pair.a.id, pair.b.id]):
-        _finish(lab, run, picture_of(0), b"")
+    desk = Desk(lab, only=[pair.a.id, pair.b.id])
+    for run in desk.claim():
+        finish(desk, run, picture_of(0))
     return lab.history.comparison(pair.id)
 
 
 def render(lab: Lab, run: Run, picture: Image.Image, latents: bytes = b"") -> Run:
     """What a worker does with a queued run."""
-    [claimed] = lab.claim(only=[run.id])
-    return _finish(lab, claimed, picture, latents)
+    desk = Desk(lab, only=[run.id])
+    [claimed] = desk.claim()
+    return finish(desk, claimed, picture, latents)
 
 
-def _finish(lab: Lab, run: Run, picture: Image.Image, latents: bytes) -> Run:
+def finish(desk: Desk, run: Run, picture: Image.Image, latents: bytes = b"") -> Run:
+    """Ends a claimed run as done, with a few drawn frames."""
     still = np.asarray(picture)
     shift = 1 + run.settings.seed % 5
     frames = np.stack([np.roll(still, shift * index, axis=1) for index in range(run.settings.num_frames)])
@@ -68,4 +73,5 @@ def _finish(lab: Lab, run: Run, picture: Image.Image, latents: bytes) -> Run:
         offload="none",
         latents_of=run.latents_of or "",
     )
-    return lab.finish(run, frames, {"svdlab": "0.1.0", "torch": "2.8.0"}, outcome, still, latents)
+    versions = {"svdlab": "0.1.0", "torch": "2.8.0"}
+    return desk.finish(run, Rendered(run.id, frames, latents, versions, outcome), still)

@@ -52,11 +52,13 @@ def numbers(model: str, name: str, shape: tuple[int, ...]) -> Tensor:
 
 def measure(folder: Path, device: str = "auto") -> None:
     """Loads the pair, counts, times, renders; prints each figure as it is known."""
+    import numpy as np
     from PIL import Image
 
     from svdlab.engine import examine
-    from svdlab.engine.renderer import Failed, Job, Rendered, Renderer
+    from svdlab.engine.renderer import Renderer
     from svdlab.recipes.limits import defaults_for
+    from svdlab.recipes.work import Failed, Job, Rendered
     from svdlab.weights.register import read_checkpoint
 
     files = build(folder)
@@ -95,7 +97,7 @@ def measure(folder: Path, device: str = "auto") -> None:
     settings = defaults_for(one).but(width=128, height=64, num_frames=2, num_inference_steps=2, seed=1)
     picture = Image.effect_mandelbrot((128, 64), (-2, -1, 1, 1), 60).convert("RGB")
     started = time.perf_counter()
-    for update in renderer.render([Job("real", one, settings, picture, "mandelbrot")]):
+    for update in renderer.render([Job("real", one, settings, np.asarray(picture), "mandelbrot")]):
         if isinstance(update, Rendered | Failed):
             said = update.frames.shape if isinstance(update, Rendered) else update.error
             print(f"128×64, 2 frames, 2 steps: {said}, {time.perf_counter() - started:.1f} s", flush=True)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import typer
 
+from svdlab.environment import VARIABLES, misspelt
 from svdlab.errors import SvdlabError
 
 # typer shows this class only as a parent of one it exports; it moved when typer took click in.
@@ -24,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code. SVDLAB_DEBUG=1 shows where an error came from."""
     from svdlab.cli.commands import command
 
-    debug = os.environ.get("SVDLAB_DEBUG", "") not in ("", "0")
+    debug = bool(VARIABLES["debug"].of(os.environ))
+    for _, said in misspelt(os.environ):
+        print(f"svdlab: {said}", file=sys.stderr)
     if not debug:
         _hush()
     try:

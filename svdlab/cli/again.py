@@ -31,8 +31,8 @@ def reproduce(
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "",
+    dtype: Dtype = "",
 ) -> None:
     """Render a clip again and compare.
 
@@ -40,14 +40,15 @@ def reproduce(
     1: different frames, with PSNR and what else differs; 2: the clip or the picture cannot be used.
     """
     from svdlab.cli import words
-    from svdlab.cli.progress import must_be_here, render
+    from svdlab.cli.progress import can_render, must_be_here, render
     from svdlab.exchange import reproduce
 
     with open_data(ctx, data_dir) as lab:
         asked = reproduce.prepare(lab, clip, picture)
         must_be_here(lab.catalogue.get(asked.recipe.checkpoint))
+        compute = can_render(lab, device, dtype)
         preset = asked.original.preset if asked.original else None
-        [run] = render(lab, [lab.submit(asked.to_render, preset)], device, dtype)
+        [run] = render(lab, [lab.submit(asked.to_render, preset)], compute)
         result = reproduce.judge(asked, run)
     if as_json:
         named = {"verdict": result.verdict, "identical": result.identical, "compared": result.compared}

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from svdlab import __version__
 from svdlab.cli import again, look, make, weights
 from svdlab.cli.flags import HELP_WIDTH, SectionedCommand, dashed, knob_flags
-from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of
+from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of, environment_of
 from svdlab.errors import BadInput
 
 SETTINGS = {
@@ -42,6 +42,18 @@ class _Ordered(TyperGroup):
         ]
 
 
+class _AppCommand(SectionedCommand):
+    """`svdlab app`, whose --help also says which kinds of workers there are."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Called by click's help formatter."""
+        from svdlab.workers.kinds import kinds
+
+        super().format_options(ctx, formatter)
+        with formatter.section("Workers"):
+            formatter.write_dl(list(kinds().items()), col_max=34)
+
+
 cli = typer.Typer(
     name="svdlab", cls=_Ordered, rich_markup_mode=None, add_completion=False, context_settings=SETTINGS
 )
@@ -50,7 +62,8 @@ cli = typer.Typer(
 @cache
 def command() -> Any:
     """The whole command line, built once."""
-    for function in (app, make.generate, make.compare, again.reproduce, look.presets, look.doctor, bench):
+    cli.command(cls=_AppCommand)(app)
+    for function in (make.generate, make.compare, again.reproduce, look.presets, look.doctor, bench):
         cli.command(cls=SectionedCommand)(function)
     for function in (again.recipe, again.workflow):
         look.plain_runs()(function)
@@ -81,28 +94,39 @@ def _svdlab(
 def app(
     ctx: typer.Context,
     host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Default: 127.0.0.1.")
+    ] = "",
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="N", min=1, max=65535, help="On which port. Default: 7860."),
+    ] = None,
+    worker: Annotated[
         str,
         typer.Option(
-            "--host", metavar="ADDRESS", envvar="SVDLAB_HOST", show_envvar=False, help="Where to listen."
+            "--worker", metavar="KIND", help="Who renders, one of the workers below. Default: local."
         ),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int,
-        typer.Option("--port", metavar="N", envvar="SVDLAB_PORT", show_envvar=False, help="On which port."),
-    ] = 7860,
+    ] = "",
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     data_dir: DataDir = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "",
+    dtype: Dtype = "",
 ) -> None:
     """Serve the lab in the browser until Ctrl-C.
 
-    SVDLAB_HOST, SVDLAB_PORT, SVDLAB_DATA_DIR, SVDLAB_DEVICE and SVDLAB_DTYPE stand for the options.
+    SVDLAB_HOST, SVDLAB_PORT, SVDLAB_DATA_DIR, SVDLAB_WORKER, SVDLAB_DEVICE and SVDLAB_DTYPE stand for the options. On a
+    Hugging Face Space the page is served to everybody, and visitors do not see each other's runs.
     """
+    import signal
+
     from svdlab.ui import launch
     from svdlab.workers import open_lab
 
-    with open_lab(data_dir_of(ctx, data_dir), device, dtype, warm=True) as lab:
+    environment = environment_of(ctx)
+    host, port = host or environment.listening, port or environment.port
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # containers stop with it; close as on Ctrl-C
+    with open_lab(
+        data_dir_of(ctx, data_dir), device, dtype, worker=worker or None, warm=True, environment=environment
+    ) as lab:
         try:
             launch(lab, host, port, device=device, open_browser=open_browser)
         except OSError as error:
@@ -124,8 +148,8 @@ def bench(
         bool, typer.Option("--startup/--no-startup", help="Time how fast things start.")
     ] = True,
     as_json: AsJson = False,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "",
+    dtype: Dtype = "",
     *,
     changes: dict[str, str],
 ) -> None:
@@ -136,7 +160,7 @@ def bench(
     from svdlab.cli import words
     from svdlab.cli.progress import must_be_here
     from svdlab.clips.video import webp_bytes
-    from svdlab.recipes.checkpoint import Catalogue
+    from svdlab.weights.catalogue import Catalogue
 
     chosen = Catalogue().get(checkpoint)
     must_be_here(chosen)

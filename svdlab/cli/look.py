@@ -115,22 +115,23 @@ def resume(
     ctx: typer.Context,
     run_id: RunId,
     data_dir: DataDir = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "",
+    dtype: Dtype = "",
 ) -> None:
     """Render an unfinished run now.
 
     An interrupted, failed or cancelled run is rendered again under its own id, a waiting one now.
     """
     from svdlab.cli import words
-    from svdlab.cli.progress import must_be_here, render
+    from svdlab.cli.progress import can_render, must_be_here, render
 
     with open_data(ctx, data_dir) as lab:
         run = find(lab, run_id)
         if run.done:
             raise BadInput(f"run {run.id} is done; svdlab runs show {run.id} says where it is")
         must_be_here(lab.catalogue.get(run.recipe.checkpoint))
-        [run] = render(lab, [run] if run.unfinished else lab.resume(run.id), device, dtype)
+        compute = can_render(lab, device, dtype)
+        [run] = render(lab, [run] if run.unfinished else lab.resume(run.id), compute)
     typer.echo(f"{run.video}: {words.run_line(run)}, run {run.id}")
 
 

@@ -13,12 +13,13 @@ from svdlab.cli.options import Again, AsJson, DataDir, Device, Dtype, PicturePat
 from svdlab.errors import BadInput
 from svdlab.files import write_whole
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
+from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:
     from svdlab.exchange.restore import Restored
     from svdlab.lab.lab import Lab
     from svdlab.recipes.limits import Note
-    from svdlab.recipes.records import Comparison, Recipe, Run
+    from svdlab.recipes.records import Recipe, Run
 
 
 @knob_flags
@@ -52,8 +53,8 @@ def generate(
     again: Again = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "",
+    dtype: Dtype = "",
     *,
     changes: dict[str, str],
 ) -> None:
@@ -63,7 +64,7 @@ def generate(
     file's, and so are the checkpoint, the seed and, if this lab has it, the picture.
     """
     from svdlab.cli import words
-    from svdlab.cli.progress import must_be_here, render
+    from svdlab.cli.progress import can_render, must_be_here, render
 
     if picture is None and like is None:
         raise BadInput("missing argument PICTURE: the picture to start from, or --like FILE; see --help")
@@ -80,13 +81,14 @@ def generate(
             settings = lab.settings(chosen.id, changes, preset, changes.get("seed"))
         else:
             settings = GenerationSettings.parse({**changes, **_seed(changes)}, base=base.settings)
-        recipe = lab.recipe(chosen.id, _start(lab, picture, base), settings)
         notes = lab.notes(chosen.id, settings)
+        recipe = lab.recipe(chosen.id, _start(lab, picture, base), settings)
         _say_notes(notes)
-        before = None if again else lab.rendered_before(recipe)
+        before = None if again else lab.before.run(recipe)
         if before is None:
             must_be_here(chosen)
-            [run] = render(lab, [lab.submit(recipe, preset)], device, dtype)
+            compute = can_render(lab, device, dtype)
+            [run] = render(lab, [lab.submit(recipe, preset)], compute)
         else:
             run = before
             words.say(f"Rendered before, as run {run.id}; --again renders it anew.")
@@ -120,8 +122,8 @@ def compare(
     again: Again = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
+    device: Device = "",
+    dtype: Dtype = "",
     *,
     changes: dict[str, str],
 ) -> None:
@@ -131,7 +133,7 @@ def compare(
     Knobs that are not given are the preset's, else what A's makers use.
     """
     from svdlab.cli import words
-    from svdlab.cli.progress import must_be_here, render
+    from svdlab.cli.progress import can_render, must_be_here, render
 
     files.check_video_path(output, picture)
     with open_data(ctx, data_dir) as lab:
@@ -142,13 +144,14 @@ def compare(
         )
         notes = _both_notes(lab, first, second)
         _say_notes(notes)
-        comparison = None if again else _compared_before(lab, first, second)
+        comparison = None if again else lab.before.pair(first, second)
         before = comparison is not None
         if comparison is None:
             for recipe in (first, second):
                 must_be_here(lab.catalogue.get(recipe.checkpoint))
+            compute = can_render(lab, device, dtype)
             asked = lab.submit_comparison(first, second, preset)
-            render(lab, [asked.a, asked.b], device, dtype)
+            render(lab, [asked.a, asked.b], compute)
             comparison = lab.history.comparison(asked.id)
         else:
             words.say(f"Rendered before, as comparison {comparison.id}; --again renders it anew.")
@@ -222,23 +225,13 @@ def _sides(lab: Lab, a: str | None, b: str | None, preset: str | None) -> tuple[
     wanted = lab.presets.get(preset).compare if preset else None
     pair = (usual[0].id, usual[1].id)
     if wanted is not None and not (a and b):
-        if all(lab.catalogue.get(id).availability().ready for id in wanted):
+        if all(availability(lab.catalogue.get(id)).ready for id in wanted):
             pair = wanted
         else:
             words.say(
                 f"Note: {wanted[0]} and {wanted[1]} are not both here; comparing {a or pair[0]} and {b or pair[1]}."
             )
     return a or pair[0], b or pair[1]
-
-
-def _compared_before(lab: Lab, first: Recipe, second: Recipe) -> Comparison | None:
-    """The newest finished comparison of the same two recipes."""
-    wanted = (first.hash, second.hash)
-    for one in lab.history.comparisons(limit=500):
-        found = (one.a.recipe.hash, one.b.recipe.hash) == wanted and one.a.done and one.b.done
-        if found and one.a.frames_zip.is_file() and one.b.frames_zip.is_file():
-            return one
-    return None
 
 
 def _write_video(run: Run, output: Path | None) -> None:
@@ -248,8 +241,9 @@ def _write_video(run: Run, output: Path | None) -> None:
         write_whole(output, files.copy_to(run.video))
         return
     from svdlab.clips import video
+    from svdlab.clips.frames import read_frames_zip
 
-    clip = video.read_frames_zip(run.frames_zip)
+    clip = read_frames_zip(run.frames_zip)
     rate = run.settings.effective_playback_fps
     write_whole(output, lambda path: video.write_webp(path, clip, rate, comment=run.recipe.to_json()))
 
@@ -257,7 +251,7 @@ def _write_video(run: Run, output: Path | None) -> None:
 def _write_frames(run: Run, folder: Path | None) -> None:
     if folder is None:
         return
-    from svdlab.clips import video
+    from svdlab.clips.frames import read_frames_zip, write_frames_dir
 
-    clip = video.read_frames_zip(run.frames_zip)
-    files.write_frames(folder, lambda path: video.write_frames_dir(path, clip, run.recipe.to_json()))
+    clip = read_frames_zip(run.frames_zip)
+    files.write_frames(folder, lambda path: write_frames_dir(path, clip, run.recipe.to_json()))

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from svdlab.environment import DEVICE_WANTED, DTYPE_WANTED, Environment, device_name, dtype_name
 from svdlab.errors import BadInput
 
 if TYPE_CHECKING:
     from svdlab.lab.lab import Lab
 
-DTYPES = ("auto", "float32", "float16", "bfloat16")
+
+def environment_of(ctx: typer.Context) -> Environment:
+    """What the environment asks for, read when a command first needs it. Raises `BadInput`."""
+    root = ctx.find_root()
+    if root.obj is None:
+        root.obj = Environment.read()
+    found: Environment = root.obj
+    return found
 
 
-def _device(value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
-        raise BadInput(f"device must be auto, cpu, mps, cuda or cuda:1 and so on, got {value!r}")
-    return value
+def _device(ctx: typer.Context, value: str) -> str:
+    try:
+        return device_name(value) if value else environment_of(ctx).device
+    except ValueError:
+        raise BadInput(f"device must be {DEVICE_WANTED}, got {value!r}") from None
 
 
-def _dtype(value: str) -> str:
-    if value not in DTYPES:
-        raise BadInput(f"dtype must be {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, got {value!r}")
-    return value
+def _dtype(ctx: typer.Context, value: str) -> str:
+    try:
+        return dtype_name(value) if value else environment_of(ctx).dtype
+    except ValueError:
+        raise BadInput(f"dtype must be {DTYPE_WANTED}, got {value!r}") from None
 
 
 DataDir = Annotated[
@@ -39,8 +48,6 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        envvar="SVDLAB_DEVICE",
-        show_envvar=False,
         callback=_device,
         help="auto, cpu, cuda, cuda:1 or mps. Default: the best there is.",
         show_default=False,
@@ -51,8 +58,6 @@ Dtype = Annotated[
     typer.Option(
         "--dtype",
         metavar="NAME",
-        envvar="SVDLAB_DTYPE",
-        show_envvar=False,
         callback=_dtype,
         help="auto, float32, float16 or bfloat16. Default: float16 on cuda, else float32.",
         show_default=False,
@@ -83,4 +88,4 @@ def open_data(ctx: typer.Context, data_dir: Path | None) -> Lab:
     """The lab of --data-dir. It has no worker: opening it renders nothing."""
     from svdlab.lab.lab import Lab
 
-    return Lab(data_dir_of(ctx, data_dir))
+    return Lab(data_dir_of(ctx, data_dir), environment=environment_of(ctx))

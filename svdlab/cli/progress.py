@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from svdlab.errors import Cancelled, CheckpointUnavailable
-from svdlab.recipes.records import Event, Run
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import Run
+from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:
     from svdlab.lab.lab import Lab
     from svdlab.recipes.checkpoint import Checkpoint
+    from svdlab.workers import Compute
 
 DENOISING_SHARE = 0.9  # of a bar; the rest is decoding
 CANCEL_SECONDS = (
@@ -37,12 +40,21 @@ class Quiet:
 
 def must_be_here(checkpoint: Checkpoint) -> None:
     """Raises `CheckpointUnavailable` before anything is queued if the weights can surely not be had."""
-    here = checkpoint.availability()
+    here = availability(checkpoint)
     if not here.obtainable:
         raise CheckpointUnavailable(f"{checkpoint.id}: {here.sentence}")
 
 
-def render(lab: Lab, runs: Sequence[Run], device: str, dtype: str) -> list[Run]:
+def can_render(lab: Lab, device: str, dtype: str) -> Compute:
+    """What to render with here. Raises `BadInput` before anything is queued if that device is not there."""
+    from svdlab.workers import Compute, LocalWorker
+
+    compute = Compute.of(lab.environment, device, dtype)
+    LocalWorker(lab, compute).check()
+    return compute
+
+
+def render(lab: Lab, runs: Sequence[Run], compute: Compute) -> list[Run]:
     """Renders queued runs here, or watches whoever claimed them first; returns them finished.
 
     Only these runs are taken from the queue. Ctrl-C cancels them. Raises `RenderFailed`, `Cancelled`.
@@ -50,7 +62,7 @@ def render(lab: Lab, runs: Sequence[Run], device: str, dtype: str) -> list[Run]:
     from svdlab.workers import LocalWorker
 
     ids = [run.id for run in runs]
-    LocalWorker(lab, device, dtype, only=ids).start()
+    LocalWorker(lab, compute, only=ids).start()
     try:
         with _bars({run.id: run.recipe.checkpoint for run in runs}) as bars:
             for event in lab.watch(*ids):

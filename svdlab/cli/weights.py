@@ -13,6 +13,7 @@ import typer
 from svdlab.cli.flags import SectionedCommand
 from svdlab.cli.options import AsJson, DataDir, open_data
 from svdlab.errors import Cancelled, CheckpointUnavailable
+from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:
     from svdlab.lab.lab import Lab
@@ -113,7 +114,7 @@ def pull(ctx: typer.Context, id: CheckpointId, data_dir: DataDir = None) -> None
     """
     with open_data(ctx, data_dir) as lab:
         checkpoint = lab.catalogue.get(id)
-        here = checkpoint.availability()
+        here = availability(checkpoint)
         if here.ready:
             typer.echo(f"{id}: {here.sentence}")
             return
@@ -124,7 +125,7 @@ def pull(ctx: typer.Context, id: CheckpointId, data_dir: DataDir = None) -> None
             raise Cancelled(f"stopped; svdlab checkpoints pull {id} goes on from here")
         if ended.state == "failed":
             raise CheckpointUnavailable(ended.sentence)
-        typer.echo(f"{id}: {checkpoint.availability().sentence}")
+        typer.echo(f"{id}: {availability(checkpoint).sentence}")
 
 
 def _download(lab: Lab, checkpoint: Checkpoint) -> Download:

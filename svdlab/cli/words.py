@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.fairness import Fairness
 from svdlab.recipes.limits import Note
 from svdlab.recipes.presets import Preset
-from svdlab.recipes.records import Comparison, Fairness, Run
+from svdlab.recipes.records import Comparison, Run
+from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:
     from svdlab.exchange.tables import ImportReport
@@ -184,7 +186,7 @@ def doctor_lines(findings: Sequence[Finding], use: DiskUse) -> None:
 
 def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
     """A checkpoint for programs."""
-    here = checkpoint.availability()
+    here = availability(checkpoint)
     return {
         "id": checkpoint.id,
         "name": checkpoint.name,
@@ -209,7 +211,7 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> None:
     """What there is, where it is and what to do to have it."""
-    everything = [(checkpoint, checkpoint.availability()) for checkpoint in checkpoints]
+    everything = [(checkpoint, availability(checkpoint)) for checkpoint in checkpoints]
     rows = [
         (
             c.id,
@@ -231,7 +233,7 @@ def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> None:
 
 def size_of(checkpoint: Checkpoint) -> str:
     """On disk, else to be downloaded: '27.4 MB', '4.5 GB'."""
-    size = checkpoint.availability().bytes_on_disk or checkpoint.download_bytes
+    size = availability(checkpoint).bytes_on_disk or checkpoint.download_bytes
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 

@@ -1,4 +1,4 @@
-"""An untrusted picture → upright RGB at exactly the size the model sees.
+"""An untrusted picture → upright RGB.
 
 Knows Pillow; nothing of torch, models, screens or databases. Only what a browser would show is read:
 the first frame, upright, in sRGB, on white. What was changed on the way is told in `Picture.notes`.
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageChops, ImageCms, ImageDraw
+from PIL import ExifTags, Image, ImageChops, ImageCms
 
+from svdlab.clips.fitting import RESAMPLE, fit_box
 from svdlab.errors import BadPicture
 
 MAX_MEGAPIXELS = 50  # more is refused before any pixel is decoded
@@ -22,9 +23,6 @@ MAX_FILE_BYTES = 64 * 2**20
 MAX_STORED_SIDE = 4096  # larger pictures are reduced to this on the long side
 MIN_SIDE = 16  # pixels on the short side; below there is nothing to animate
 LONG_SHAPE = 3.0  # from 3:1 on, reading says how little a 16:9 crop would show
-
-FITS = ("crop", "pad", "stretch")
-RESAMPLE = Image.Resampling.LANCZOS
 
 COUNTED_BYTES = 4 * 2**20  # counting the frames of a larger GIF or TIFF takes seconds
 SAME_COLOUR = 2  # 8-bit levels; a profile that moves no pixel further is sRGB in all but name
@@ -110,95 +108,6 @@ def picture_from_image(image: Image.Image) -> Picture:
 def save_picture(picture: Picture, path: Path) -> None:
     """Write a lossless PNG without metadata; the same picture gives the same bytes. Raises `OSError`."""
     picture.image.save(path, "PNG", compress_level=6)
-
-
-def fit_box(
-    width: int, height: int, target_width: int, target_height: int, focus_x: float = 0.5, focus_y: float = 0.5
-) -> tuple[int, int, int, int]:
-    """The crop (left, top, right, bottom) in source pixels that has the target's shape.
-
-    It is as large as fits; `focus_x` and `focus_y` (0 to 1) slide it along the axis that has room.
-    Raises `BadPicture` for sizes below 1 and a focus outside 0 to 1.
-    """
-    for knob, size in (
-        ("width", width),
-        ("height", height),
-        ("target_width", target_width),
-        ("target_height", target_height),
-    ):
-        if not isinstance(size, int | np.integer) or size < 1:
-            raise BadPicture(f"{knob} must be a whole number of pixels, 1 or more, got {size}")
-    for knob, focus in (("focus_x", focus_x), ("focus_y", focus_y)):
-        if not 0 <= focus <= 1:  # NaN as well
-            raise BadPicture(f"{knob} must be between 0 and 1, got {focus}")
-    box_width = min(width, max(1, round(height * target_width / target_height)))
-    box_height = min(height, max(1, round(width * target_height / target_width)))
-    left, top = round((width - box_width) * focus_x), round((height - box_height) * focus_y)
-    return left, top, left + box_width, top + box_height
-
-
-def fit_picture(
-    image: Image.Image, width: int, height: int, fit: str = "crop", focus_x: float = 0.5, focus_y: float = 0.5
-) -> Image.Image:
-    """The picture at exactly width × height, RGB.
-
-    `crop` keeps the shape and cuts what is outside `fit_box`; `stretch` squeezes the whole picture in;
-    `pad` puts the whole picture in the middle of black bars. Black, because film is letterboxed in
-    black and web video is full of it: bars read as bars and stay still, and can be cut off afterwards.
-    Bars in the picture's own colours read as sky or wall, which the model may set in motion. (Reasoned
-    from the training data, not measured.) Raises `BadPicture`.
-    """
-    box = fit_box(*image.size, width, height, focus_x, focus_y)
-    image = image if image.mode == "RGB" else image.convert("RGB")
-    if fit == "crop":
-        return image.resize((width, height), RESAMPLE, box=box)
-    if fit == "stretch":
-        return image.resize((width, height), RESAMPLE)
-    if fit != "pad":
-        raise BadPicture(f"fit must be {', '.join(FITS[:-1])} or {FITS[-1]}, got {fit!r}")
-    scale = min(width / image.width, height / image.height)
-    inner = min(width, max(1, round(image.width * scale))), min(height, max(1, round(image.height * scale)))
-    canvas = Image.new("RGB", (width, height))
-    canvas.paste(image.resize(inner, RESAMPLE), ((width - inner[0]) // 2, (height - inner[1]) // 2))
-    return canvas
-
-
-def crop_preview(
-    image: Image.Image,
-    width: int,
-    height: int,
-    fit: str = "crop",
-    focus_x: float = 0.5,
-    focus_y: float = 0.5,
-    max_side: int = 640,
-) -> Image.Image:
-    """For showing the crop: the whole picture, what the model will not see dimmed, the frame outlined.
-
-    With `pad` and `stretch` nothing is cut, so it shows the frame as the model gets it, outlined.
-    The result is RGB and at most `max_side` long. Raises `BadPicture`.
-    """
-    box = fit_box(*image.size, width, height, focus_x, focus_y)
-    if fit == "crop":
-        size = _within(image.size, max_side)
-        across, down = size[0] / image.width, size[1] / image.height
-        shown = image.convert("RGB").resize(size, RESAMPLE)
-        left, top = int(box[0] * across), int(box[1] * down)
-        frame = left, top, max(left + 1, round(box[2] * across)), max(top + 1, round(box[3] * down))
-    else:
-        size = _within((width, height), max_side)
-        shown = fit_picture(image, *size, fit)
-        frame = (0, 0, *size)
-    dimmed = shown.point(lambda level: level * 0.35)
-    dimmed.paste(shown.crop(frame), frame[:2])
-    left, top, right, bottom = frame
-    right, bottom = max(left, right - 1), max(top, bottom - 1)  # both are drawn inclusive
-    draw = ImageDraw.Draw(dimmed)
-    draw.rectangle(
-        (left, top, right, bottom), outline=(0, 0, 0), width=3
-    )  # black around white: seen on any picture
-    if right - left > 4 and bottom - top > 4:
-        draw.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=(255, 255, 255), width=1)
-    return dimmed
 
 
 # Reading, in the order it happens

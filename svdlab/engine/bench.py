@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -26,6 +26,7 @@ from typing import Any
 
 import diffusers
 import numpy as np
+import psutil
 import torch
 from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
@@ -34,9 +35,11 @@ from svdlab.engine import renderer as r
 from svdlab.engine.loading import Components
 from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import ays_sigmas
-from svdlab.recipes.checkpoint import Catalogue, Checkpoint
+from svdlab.recipes import work
+from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.limits import check, defaults_for
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.weights.catalogue import Catalogue
 
 CELLS = 10  # of the sweep that varies the motion bucket alone
 START_SECONDS = 60.0  # after which a page that is not served counts as not served
@@ -258,16 +261,16 @@ def render_ours(
 ) -> Timed:
     """One run through the renderer, with previews made and encoded as the lab's worker does, or without."""
     renderer.previews = previews
-    job = r.Job("bench", plan.checkpoint, settings, picture, "bench")
+    job = work.Job("bench", plan.checkpoint, settings, np.asarray(picture), "bench")
     frames: np.ndarray | None = None
     started = time.perf_counter()
     for update in renderer.render([job]):
         match update:
-            case r.Stepped(preview=preview) if preview is not None and plan.show is not None:
+            case work.Stepped(preview=preview) if preview is not None and plan.show is not None:
                 plan.show(preview, settings.effective_playback_fps, PREVIEW_QUALITY)
-            case r.Rendered():
+            case work.Rendered():
                 frames = update.frames
-            case r.Failed():
+            case work.Failed():
                 raise update.error
     seconds = time.perf_counter() - started
     assert frames is not None
@@ -312,7 +315,7 @@ def startup(start_repeats: int, help_repeats: int, tell: Say = lambda _: None) -
 
 def _start_figure(repeats: int) -> Figure:
     what, target = "scripts/run to page served", "≤ 5 s"
-    script = Path(__file__).resolve().parents[2] / "scripts" / "run"
+    script = Path(__file__).resolve().parents[2] / "scripts" / ("run.cmd" if os.name == "nt" else "run")
     if not script.is_file() or shutil.which("bash") is None:
         return Figure(what, "not measured", target, "there is no scripts/run here: not a checkout")
     tries = [page_seconds(script) for _ in range(repeats)]
@@ -358,28 +361,28 @@ def page_seconds(script: Path) -> float | None:
 
 
 class _running:
-    """A process of its own group, ended with everything it started."""
+    """A process, ended with everything it started."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            command,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def __enter__(self) -> subprocess.Popen[bytes]:
         return self.process
 
     def __exit__(self, *_: object) -> None:
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            if self.process.poll() is None:
-                os.killpg(self.process.pid, sign)
-                try:
-                    self.process.wait(10)
-                except subprocess.TimeoutExpired:
-                    continue
+        try:
+            root = psutil.Process(self.process.pid)
+            family = [root, *root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            for one in family:
+                with suppress(psutil.NoSuchProcess):
+                    end(one)
+            family = psutil.wait_procs(family, timeout=10)[1]
+        self.process.wait()
 
 
 def _answers(address: str) -> bool:

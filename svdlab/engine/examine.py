@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
@@ -13,6 +12,7 @@ import torch
 from svdlab.engine import loading, single_file
 from svdlab.engine.loading import PARTS, FileWeights, FolderWeights, Weights
 from svdlab.errors import BadCheckpoint, BadInput
+from svdlab.recipes.changes import Change
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.weights.safetensors import read_header
 
@@ -26,18 +26,6 @@ KINDS = (
     ("resnets", "spatial convolution"),
     ("self_attn", "spatial attention"),
 )
-
-
-@dataclass(frozen=True)
-class Change:
-    """How much one kind of layer in one block differs between two checkpoints."""
-
-    part: str  # unet | image_encoder | vae
-    block: str  # "down_blocks.0", "mid_block", "conv_in" …; "" where a whole part is identical
-    kind: str  # "spatial convolution", "temporal attention" … or "other"
-    tensors: int
-    changed: int  # of them, with at least one different number
-    relative: float  # ‖b − a‖ / ‖a‖ over all their numbers; 0 is identical
 
 
 def verify(checkpoint: Checkpoint) -> Iterator[str]:

@@ -35,8 +35,10 @@ from diffusers import (
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from svdlab.engine import single_file
-from svdlab.errors import BadCheckpoint, CheckpointUnavailable
-from svdlab.recipes.checkpoint import Checkpoint, cached_snapshot, read_layout, weight_name
+from svdlab.errors import BadCheckpoint
+from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.weights.availability import place
+from svdlab.weights.layouts import folders
 from svdlab.weights.safetensors import Header, read_header
 
 # SD-family 4-channel latents → RGB, rows are channels (values as ComfyUI and others publish them);
@@ -134,24 +136,8 @@ def open_weights(checkpoint: Checkpoint) -> Weights:
 
     Raises `CheckpointUnavailable` with what to do, `BadCheckpoint`.
     """
-    if checkpoint.source.kind == "file":
-        return FileWeights(checkpoint)
-    return FolderWeights(checkpoint, resolve_folder(checkpoint))
-
-
-def resolve_folder(checkpoint: Checkpoint) -> Path:
-    """The checkpoint's folder on this disk. Raises `CheckpointUnavailable` with what to do."""
-    if checkpoint.source.kind != "hub":
-        folder = Path(checkpoint.source.location)
-        if not (folder / "model_index.json").is_file():
-            raise CheckpointUnavailable(
-                f"the weights of {checkpoint.id} are not there: {folder} has no model_index.json"
-            )
-        return folder
-    cached = cached_snapshot(checkpoint.source)
-    if cached is None:
-        raise CheckpointUnavailable(f"{checkpoint.id}: {checkpoint.availability().sentence}")
-    return cached
+    path = place(checkpoint)
+    return FolderWeights(checkpoint, path) if path.is_dir() else FileWeights(checkpoint, path)
 
 
 def check_index(folder: Path) -> None:
@@ -213,8 +199,6 @@ class FolderWeights(Weights):
         check_index(folder)
         check_layout(checkpoint, folder)
         self.checkpoint, self.folder = checkpoint, folder
-        image_file = checkpoint.source.image_decoder_file
-        self.image_decoder_file = folder / image_file if image_file else None
 
     @cached_property
     def image_decoder(self) -> single_file.Original:
@@ -224,28 +208,22 @@ class FolderWeights(Weights):
 
     def keys(self, dtype: torch.dtype) -> dict[str, str]:
         keys = {part: content_key(self.file(part)) for part in PARTS if not self._borrowed(part)}
-        if self.image_decoder_file:
+        if self._borrowed("vae"):
             keys["vae"] = single_file.part_keys(self.file("vae"), self.image_decoder, dtype)["vae"]
         return keys
 
     def _borrowed(self, part: str) -> bool:
         """Whether a component comes out of the file with the frame-wise decoder."""
-        return part == "vae" and self.image_decoder_file is not None
+        return part == "vae" and self.checkpoint.source.image_decoder_file is not None
 
     def file(self, part: str) -> Path:
         """The file one component's tensors are in. Raises `BadCheckpoint`."""
-        if part == "vae" and self.image_decoder_file:
-            if not self.image_decoder_file.is_file():
-                raise BadCheckpoint(f"{self.folder.name} has no {self.image_decoder_file.name}")
-            return self.image_decoder_file
-        stem = "model" if part == "image_encoder" else "diffusion_pytorch_model"
-        for variant in dict.fromkeys((self.checkpoint.source.variant, None, "fp16")):
-            path = self.folder / part / weight_name(stem, variant)
-            if path.is_file():
-                return path
-        raise BadCheckpoint(
-            f"{self.folder.name} has no {part}/{weight_name(stem, None)}; only safetensors weights are read"
-        )
+        path = folders.weights_file(self.folder, part, self.checkpoint.source)
+        if path is None:
+            raise BadCheckpoint(
+                f"{self.folder.name} has no {part} weights; only safetensors weights are read"
+            )
+        return path
 
     def values(self, part: str) -> int:
         if self._borrowed(part):
@@ -297,10 +275,8 @@ class FolderWeights(Weights):
 class FileWeights(Weights):
     """A single file in Stability's original layout, converted in memory."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint, self.path = checkpoint, Path(checkpoint.source.location)
-        if not self.path.is_file():
-            raise CheckpointUnavailable(f"the weights of {checkpoint.id} are not there: {self.path} is gone")
+    def __init__(self, checkpoint: Checkpoint, path: Path) -> None:
+        self.checkpoint, self.path = checkpoint, path
         self.original = single_file.recognise(
             read_header(self.path), self.path.name, checkpoint.native_frames
         )
@@ -365,7 +341,7 @@ def latent_rgb(path: Path | None, channels: int) -> tuple[torch.Tensor, torch.Te
 
 def check_layout(checkpoint: Checkpoint, folder: Path) -> None:
     """Refuses weights whose size step is not the catalogue's: limits shown would be wrong."""
-    layout = read_layout(folder)
+    layout = folders.read_layout(folder)
     if layout.size_step != checkpoint.size_step:
         raise BadCheckpoint(
             f"{folder.name} has size step {layout.size_step}, "

@@ -6,15 +6,14 @@ Knows torch's accounting; nothing of checkpoints, runs or screens.
 from __future__ import annotations
 
 import gc
-import os
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import torch
 
+from svdlab.environment import Offload
 from svdlab.errors import BadInput
 
-Offload = Literal["none", "model", "sequential"]
 OFFLOADS: tuple[Offload, ...] = ("none", "model", "sequential")  # from the fastest to the smallest
 DECODE_CHUNKS = (8, 4, 2, 1)  # what is tried when decoding all frames at once does not fit
 # Of the largest feature map of a frame: input, normalised, activated and output are alive at once, and a
@@ -24,12 +23,30 @@ SPARE = 0.9  # share of the free memory that is planned with
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
-    """'auto' is the best there is: CUDA, Apple's MPS, then the CPU."""
-    if wanted != "auto":
-        return torch.device(wanted)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """'auto' is the best there is: CUDA, Apple's MPS, then the CPU. Raises `BadInput` for one that is not there."""
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda":
+        _check_cuda(device)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise BadInput("there is no MPS device here, which only Macs have; choose auto or cpu")
+    return device
+
+
+def _check_cuda(device: torch.device) -> None:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count and torch.version.cuda is None:
+        raise BadInput(
+            "there is no CUDA device for this PyTorch, which is built without CUDA; choose auto or cpu"
+        )
+    if not count:
+        raise BadInput("there is no CUDA device here, or its driver is not running; choose auto or cpu")
+    if device.index is not None and device.index >= count:
+        there = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise BadInput(f"there is no {device} here, only {there}")
 
 
 def choose_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:
@@ -65,31 +82,8 @@ def free_bytes(device: torch.device) -> int:
 
 
 def default_budget(device: torch.device) -> int:
-    """Bytes of weights to keep: `SVDLAB_MEMORY_GB`, else most of a GPU, a bit more than half of a machine's memory.
-
-    Raises `BadInput`.
-    """
-    given = os.environ.get("SVDLAB_MEMORY_GB", "").strip()
-    if given:
-        try:
-            gigabytes = float(given)
-        except ValueError:
-            gigabytes = 0.0
-        if not 0 < gigabytes < 1e6:
-            raise BadInput(f"SVDLAB_MEMORY_GB must be a number of gigabytes such as 12, got {given[:40]!r}")
-        return int(gigabytes * 1e9)
+    """Bytes of weights to keep unless told otherwise: most of a GPU, a bit more than half of a machine's memory."""
     return int(total_bytes(device) * (0.55 if device.type == "cpu" else 0.75))
-
-
-def wanted_offload() -> Offload | None:
-    """`SVDLAB_OFFLOAD`: none, model or sequential; None (also 'auto') is chosen from free memory. Raises `BadInput`."""
-    given = os.environ.get("SVDLAB_OFFLOAD", "").strip().lower()
-    if given in ("", "auto"):
-        return None
-    for offload in OFFLOADS:
-        if given == offload:
-            return offload
-    raise BadInput(f"SVDLAB_OFFLOAD must be auto, none, model or sequential, got {given[:40]!r}")
 
 
 def choose_offload(device: torch.device, sizes: list[int], free: int) -> Offload:

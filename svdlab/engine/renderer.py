@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,98 +19,29 @@ import transformers
 from PIL import Image
 
 from svdlab import __version__
+from svdlab.engine import latents as kept
 from svdlab.engine import memory, sampler
 from svdlab.engine.loading import Components
-from svdlab.engine.memory import Offload
 from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import Conditioning, Noise
+from svdlab.environment import Offload
 from svdlab.errors import OutOfMemory, RenderFailed, SvdlabError
-from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.records import Outcome
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.recipes.work import (
+    Decoding,
+    Encoding,
+    Failed,
+    Job,
+    Loading,
+    Rendered,
+    Stepped,
+    Stop,
+    Stopped,
+    Update,
+)
 
 CACHED_CONDITIONINGS = 16  # each a few hundred KB at full size
-
-
-@dataclass(frozen=True)
-class Job:
-    """One clip to render. `picture` is RGB, exactly the settings' size; `picture_key` names its pixels.
-
-    With `latents` (1, frames, channels, h, w), the final ones of the run `latents_of`, nothing is sampled.
-    """
-
-    id: str
-    checkpoint: Checkpoint
-    settings: GenerationSettings
-    picture: Image.Image
-    picture_key: str
-    decoder_from: Checkpoint | None = None  # whose decoder is used; None: the checkpoint's own
-    latents: torch.Tensor | None = None
-    latents_of: str = ""
-
-
-@dataclass(frozen=True)
-class Loading:
-    """The job's weights are being read."""
-
-    job: str
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """The job's picture is being read by the model."""
-
-    job: str
-
-
-@dataclass(frozen=True)
-class Stepped:
-    """One denoising step is done. `preview` is (frames, h, w, 3) uint8 at latent size."""
-
-    job: str
-    step: int
-    steps: int
-    seconds_left: float
-    preview: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """Some frames are decoded."""
-
-    job: str
-    done: int
-    frames: int
-    seconds_left: float
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """The job is finished: frames (n, height, width, 3) uint8."""
-
-    job: str
-    frames: np.ndarray
-    latents: torch.Tensor  # (1, frames, channels, h, w)
-    versions: dict[str, str]
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The job cannot be rendered; `error` is a sentence."""
-
-    job: str
-    error: SvdlabError
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """The job was asked to stop and did."""
-
-    job: str
-
-
-Update = Loading | Encoding | Stepped | Decoding | Rendered | Failed | Stopped
 
 
 class _Stop(Exception):
@@ -156,7 +87,7 @@ class Renderer:
         device = self.residency.device
         return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
-    def render(self, jobs: Sequence[Job], stop: Callable[[str], bool] = lambda _: False) -> Iterator[Update]:
+    def render(self, jobs: Sequence[Job], stop: Stop = lambda _: False) -> Generator[Update, None, None]:
         """Renders all jobs; ends each with exactly one of Rendered, Failed, Stopped.
 
         Several jobs advance step by step together if their weights fit in memory at once, else one after
@@ -173,7 +104,7 @@ class Renderer:
         except SvdlabError:  # said per job when it is loaded
             return False
 
-    def _render_group(self, jobs: Sequence[Job], stop: Callable[[str], bool]) -> Iterator[Update]:
+    def _render_group(self, jobs: Sequence[Job], stop: Stop) -> Iterator[Update]:
         self.residency.reset_offload()
         stages = {job.id: self._stages(job, stop, tuple(j.checkpoint.id for j in jobs)) for job in jobs}
         while stages:
@@ -197,7 +128,7 @@ class Renderer:
                     reason = str(error).splitlines()[0][:200] if str(error) else ""
                     yield Failed(id, RenderFailed(f"rendering failed: {type(error).__name__}: {reason}"))
 
-    def _stages(self, job: Job, stop: Callable[[str], bool], keep: tuple[str, ...]) -> Iterator[Update]:
+    def _stages(self, job: Job, stop: Stop, keep: tuple[str, ...]) -> Iterator[Update]:
         def check() -> None:
             if stop(job.id):
                 raise _Stop
@@ -209,7 +140,7 @@ class Renderer:
         fallbacks: list[str] = []
         parts = self._load(job, keep, fallbacks)
         noise = sampler.draw_noise(job.settings, parts.latent_channels, parts.vae_scale)
-        progress = _Progress(job, parts, noise, fallbacks=fallbacks, latents=job.latents)
+        progress = _Progress(job, parts, noise, fallbacks=fallbacks, latents=_given(job))
         self._spent(progress, "load", clock)
         check()
         if progress.latents is None:
@@ -339,7 +270,7 @@ class Renderer:
         held = self._conditionings.get(key)
         if held is None:
             with self.residency.computing(parts.image_encoder, parts.vae):
-                held = sampler.encode(parts, job.picture, noise, s)
+                held = sampler.encode(parts, Image.fromarray(job.picture), noise, s)
             self.encodes += 1
             self._conditionings[key] = held
             if len(self._conditionings) > CACHED_CONDITIONINGS:
@@ -363,7 +294,8 @@ class Renderer:
             latents_of=job.latents_of,
         )
         assert progress.latents is not None
-        return Rendered(job.id, frames, progress.latents, self._versions(parts), outcome)
+        latents = kept.pack(progress.latents) if job.latents is None else b""
+        return Rendered(job.id, frames, latents, self._versions(parts), outcome)
 
     def _versions(self, parts: Components) -> dict[str, str]:
         """What decides the bits beside the recipe. No times or ids: a rerun must give the same file."""
@@ -392,6 +324,11 @@ class Renderer:
         now = time.perf_counter()
         progress.seconds[what] = now - since
         return now
+
+
+def _given(job: Job) -> torch.Tensor | None:
+    """The latents that a job brings along. Raises `BadInput` if they are not ones."""
+    return None if job.latents is None else kept.unpack(job.latents)
 
 
 def _pixels(settings: GenerationSettings) -> int:

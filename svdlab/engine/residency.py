@@ -14,7 +14,8 @@ import torch
 
 from svdlab.engine import loading, memory
 from svdlab.engine.loading import Components, Weights
-from svdlab.engine.memory import Offload, choose_device, choose_dtype, module_bytes
+from svdlab.engine.memory import choose_device, choose_dtype, module_bytes
+from svdlab.environment import Offload
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.records import Resident
 
@@ -38,7 +39,7 @@ class Residency:
         self.dtype = choose_dtype(self.device, dtype)
         self.budget_bytes = budget_bytes or memory.default_budget(self.device)
         self.loads = 0
-        self._wanted = offload or memory.wanted_offload()
+        self._wanted = offload
         self.offload: Offload = self._wanted or "none"
         self._parts: dict[tuple[str, str], Any] = {}
         self._sizes: dict[tuple[str, str], int] = {}

@@ -27,6 +27,7 @@ from svdlab.engine.loading import Components
 from svdlab.errors import RenderFailed
 from svdlab.recipes.settings import GenerationSettings
 
+AYS_SMALLEST = 0.002  # the published table's last noise level, put to 0 once the table has been resampled
 CLIP_SIDE = 224  # pixels; CLIP ViT-H/14's input, the whole picture squashed into it
 
 
@@ -156,15 +157,18 @@ def make_schedule(
 
 
 def ays_sigmas(steps: int, sigma_max: float | None) -> list[float]:
-    """Align Your Steps' noise levels for video, log-linearly resampled to `steps`, then 0.
+    """Align Your Steps' noise levels for video, log-linearly resampled to `steps`; the last level becomes 0.
 
-    Source: Sabour et al. 2024 (arXiv 2404.14507), table in diffusers' `AysSchedules`. Levels above what the
+    All eleven levels of the table are interpolated, the smallest with them, as the authors do
+    (research.nvidia.com/labs/toronto-ai/AlignYourSteps/howto.html). Source: Sabour et al. 2024 (arXiv 2404.14507);
+    the table is in diffusers' `AysSchedules`, which has 0 where its smallest level was. Levels above what the
     checkpoint was trained to are lowered to it.
     """
     table = [s for s in AysSchedules["StableDiffusionVideoSigmas"] if s > 0]
     if steps != len(table):
-        places = np.linspace(0, 1, steps)
-        table = np.exp(np.interp(places, np.linspace(0, 1, len(table)), np.log(table))).tolist()
+        levels = [*table, AYS_SMALLEST]
+        places = np.linspace(0, 1, steps + 1)
+        table = np.exp(np.interp(places, np.linspace(0, 1, len(levels)), np.log(levels)))[:-1].tolist()
     return [min(s, sigma_max or s) for s in table] + [0.0]
 
 

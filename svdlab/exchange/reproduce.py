@@ -14,6 +14,7 @@ import numpy as np
 
 from svdlab.clips import video
 from svdlab.clips.carried import shown
+from svdlab.clips.frames import read_frames_zip
 from svdlab.errors import BadInput, NotFound
 from svdlab.history.doctor import recipe_inside, sha256_of
 from svdlab.history.search import RunQuery
@@ -119,7 +120,7 @@ def judge(asked: Asked, run: Run) -> Reproduction:
     compared: Literal["lossless frames", "decoded frames"]
     if original is not None and original.frames_zip.is_file() and run.frames_zip.is_file():
         compared = "lossless frames"
-        before, now = (video.read_frames_zip(one.frames_zip) for one in (original, run))
+        before, now = (read_frames_zip(one.frames_zip) for one in (original, run))
     else:
         compared = "decoded frames"
         before, now = (video.read_mp4_frames(one)[0] for one in (asked.path, run.video))

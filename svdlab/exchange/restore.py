@@ -142,7 +142,7 @@ def _preset_of(work: _Work, value: dict[str, Any], preset: Any) -> str | None:
     """The preset the file names, or that of the same run in the history."""
     if preset is None:
         try:
-            before = work.lab.rendered_before(Recipe.model_validate(value))
+            before = work.lab.before.run(Recipe.model_validate(value))
         except ValueError:  # pydantic's own error is one
             before = None
         preset = before.preset if before is not None else None

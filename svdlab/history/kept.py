@@ -131,13 +131,25 @@ class Shelf(Database):
         rows = self._rows(f"{COMPARISONS} WHERE {where} ORDER BY created DESC, id DESC LIMIT ?", (limit,))
         return [self._comparison(row) for row in rows]
 
-    def rendered(self, recipe_hash: str) -> Run | None:
-        """The newest finished run of that recipe outside the bin whose files are there."""
+    def same(self, recipe_hash: str, states: Sequence[RunState]) -> Iterator[Run]:
+        """Runs of that recipe outside the bin in one of these states, newest first."""
         rows = self._rows(
-            f"{RUNS} WHERE recipe_hash = ? AND state = 'done' AND deleted IS NULL ORDER BY created DESC LIMIT 5",
-            (recipe_hash,),
+            f"{RUNS} WHERE recipe_hash = ? AND state IN ({','.join('?' * len(states))}) AND deleted IS NULL"
+            " ORDER BY created DESC, id DESC",
+            (recipe_hash, *states),
         )
-        return next((run for run in map(self._run, rows) if run.video.is_file()), None)
+        return map(self._run, rows)
+
+    def same_pairs(self, a_hash: str, b_hash: str) -> Iterator[Comparison]:
+        """Comparisons of these two recipes outside the bin, with both sides outside it, newest first."""
+        rows = self._rows(
+            f"{COMPARISONS} JOIN runs AS one ON one.id = it.a JOIN runs AS two ON two.id = it.b"
+            " WHERE one.recipe_hash = ? AND two.recipe_hash = ?"
+            " AND it.deleted IS NULL AND one.deleted IS NULL AND two.deleted IS NULL"
+            " ORDER BY it.created DESC, it.id DESC",
+            (a_hash, b_hash),
+        )
+        return map(self._comparison, rows)
 
     def comparisons_of(self, run_id: str) -> list[str]:
         """The ids of the comparisons outside the bin that a run is a side of."""

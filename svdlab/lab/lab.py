@@ -6,82 +6,50 @@ so building a Lab loads neither torch nor gradio.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-import platformdirs
-from PIL import Image
-
-from svdlab.clips import pictures, video
-from svdlab.errors import BadInput, BadPicture, Cancelled, DataFolderError, NotFound, RenderFailed, reason
+from svdlab.clips import video
+from svdlab.clips.frames import read_frames_zip
+from svdlab.clips.sheets import side_by_side
+from svdlab.environment import Environment
+from svdlab.errors import BadInput, Cancelled, NotFound, RenderFailed
 from svdlab.failpoints import failpoint
 from svdlab.history.database import BUSY_SECONDS
-from svdlab.history.doctor import DiskUse, Finding, disk_use, examine, remove_leftovers
-from svdlab.history.kept import FRESH_SECONDS
-from svdlab.history.queue import History, new_id, sync, this_process, write_result
-from svdlab.history.retention import DAY, Retention
-from svdlab.metrics import measure
+from svdlab.history.doctor import DiskUse, Finding, disk_use, examine
+from svdlab.history.queue import History, new_id
+from svdlab.history.retention import Retention
+from svdlab.lab import pictures
+from svdlab.lab.before import Before
+from svdlab.lab.examiner import Change, Examiner, NoExaminer
+from svdlab.lab.live import Live
+from svdlab.lab.pictures import PictureSource, StoredPicture
+from svdlab.lab.policy import Policy
 from svdlab.recipes import limits
-from svdlab.recipes.checkpoint import Catalogue, Checkpoint, Decoder
+from svdlab.recipes.checkpoint import Checkpoint, Decoder
+from svdlab.recipes.events import Event
+from svdlab.recipes.fairness import Fairness, fairness, same_latents
 from svdlab.recipes.presets import Preset, Presets
-from svdlab.recipes.records import (
-    Comparison,
-    Event,
-    Fairness,
-    Outcome,
-    Recipe,
-    Resident,
-    Run,
-    fairness,
-    same_latents,
-)
+from svdlab.recipes.records import Comparison, Recipe, Resident, Run
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
+from svdlab.weights.availability import availability
+from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.downloads import Downloads
 from svdlab.weights.register import Registry
-
-POLL_SECONDS = 0.5  # how often another process's progress is read from the database
-POSTER_SIDE = 480  # pixels, long side
-
-
-def default_data_dir() -> Path:
-    """`SVDLAB_DATA_DIR`, or the system's place for a user's data."""
-    given = os.environ.get("SVDLAB_DATA_DIR", "").strip()
-    return Path(given).expanduser() if given else Path(platformdirs.user_data_dir("svdlab", appauthor=False))
-
-
-def kept_latents() -> int:
-    """Bytes up to which a run's latents are kept: `SVDLAB_KEEP_LATENTS_MB`, 16 unless set; 0 keeps none."""
-    try:
-        return int(float(os.environ.get("SVDLAB_KEEP_LATENTS_MB", "") or 16) * 1e6)
-    except ValueError:
-        return 16_000_000
-
-
-@dataclass(frozen=True)
-class StoredPicture:
-    """A picture the lab keeps: upright RGB, by the hash of its pixels."""
-
-    sha256: str
-    path: Path
-    width: int
-    height: int
-    notes: tuple[str, ...] = ()
 
 
 class Lab:
     """Pictures, recipes, runs and comparisons in one data folder.
 
-    Thread-safe. Several processes may open one folder: each run is claimed by one worker. `busy_seconds` is how long a
-    write waits for another process's to end. `retention` is what `tidy` goes by. Raises `BadInput`, `DataFolderError`.
+    Thread-safe. Several processes may open one folder: each run is claimed by one worker, at a `Desk`. `busy_seconds`
+    is how long a write waits for another process's to end; `environment` is this process's unless one is given.
+    Raises `BadInput`, `DataFolderError`.
+
+    What there is to find, mark and put away is in `history`, what is happening now in `live`, whether something was
+    rendered before in `before`, what a visitor may do in `policy`.
     """
 
     def __init__(
@@ -90,22 +58,23 @@ class Lab:
         catalogue: Catalogue | None = None,
         presets: Presets | None = None,
         busy_seconds: float = BUSY_SECONDS,
+        environment: Environment | None = None,
     ) -> None:
-        self.retention = Retention.from_environment()
-        self.data_dir = Path(data_dir) if data_dir is not None else default_data_dir()
-        self.registry = Registry(self.data_dir)
+        self.environment = environment or Environment.read()
+        self.policy = Policy.of(self.environment)
+        self.retention = Retention.of(self.environment)
+        self.data_dir = Path(data_dir) if data_dir is not None else self.environment.data_folder
+        self.registry = Registry(self.data_dir, self.environment.checkpoint_dirs)
         self.catalogue = catalogue or Catalogue(self.registry.checkpoints(Catalogue()))
         self.presets = presets or Presets()
         self.history = History(self.data_dir, busy_seconds)
+        self.before = Before(self.history)
+        self.live = Live(self.history)
         self.downloads = Downloads()
+        self.examiner: Examiner = NoExaminer()
         self.interrupted = self.history.recover()
-        self.owner = this_process()
-        self._changed = threading.Condition()
-        self._live: dict[str, Event] = {}
-        self._stops: dict[str, threading.Event] = {}
         self._closers: list[Callable[[], None]] = []
         self._residents: list[Callable[[], list[Resident]]] = []
-        self._closed = False
 
     # Life
 
@@ -119,12 +88,10 @@ class Lab:
 
     def close(self) -> None:
         """Stops the workers attached to this lab and closes the database."""
-        if self._closed:
+        if self.live.closed:
             return
-        self._closed = True
         self.downloads.close()
-        with self._changed:
-            self._changed.notify_all()
+        self.live.close()
         for closer in reversed(self._closers):
             closer()
         self.history.close()
@@ -162,51 +129,23 @@ class Lab:
         """Looks again at what is registered and in the folders of `SVDLAB_CHECKPOINT_DIRS`."""
         self.catalogue.extend(self.registry.checkpoints(Catalogue()))
 
+    def verify(self, checkpoint: Checkpoint) -> list[str]:
+        """Reads all of a checkpoint's weights: what is in them. Raises `BadCheckpoint`, `CheckpointUnavailable`."""
+        return list(self.examiner.verify(checkpoint))
+
+    def diff(self, a: Checkpoint, b: Checkpoint) -> list[Change]:
+        """What differs between two checkpoints' weights, by block. Raises `BadCheckpoint`."""
+        return list(self.examiner.diff(a, b))
+
     # Asking
 
-    def add_picture(self, source: str | Path | bytes | Image.Image) -> StoredPicture:
+    def add_picture(self, source: PictureSource) -> StoredPicture:
         """Checks an untrusted picture and keeps it by hash. Raises `BadPicture`, `DataFolderError`."""
-        self.history.must_be_writable()
-        if isinstance(source, Image.Image):
-            picture = pictures.picture_from_image(source)
-        else:
-            picture = pictures.load_picture(source)
-        path = self.history.picture_path(picture.sha256)
-        try:
-            self._keep(picture, path)
-        except OSError as error:
-            raise DataFolderError(
-                f"the picture could not be written to {self.data_dir}: {reason(error)}"
-            ) from error
-        return StoredPicture(picture.sha256, path, picture.image.width, picture.image.height, picture.notes)
-
-    def _keep(self, picture: pictures.Picture, path: Path) -> None:
-        if _holds(path, picture.sha256):
-            os.utime(path)  # in use again: sweeping the pictures lets it be for a while
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{new_id()}.png")
-        try:
-            pictures.save_picture(picture, temporary)
-            sync(temporary)
-            failpoint("picture-written")
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync(path.parent)
-        failpoint("picture-stored")
+        return pictures.keep(self.history, source)
 
     def picture(self, sha256: str) -> StoredPicture:
         """A kept picture by hash. Raises `NotFound`, also for one whose file is damaged."""
-        path = self.history.picture_path(sha256)
-        if not sha256.isalnum() or not path.is_file():
-            raise NotFound("the picture of that recipe is not in this lab; drop it in again")
-        try:
-            with Image.open(path) as image:
-                return StoredPicture(sha256, path, *image.size)
-        except OSError as error:
-            raise NotFound("the picture of that recipe is damaged; drop it in again") from error
+        return pictures.stored(self.history, sha256)
 
     def settings(
         self,
@@ -217,19 +156,18 @@ class Lab:
     ) -> GenerationSettings:
         """All knobs: the checkpoint's official ones, then the preset's, then `changes`; the seed resolved.
 
-        `seed` None, '' or 'random' draws one. Raises `BadSettings`, `NotFound`.
+        `seed` None, '' or 'random' draws one. Each knob is within its bounds; whether the checkpoint can do them
+        together is said by `notes` and by `submit`. Raises `BadSettings`, `NotFound`.
         """
         made_for = self.catalogue.get(checkpoint)
         base = self.presets.get(preset).settings_for(made_for) if preset else limits.defaults_for(made_for)
-        settings = GenerationSettings.parse({**(changes or {}), "seed": resolve_seed(seed)}, base=base)
-        limits.check(made_for, settings)
-        return settings
+        return GenerationSettings.parse({**(changes or {}), "seed": resolve_seed(seed)}, base=base)
 
     def recipe(self, checkpoint: str, picture: StoredPicture | str, settings: GenerationSettings) -> Recipe:
-        """A checked recipe. Raises `NotFound`, `BadSettings`."""
-        limits.check(self.catalogue.get(checkpoint), settings)
+        """A recipe, which `submit` checks. Raises `NotFound`."""
+        id = self.catalogue.get(checkpoint).id
         sha256 = picture if isinstance(picture, str) else picture.sha256
-        return Recipe(checkpoint=checkpoint, picture_sha256=sha256, settings=settings)
+        return Recipe(checkpoint=id, picture_sha256=sha256, settings=settings)
 
     def notes(self, checkpoint: str, settings: GenerationSettings) -> tuple[limits.Note, ...]:
         """What the checkpoint was not trained for. Raises `BadSettings` on what it cannot do."""
@@ -238,21 +176,22 @@ class Lab:
     def submit(self, recipe: Recipe, preset: str | None = None) -> Run:
         """Accepts a run: when this returns it is on disk and waits to be claimed.
 
-        Raises `CheckpointUnavailable`-free: whether weights can be had is found when it is rendered.
+        This is where a recipe is checked, wherever it comes from. Whether weights can be had is found when it is
+        rendered. Raises `BadSettings`, `NotFound`, `DataFolderError`.
         """
-        self._check_recipe(recipe)
+        self._check(recipe)
         run = self.history.add(recipe, preset)
         failpoint("accepted")
-        self._notify()
+        self.live.notify()
         return run
 
     def submit_comparison(self, a: Recipe, b: Recipe, preset: str | None = None) -> Comparison:
         """Accepts two runs that are rendered together, in lockstep where both models fit."""
-        self._check_recipe(a)
-        self._check_recipe(b)
+        self._check(a)
+        self._check(b)
         comparison = self.history.add_comparison(a, b, preset)
         failpoint("accepted")
-        self._notify()
+        self.live.notify()
         return comparison
 
     def decoders(self, checkpoint: str) -> tuple[Decoder, ...]:
@@ -264,7 +203,7 @@ class Lab:
         lent = [
             decoder
             for decoder, lender in made_for.lenders.items()
-            if self.catalogue.get(lender).availability().ready
+            if availability(self.catalogue.get(lender)).ready
         ]
         return (*made_for.decoders, *lent)
 
@@ -286,9 +225,9 @@ class Lab:
         if (settings.decoder, settings.frames_at_once) == (run.settings.decoder, run.settings.frames_at_once):
             raise BadInput("choose another decoder or another chunk size than the run already has")
         recipe = run.recipe.model_copy(update={"settings": settings, "versions": {}})
-        self._check_recipe(recipe)
+        self._check(recipe)
         pair = self.history.add_decode(recipe, run)
-        self._notify()
+        self.live.notify()
         return pair
 
     def pair(self, a: str, b: str) -> Comparison:
@@ -307,18 +246,14 @@ class Lab:
         self.history.adopt_comparison(made, ())
         return self.history.comparison(made.id)
 
-    def _check_recipe(self, recipe: Recipe) -> None:
+    def _check(self, recipe: Recipe) -> None:
         made_for = self.catalogue.get(recipe.checkpoint)
         limits.check(made_for, recipe.settings, self.decoders(made_for.id))
         self.picture(recipe.picture_sha256)
 
-    def rendered_before(self, recipe: Recipe) -> Run | None:
-        """The newest finished run of the same recipe, to be shown instead of rendering again."""
-        return self.history.rendered(recipe.hash)
-
     def generate(
         self,
-        picture: str | Path | bytes | Image.Image,
+        picture: PictureSource,
         checkpoint: str | None = None,
         preset: str | None = None,
         seed: int | str | None = None,
@@ -335,7 +270,7 @@ class Lab:
 
     def compare(
         self,
-        picture: str | Path | bytes | Image.Image,
+        picture: PictureSource,
         a: str | None = None,
         b: str | None = None,
         preset: str | None = None,
@@ -399,33 +334,7 @@ class Lab:
 
         Stopping to watch stops nothing else. Events may be skipped, never reordered; each run's last one is final.
         """
-        shown: dict[str, Event] = {}
-        while True:
-            fresh = []
-            for id in run_ids:
-                event = self._present(id)
-                if shown.get(id) != event:
-                    shown[id] = event
-                    fresh.append(event)
-            yield from fresh
-            if all(event.final for event in shown.values()) or self._closed:
-                return
-            with self._changed:
-                if all(self._live.get(id) in (None, shown[id]) for id in run_ids):
-                    self._changed.wait(POLL_SECONDS)
-
-    def _present(self, id: str) -> Event:
-        """The newest event of a run: this process's own, or made from the row."""
-        live = self._live.get(id)
-        if live is not None and not live.final:
-            return live
-        run = self.history.get(id)
-        steps = run.settings.num_inference_steps
-        if run.state == "queued":
-            return Event(id, "queued", steps=steps, position=self.history.position(id))
-        if run.state == "running":  # another process's, or this one's that has just been claimed
-            return Event(id, "step" if run.step else "loading", step=run.step, steps=steps)
-        return Event(id, run.state, step=steps, steps=steps, message=run.error or "")
+        return self.live.watch(*run_ids)
 
     def wait(self, *run_ids: str) -> list[Run]:
         """Watches to the end. Raises `RenderFailed` with the sentence of the first that failed, `Cancelled`."""
@@ -442,22 +351,16 @@ class Lab:
     def cancel(self, run_id: str) -> None:
         """Asks a run to stop: a queued one at once, a running one within one step; ended ones are left."""
         self.history.cancel(run_id)
-        with self._changed:
-            stop = self._stops.get(run_id)
-            if stop is not None:
-                stop.set()
-        self._notify()
+        self.live.ask_to_stop(run_id)
 
     def resume(self, *run_ids: str) -> list[Run]:
         """Queues interrupted, failed or cancelled runs again under their own ids, in one go.
 
         The two of a comparison must be named together: one alone would be claimed and rendered without the other.
         """
-        with self._changed:
-            for run_id in run_ids:
-                self._live.pop(run_id, None)
+        self.live.forget(run_ids)
         runs = self.history.requeue(*run_ids)
-        self._notify()
+        self.live.notify()
         return runs
 
     def estimate(self, checkpoint: str, settings: GenerationSettings) -> float | None:
@@ -468,132 +371,6 @@ class Lab:
                 return spent * _work(settings) / _work(run.settings)
         return None
 
-    # Working: what a worker calls
-
-    def claim(self, only: Sequence[str] | None = None) -> list[Run]:
-        """The next run to render, or a comparison's two; empty if none waits."""
-        runs = self.history.claim(self.owner, only)
-        with self._changed:
-            for run in runs:
-                self._stops[run.id] = threading.Event()
-                self._live.pop(run.id, None)
-        return runs
-
-    def wait_for_work(self, seconds: float) -> None:
-        """Sleeps until something was submitted or the time is over."""
-        with self._changed:
-            if not self._closed:
-                self._changed.wait(seconds)
-
-    def publish(self, event: Event) -> None:
-        """Shows an event to everyone who watches in this process."""
-        with self._changed:
-            self._live[event.run_id] = event
-            self._changed.notify_all()
-
-    def beat(self, run_id: str, step: int) -> None:
-        """Renews the claim and lets other processes see the step; picks up their wish to cancel."""
-        stop = self._stops.get(run_id)
-        if self.history.beat(run_id, step, self.owner) and stop is not None:
-            stop.set()
-
-    def stop_asked(self, run_id: str) -> bool:
-        """Whether this run should stop now. Cheap: asked between any two pieces of work."""
-        stop = self._stops.get(run_id)
-        return self._closed or (stop is not None and stop.is_set())
-
-    def finish(
-        self,
-        run: Run,
-        frames: np.ndarray,
-        versions: Mapping[str, str],
-        outcome: Outcome,
-        picture: np.ndarray | None = None,
-        latents: bytes = b"",
-    ) -> Run:
-        """Measures a rendered run and writes its files, then says done.
-
-        `frames` is (frames, height, width, 3) uint8, `picture` what the model was given, (height, width, 3), `latents`
-        a safetensors file's bytes, kept up to `SVDLAB_KEEP_LATENTS_MB` (16) so that they can be decoded again.
-        Returns the run as it then is: not done by this if it was taken for dead meanwhile. Raises `OSError`,
-        `DataFolderError`.
-        """
-        started = time.perf_counter()
-        recipe = run.recipe.model_copy(update={"versions": dict(versions)})
-        temporary = run.folder.with_name(f".{run.id}.{new_id()}")
-        temporary.mkdir(parents=True)
-        try:
-            comment = recipe.to_json()
-            video.write_mp4(temporary / "video.mp4", frames, run.settings.effective_playback_fps, comment)
-            failpoint("video-written")
-            video.write_frames_zip(temporary / "frames.zip", frames, comment)
-            failpoint("frames-written")
-            video.write_poster(temporary / "poster.webp", frames, POSTER_SIDE, comment)
-            failpoint("poster-written")
-            if 0 < len(latents) <= kept_latents():
-                (temporary / "latents.safetensors").write_bytes(latents)
-            measured = measure.measure(frames, picture).to_dict()
-            spent = {**outcome.seconds, "write": time.perf_counter() - started}
-            final = replace(
-                outcome,
-                seconds={k: round(v, 3) for k, v in spent.items()},
-                metrics=measured,
-                video_sha256=hashlib.sha256((temporary / "video.mp4").read_bytes()).hexdigest(),
-            )
-            write_result(temporary, recipe, final)
-            failpoint("result-written")
-            self.history.finish(
-                run.id, "done", recipe=recipe, outcome=final, owner=self.owner, files=temporary
-            )
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)  # in place by now, or not wanted
-        steps = run.settings.num_inference_steps
-        self._ended(Event(run.id, "done", step=steps, steps=steps))
-        return self.history.get(run.id)
-
-    def fail(self, run: Run, error: str) -> None:
-        """Says why a run could not be rendered, in one sentence."""
-        self.history.finish(run.id, "failed", error=error, owner=self.owner)
-        self._ended(Event(run.id, "failed", message=error))
-
-    def settle(self, run_id: str, error: str) -> None:
-        """Ends a run of this process whose rendering broke off: done if its files are whole, else failed.
-
-        A run that has ended or is another's is left as it is. Raises `DataFolderError`: then ask again later.
-        """
-        self.history.settle(run_id, self.owner, "failed", error)
-        with self._changed:
-            self._live.pop(run_id, None)
-        event = self._present(run_id)
-        if event.final:
-            self._ended(event)
-
-    def recover(self) -> list[Run]:
-        """Settles runs of workers that have died, and returns them: done if their files are whole, else interrupted."""
-        settled = self.history.recover()
-        if settled:
-            self._notify()
-        return settled
-
-    def cancelled(self, run: Run) -> None:
-        """Says a run stopped because it was asked to, or was interrupted by the lab's closing."""
-        if self.history.stop_asked(run.id) or not self._closed:
-            self.history.finish(run.id, "cancelled", owner=self.owner)
-            self._ended(Event(run.id, "cancelled"))
-        else:
-            said = "The program was closed while this was being rendered."
-            self.history.finish(run.id, "interrupted", error=said, owner=self.owner)
-            self._ended(Event(run.id, "interrupted"))
-
-    def _ended(self, event: Event) -> None:
-        with self._changed:
-            self._stops.pop(event.run_id, None)
-        self.publish(event)
-
-    def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
-
     # Finding again
 
     def delete(self, ids: Iterable[str]) -> None:
@@ -603,24 +380,7 @@ class Lab:
         rendered, `NotFound`.
         """
         self.history.delete(ids)
-        self._notify()
-
-    def tidy(self) -> list[str]:
-        """Does what `retention` asks for, and returns the ids of the runs put into the bin. Workers call it hourly.
-
-        Old runs nobody marked go to the bin, what has been in the bin for long is removed with pictures no run names,
-        and so is what killed writers left. Nothing is done to a folder that is only read. Raises `DataFolderError`.
-        """
-        binned: list[str] = []
-        if self.history.read_only:
-            return binned
-        if self.retention.keep_days is not None:
-            binned = self.history.delete_unmarked(self.retention.keep_days * DAY)
-        if self.retention.bin_days is not None:
-            self.history.empty_bin(self.retention.bin_days * DAY)
-            self.history.remove_unused_pictures(max(self.retention.bin_days * DAY, FRESH_SECONDS))
-        remove_leftovers(self.history)
-        return binned
+        self.live.notify()
 
     def doctor(self, repair: bool = False) -> list[Finding]:
         """Checks rows, files, pictures and hashes against each other; with `repair`, mends what can be mended.
@@ -638,9 +398,9 @@ class Lab:
     def export_side_by_side(self, comparison: Comparison, path: Path) -> Path:
         """Both sides with labels as one MP4 or, by the ending, animated WebP. Returns `path`."""
         a, b = comparison.a, comparison.b
-        clips = [video.read_frames_zip(run.frames_zip) for run in (a, b)]
+        clips = [read_frames_zip(run.frames_zip) for run in (a, b)]
         labels = self.labels(comparison)
-        frames = video.side_by_side(clips[0], clips[1], labels[0], labels[1])
+        frames = side_by_side(clips[0], clips[1], labels[0], labels[1])
         fps = a.settings.effective_playback_fps
         if path.suffix.lower() == ".webp":
             video.write_webp(path, frames, fps)
@@ -680,14 +440,6 @@ class Lab:
             return self.presets.get(run.preset) if run.preset else None
         except NotFound:
             return None
-
-
-def _holds(path: Path, sha256: str) -> bool:
-    """Whether the picture of that hash is in the file, whole."""
-    try:
-        return pictures.load_picture(path).sha256 == sha256
-    except BadPicture:
-        return False
 
 
 def _work(settings: GenerationSettings) -> float:

@@ -1,18 +1,19 @@
-"""What the lab keeps: Recipe, Run, Comparison and the events of a run. Frozen values, no behaviour
-beyond reading them. Knows settings; nothing of databases, models or screens.
+"""What the lab keeps: a recipe, what became of it, a run and a comparison. Frozen values, no behaviour beyond reading
+them. Knows settings; nothing of databases, models or screens.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from svdlab.errors import BadVideo
+from svdlab.recipes import identity
 from svdlab.recipes.settings import GenerationSettings
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
@@ -51,15 +52,25 @@ class Recipe(BaseModel):
     settings: GenerationSettings
     versions: dict[Plain, Plain] = Field(default_factory=dict, max_length=32)
 
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _as_introduced(cls, settings: Any) -> Any:
+        """A stored recipe that does not name a knob was made before there was one."""
+        return identity.complete(settings) if isinstance(settings, Mapping) else settings
+
     @property
     def hash(self) -> str:
-        """SHA-256 of what decides the frames: everything but the versions."""
-        content = self.model_dump(mode="json", exclude={"versions"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of what decides the frames: everything but the versions. It outlives new knobs."""
+        return identity.hash_of(self._content())
 
     def to_json(self) -> str:
-        """As it is written into a video: one line, keys sorted."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        """As it is written into a video and the history: one line, keys sorted, without knobs that came later and are
+        as they were introduced, so that an older svdlab can read what it could have rendered.
+        """
+        return json.dumps(self._content() | {"versions": self.versions}, sort_keys=True, ensure_ascii=False)
+
+    def _content(self) -> dict[str, Any]:
+        return identity.canonical(self.model_dump(mode="json", exclude={"versions"}))
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
@@ -192,151 +203,3 @@ class Comparison:
     def unfinished(self) -> bool:
         """Whether either side waits or is being rendered."""
         return self.a.unfinished or self.b.unfinished
-
-
-@dataclass(frozen=True)
-class Event:
-    """One thing that happened to a run, as `Lab.watch` yields it.
-
-    `preview` is the predicted clip so far as an animated WebP; `eta` is seconds left.
-    """
-
-    run_id: str
-    kind: Literal[
-        "queued",
-        "loading",
-        "encoding",
-        "step",
-        "decoding",
-        "saving",
-        "done",
-        "failed",
-        "cancelled",
-        "interrupted",
-    ]
-    step: int = 0
-    steps: int = 0
-    position: int = 0  # runs ahead of it in the queue
-    eta: float | None = None
-    preview: bytes | None = None
-    message: str = ""
-
-    @property
-    def final(self) -> bool:
-        """Whether nothing follows."""
-        return self.kind in ("done", "failed", "cancelled", "interrupted")
-
-    @property
-    def text(self) -> str:
-        """What to tell the person, as one short sentence."""
-        left = "" if self.eta is None else f", about {_duration(self.eta)} left"
-        match self.kind:
-            case "queued" if self.position:
-                return f"Waiting: {self.position} ahead in the queue."
-            case "queued":
-                return "Next in the queue."
-            case "loading":
-                return self.message or "Loading the model."
-            case "encoding":
-                return "Reading the picture."
-            case "step":
-                return f"Rendering: {self.step} of {self.steps} steps{left}."
-            case "decoding":
-                return f"Decoding: {self.step} of {self.steps} frames{left}."
-            case "saving":
-                return "Writing the video."
-            case "done":
-                return "Done."
-            case "cancelled":
-                return "Cancelled."
-            case "interrupted":
-                return "Interrupted before it was finished."
-            case _:
-                return self.message or "Failed."
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as a person says them: '8 s', '1:20 min'."""
-    whole = max(1, round(seconds))
-    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02d} min"
-
-
-DECODING = ("decoder", "decode_chunk_size")  # the knobs that act on finished latents
-
-
-@dataclass(frozen=True)
-class Fairness:
-    """Whether two runs may be compared, and in words why or why not."""
-
-    subject: Literal["checkpoint", "decoding"]  # the one thing that is meant to differ
-    same_picture: bool
-    same_settings: bool
-    same_noise: bool
-    noise: str  # short hash of A's noise
-    differences: tuple[str, ...]  # each a sentence
-    remarks: tuple[str, ...]  # what differs with the checkpoints themselves: it belongs to the comparison
-    shared_frames: int
-
-    @property
-    def fair(self) -> bool:
-        """Same picture, same settings, same noise."""
-        return self.same_picture and self.same_settings and self.same_noise
-
-
-def fairness(a: Run, b: Run, forced_decoders: bool = False) -> Fairness:
-    """Compares two runs' recipes and, where both are rendered, the noise they really got.
-
-    With `forced_decoders` neither side's checkpoint has another decoder than the one used: that difference comes with
-    the checkpoints. Two runs from the same latents are a comparison of decoding.
-    """
-    differences, remarks = [], []
-    decoding = same_latents(a, b)
-    same_picture = a.recipe.picture_sha256 == b.recipe.picture_sha256
-    if not same_picture:
-        differences.append("The two started from different pictures.")
-    changed = a.settings.differences(b.settings)
-    if decoding:
-        for name in DECODING:
-            changed.pop(name, None)
-    elif forced_decoders and "decoder" in changed:
-        mine, theirs = changed.pop("decoder")
-        remarks.append(
-            f"Each checkpoint brings its own decoder, {mine} on A and {theirs} on B: sharpness and flicker may come "
-            f"from it."
-        )
-    counts = changed.pop("num_frames", None)
-    for name, (mine, theirs) in changed.items():
-        differences.append(f"{name} is {mine} on A and {theirs} on B.")
-    chunks = a.outcome.decode_chunk_size, b.outcome.decode_chunk_size
-    short_of_memory = bool(a.outcome.fallbacks or b.outcome.fallbacks) and not decoding
-    if short_of_memory and chunks[0] != chunks[1] and counts is None:
-        differences.append(f"Memory was short: A decoded {chunks[0]} frames at once and B {chunks[1]}.")
-        changed["decode_chunk_size"] = chunks
-    shared = min(a.settings.num_frames, b.settings.num_frames)
-    noise_a, noise_b = a.outcome.noise_frames, b.outcome.noise_frames
-    known = bool(noise_a and noise_b)
-    same_noise = known and noise_a[: shared + 1] == noise_b[: shared + 1]
-    if counts is not None:
-        tail = ", on the same noise" if same_noise else ""
-        differences.append(
-            f"A has {counts[0]} frames and B has {counts[1]}: only the first {shared} can be put side by side{tail}, "
-            f"and each model saw a clip of another length."
-        )
-    if known and not same_noise:
-        differences.append("The two got different noise.")
-    return Fairness(
-        subject="decoding" if decoding else "checkpoint",
-        same_picture=same_picture,
-        same_settings=not changed and counts is None,
-        same_noise=same_noise,
-        noise=a.outcome.noise_sha256[:8],
-        differences=tuple(differences),
-        remarks=tuple(remarks),
-        shared_frames=shared,
-    )
-
-
-def same_latents(a: Run, b: Run) -> bool:
-    """Whether both clips were decoded from the same latents."""
-    sources = [run.latents_of or run.id for run in (a, b)]
-    return sources[0] == sources[1] and a.id != b.id

@@ -1,6 +1,6 @@
-"""Every knob of one generation, declared once: bounds, unit, label and help.
+"""Every knob of one generation, declared once: bounds, unit, label and help, and since when it is there.
 
-Sliders, command-line flags, API arguments, validation and docs are made from `KNOBS`.
+Sliders, command-line flags, API arguments, validation, columns and docs are made from `KNOBS`.
 Knows numbers and words; nothing of checkpoints, models or screens.
 """
 
@@ -16,9 +16,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from svdlab.errors import BadSettings
 
-MAX_SEED = 2**63 - 1  # what a signed 64-bit column and torch.Generator both hold
+MAX_SEED = (
+    2**32 - 1
+)  # torch's generator on the CPU takes 32 bits: a larger seed gives one of these clips again
+MAX_STORED_SEED = 2**63 - 1  # recipes of older versions have up to these; they stay as they are
+
+FIRST_FORM = 1  # the canonical form of recipes that names every knob it knows; see `svdlab.recipes.identity`
+NEWEST_FORM = 2  # what a new knob comes with: it is named where it is not as it was introduced
 
 Group = Literal["essential", "motion", "sampling", "picture", "output"]
+
+
+_SAME: Any = object()  # as `default`
 
 
 def _knob(
@@ -33,9 +42,18 @@ def _knob(
     step: float | None = None,
     usual: tuple[float, float] | None = None,
     more: str = "",
+    asked: float | None = None,
+    since: int = NEWEST_FORM,
+    introduced: Any = _SAME,
 ) -> Any:
-    """One knob's declaration. `usual` is the stretch a slider offers; `ge`/`le` is what is possible."""
+    """One knob's declaration. `usual` is the stretch a slider offers; `ge`/`le` is what is possible.
+
+    `asked` is the largest that may be asked for, where what is stored may hold more. `since` is the canonical form of
+    recipes it came with, `introduced` the value it came with: what a recipe means that does not name it. It is
+    `default` until another default is shown to people, and then it has to be said here.
+    """
     extra: dict[str, Any] = {"unit": unit, "group": group, "step": step, "usual": usual, "more": more}
+    extra |= {"asked": asked, "since": since, "introduced": default if introduced is _SAME else introduced}
     return Field(default, title=label, description=help, ge=ge, le=le, json_schema_extra=extra)
 
 
@@ -59,6 +77,7 @@ class GenerationSettings(BaseModel):
         usual=(1, 255),
         more="Training clips were sorted by measured motion into buckets 1–255. The least predictable knob: "
         "the same bucket moves different pictures differently, and can turn the camera another way.",
+        since=1,
     )
     fps: int = _knob(
         6,
@@ -72,6 +91,7 @@ class GenerationSettings(BaseModel):
         usual=(5, 30),
         more="A higher rate means less change from one frame to the next. diffusers and ComfyUI subtract 1 before "
         "the model sees it; Stability's own scripts do not. How fast the clip plays is the playback rate.",
+        since=1,
     )
     num_frames: int = _knob(
         14,
@@ -84,6 +104,7 @@ class GenerationSettings(BaseModel):
         step=1,
         usual=(2, 50),
         more="14 for SVD, 25 for SVD-XT and 1.1. Fewer frames play less smoothly; many more lose the picture.",
+        since=1,
     )
     seed: int = _knob(
         42,
@@ -91,10 +112,12 @@ class GenerationSettings(BaseModel):
         "Which noise to start from; the same seed gives the same clip.",
         group="essential",
         ge=0,
-        le=MAX_SEED,
+        le=MAX_STORED_SEED,
+        asked=MAX_SEED,
         step=1,
         more="The seed picks the camera move as much as any knob does. The noise is drawn on the CPU, so one seed "
         "means one noise on every device.",
+        since=1,
     )
     noise_aug_strength: float = _knob(
         0.02,
@@ -106,6 +129,7 @@ class GenerationSettings(BaseModel):
         step=0.01,
         usual=(0.0, 1.0),
         more="0.02 in Stability's scripts and diffusers, 0 in ComfyUI's workflow, 0.1 in the first Hub demo.",
+        since=1,
     )
     num_inference_steps: int = _knob(
         25,
@@ -117,6 +141,7 @@ class GenerationSettings(BaseModel):
         le=200,
         step=1,
         usual=(1, 50),
+        since=1,
     )
     min_guidance_scale: float = _knob(
         1.0,
@@ -128,6 +153,7 @@ class GenerationSettings(BaseModel):
         step=0.1,
         usual=(0.0, 10.0),
         more="Guidance grows frame by frame from this value to the last frame's.",
+        since=1,
     )
     max_guidance_scale: float = _knob(
         3.0,
@@ -139,12 +165,14 @@ class GenerationSettings(BaseModel):
         step=0.1,
         usual=(0.0, 10.0),
         more="At 1 or less guidance is off and every step costs half.",
+        since=1,
     )
     schedule: Literal["karras", "ays"] = _knob(
         "karras",
         "Schedule",
         "How the noise levels are spread: Karras as trained, or AYS (Align Your Steps), good at 10 steps.",
         group="sampling",
+        since=1,
     )
     width: int = _knob(
         1024,
@@ -156,6 +184,7 @@ class GenerationSettings(BaseModel):
         le=2048,
         step=8,
         usual=(64, 1280),
+        since=1,
     )
     height: int = _knob(
         576,
@@ -167,12 +196,14 @@ class GenerationSettings(BaseModel):
         le=2048,
         step=8,
         usual=(64, 1280),
+        since=1,
     )
     fit: Literal["crop", "pad", "stretch"] = _knob(
         "crop",
         "Fit",
         "How the picture meets the clip's shape: crop it, pad it, or stretch it.",
         group="picture",
+        since=1,
     )
     focus_x: float = _knob(
         0.5,
@@ -183,6 +214,7 @@ class GenerationSettings(BaseModel):
         le=1.0,
         step=0.01,
         usual=(0.0, 1.0),
+        since=1,
     )
     focus_y: float = _knob(
         0.5,
@@ -193,12 +225,14 @@ class GenerationSettings(BaseModel):
         le=1.0,
         step=0.01,
         usual=(0.0, 1.0),
+        since=1,
     )
     decoder: Literal["temporal", "image"] = _knob(
         "temporal",
         "Decoder",
         "Temporal smooths flicker between frames; image decodes each frame alone, sharper.",
         group="output",
+        since=1,
     )
     decode_chunk_size: int | None = _knob(
         None,
@@ -210,6 +244,7 @@ class GenerationSettings(BaseModel):
         le=128,
         step=1,
         usual=(1, 50),
+        since=1,
     )
     playback_fps: float | None = _knob(
         None,
@@ -221,6 +256,7 @@ class GenerationSettings(BaseModel):
         le=60.0,
         step=1,
         usual=(1.0, 30.0),
+        since=1,
     )
 
     @field_validator("*", mode="before")
@@ -263,6 +299,11 @@ class GenerationSettings(BaseModel):
         return min(self.decode_chunk_size or self.num_frames, self.num_frames)
 
     @property
+    def drawn_seed(self) -> int:
+        """The seed as the generator takes it: a seed of an older version that has more than 32 bits is the same."""
+        return self.seed % (MAX_SEED + 1)
+
+    @property
     def guided(self) -> bool:
         """Whether classifier-free guidance runs (two model branches a step)."""
         return self.max_guidance_scale > 1.0
@@ -280,7 +321,7 @@ class GenerationSettings(BaseModel):
         start = base.model_dump() if base is not None else {}
         merged = {**start, **{name: _emptied(value, name) for name, value in values.items()}}
         try:
-            return cls.model_validate(merged)
+            read = cls.model_validate(merged)
         except ValidationError as error:
             first = error.errors()[0]
             if not first["loc"]:  # the pair of guidance values
@@ -289,6 +330,9 @@ class GenerationSettings(BaseModel):
             raise BadSettings(
                 f"{name} must be {KNOBS[name].wanted}, got {_shown(first['input'])}", name
             ) from None
+        if "seed" in values and read.seed > MAX_SEED:
+            raise BadSettings(f"seed must be {KNOBS['seed'].wanted}, got {_shown(read.seed)}", "seed")
+        return read
 
     def but(self, **changes: Any) -> GenerationSettings:
         """A validated copy with some knobs changed; raises `BadSettings`."""
@@ -337,6 +381,8 @@ class Knob:
     step: float | None
     choices: tuple[str, ...]
     optional: bool
+    since: int  # the canonical form of recipes it came with
+    introduced: Any  # its value in a recipe that does not name it
 
     @property
     def wanted(self) -> str:
@@ -371,11 +417,13 @@ def _knob_from(name: str, field: Any) -> Knob:
         kind="choice" if words else ("int" if inner is int else "float"),
         default=field.default,
         minimum=_bound(field, "ge"),
-        maximum=_bound(field, "le"),
+        maximum=extra["asked"] if extra["asked"] is not None else _bound(field, "le"),
         usual=extra["usual"],
         step=extra["step"],
         choices=words,
         optional=optional,
+        since=extra["since"],
+        introduced=extra["introduced"],
     )
 
 

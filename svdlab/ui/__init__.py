@@ -1,7 +1,7 @@
-"""The pages. `serve` runs them over a lab of its own, `launch` over a given one, `build_app` only builds them."""
+"""The pages. `launch` serves them over a lab that whoever starts the app has opened, `build_app` only builds them."""
 
 from __future__ import annotations
 
-from svdlab.ui.site import build_app, launch, serve
+from svdlab.ui.site import build_app, launch
 
-__all__ = ["build_app", "launch", "serve"]
+__all__ = ["build_app", "launch"]

@@ -21,6 +21,7 @@ from svdlab.recipes.settings import KNOBS, Knob
 from svdlab.ui.handover import hand_over
 from svdlab.ui.parts.picture import uploaded
 from svdlab.ui.visitor import must
+from svdlab.weights.availability import availability
 
 TOGETHER = 16  # calls of /generate, and of /compare, that may wait at a time; the lab's own queue orders them
 MOST_RUNS = 200
@@ -186,7 +187,7 @@ def _checkpoints(lab: Lab) -> Callable[..., Any]:
                 "height": c.height,
                 "size_step": c.size_step,
                 "official": dict(c.official),
-                "state": (here := c.availability()).state,
+                "state": (here := availability(c)).state,
                 "sentence": here.sentence,
                 "licence": c.licence,
                 "licence_url": c.licence_url,

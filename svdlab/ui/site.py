@@ -6,7 +6,6 @@ import importlib
 import os
 import pkgutil
 from functools import cache, partial
-from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
 
@@ -99,18 +98,3 @@ def _bypass_proxies() -> None:
     for name in ("NO_PROXY", "no_proxy"):
         known = os.environ.get(name, "")
         os.environ[name] = ",".join(filter(None, (known, "127.0.0.1", "localhost")))
-
-
-def serve(
-    host: str = "127.0.0.1",
-    port: int = 7860,
-    data_dir: Path | str | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    open_browser: bool = False,
-) -> None:
-    """Opens a lab, serves its pages until interrupted, closes it. The page answers before torch is loaded."""
-    from svdlab import open_lab  # the package's own lazy name: pages and workers do not know each other
-
-    with open_lab(data_dir, device, dtype, warm=True) as lab:
-        launch(lab, host, port, device=device, open_browser=open_browser)

@@ -7,52 +7,27 @@ recognised by the names of their tensors; whether those are whole and finite is 
 from __future__ import annotations
 
 import json
-import math
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from svdlab.errors import BadCheckpoint, BadInput
-from svdlab.recipes.checkpoint import (
-    Catalogue,
-    Checkpoint,
-    Decoder,
-    Layout,
-    Source,
-    local_checkpoint,
-    official_xt,
-    possible_size,
-)
-from svdlab.weights.safetensors import Header, read_header
+from svdlab.recipes.checkpoint import Checkpoint, Source
+from svdlab.weights.availability import Asked, availability, kinds
+from svdlab.weights.catalogue import Catalogue, official_xt
+from svdlab.weights.sources.file import RELEASED, stem
 
 REGISTER = "checkpoints.json"
-DIRS = "SVDLAB_CHECKPOINT_DIRS"
 DEPTH = 4  # folders below a given one that are looked into
 LOOKED_AT = 2000  # files and folders, so that a mistyped "/" does not hang the start
-# Names of the released files → the checkpoint they are, and the frames it was made for.
-RELEASED = {
-    "svd": ("svd", 14),
-    "svd_image_decoder": ("svd-image-decoder", 14),
-    "svd_xt": ("svd-xt", 25),
-    "svd_xt_image_decoder": ("svd-xt-image-decoder", 25),
-    "svd_xt_1_1": ("svd-xt-1-1", 25),
-}
-UNET = "model.diffusion_model."
-
-
-def checkpoint_dirs() -> list[Path]:
-    """The folders `SVDLAB_CHECKPOINT_DIRS` names, separated as PATH is."""
-    given = os.environ.get(DIRS, "")
-    return [Path(part).expanduser() for part in given.split(os.pathsep) if part.strip()]
 
 
 def read_checkpoint(
     path: Path, id: str | None = None, num_frames: int | None = None, name: str | None = None
 ) -> Checkpoint:
-    """A checkpoint from a diffusers folder or a single file, by its configuration or header alone.
+    """A checkpoint from a path that some kind of source claims, by its configuration or header alone.
 
     Raises `BadCheckpoint` with the defect, `BadInput` on an id that cannot be one.
     """
@@ -61,96 +36,13 @@ def read_checkpoint(
         raise BadInput(
             f"an id is up to 63 lower-case letters, digits, dots, hyphens and underscores, got {id[:70]!r}"
         )
-    if path.is_dir():
-        if not (path / "model_index.json").is_file():
-            raise BadCheckpoint(f"{path} has no model_index.json, so it is not a folder in diffusers layout")
-        found = local_checkpoint(path, id or _as_id(path.name))
-        return replace(found, name=name or found.name, native_frames=num_frames or found.native_frames)
-    if not path.is_file():
-        raise BadCheckpoint(f"there is no file or folder {path}")
-    return _from_file(path, id, num_frames, name)
+    for kind in kinds():
+        if kind.claims(path):
+            return kind.read(path, Asked(id or as_id(path), name, num_frames))
+    raise BadCheckpoint(f"there is no file or folder {path}")
 
 
-def _from_file(path: Path, id: str | None, num_frames: int | None, name: str | None) -> Checkpoint:
-    header = read_header(path)
-    layout = original_layout(header)
-    if layout is None:
-        raise BadCheckpoint(f"{path.name} is not a Stable Video Diffusion checkpoint: {_looks_like(header)}")
-    released = RELEASED.get(_stem(path))
-    frames = num_frames or (released[1] if released else layout.native_frames)
-    decoder = decoder_of(header)
-    full = layout.size_step == 64
-    step = layout.size_step
-    width, height = (1024, 576) if full else (possible_size(16 * step, step), possible_size(9 * step, step))
-    if not num_frames and not released:
-        made_for = f"the file does not say for how many frames; {frames} assumed"
-    else:
-        made_for = f"made for {frames} frames"
-    return Checkpoint(
-        id=id or _as_id(path.stem),
-        name=name or path.stem,
-        version="1.1" if released and released[0] == "svd-xt-1-1" else "",
-        summary=f"Weights in {path.name}, Stability's original layout.",
-        source=Source("file", str(path)),
-        native_frames=frames,
-        width=width,
-        height=height,
-        size_step=layout.size_step,
-        official=MappingProxyType(
-            {**official_xt(), "width": width, "height": height, "num_frames": frames, "decoder": decoder}
-        ),
-        trained_for=made_for,
-        decoders=(decoder,),
-        parameters=sum(math.prod(t.shape) for t in header.tensors.values()),
-    )
-
-
-def original_layout(header: Header) -> Layout | None:
-    """What the tensors' names and shapes of an original-layout file say; None if it is not Stable Video Diffusion."""
-    tensors = header.tensors
-    first = tensors.get(UNET + "input_blocks.0.0.weight")
-    latents = tensors.get("first_stage_model.decoder.conv_in.weight")
-    temporal = any(".time_stack." in name for name in tensors)
-    if first is None or latents is None or not temporal or len(first.shape) != 4:
-        return None
-    if first.shape[1] != 2 * latents.shape[1]:
-        return None
-    vae_levels = len(
-        {name.split(".")[3] for name in tensors if name.startswith("first_stage_model.decoder.up.")}
-    )
-    halvings = sum(
-        1
-        for name in tensors
-        if re.fullmatch(r"model\.diffusion_model\.input_blocks\.\d+\.0\.op\.weight", name)
-    )
-    scale = 2 ** (vae_levels - 1)
-    return Layout(
-        size_step=scale * 2**halvings,
-        native_frames=25,
-        latent_channels=int(latents.shape[1]),
-        vae_scale=scale,
-    )
-
-
-def decoder_of(header: Header) -> Decoder:
-    """Which decoder an original-layout file carries."""
-    return "temporal" if "first_stage_model.decoder.mid.block_1.mix_factor" in header.tensors else "image"
-
-
-def _looks_like(header: Header) -> str:
-    names = header.tensors
-    if any("motion_modules" in name for name in names):
-        return "it looks like an AnimateDiff motion module"
-    if any("lora" in name for name in names):
-        return "it looks like a LoRA"
-    if any(name.startswith("conditioner.embedders.1.") for name in names):
-        return "it looks like SDXL"
-    if any(name.startswith("cond_stage_model.") for name in names):
-        return "it looks like Stable Diffusion 1 or 2"
-    return f"it has {len(names)} tensors, but none of the temporal layers"
-
-
-def found_in(folders: list[Path]) -> Iterator[Checkpoint]:
+def found_in(folders: Sequence[Path]) -> Iterator[Checkpoint]:
     """What lies in these folders and below: single files and diffusers folders. What is not SVD is passed over."""
     for path in _walk(folders):
         try:
@@ -164,7 +56,7 @@ def found_in(folders: list[Path]) -> Iterator[Checkpoint]:
             continue
 
 
-def _walk(folders: list[Path]) -> Iterator[Path]:
+def _walk(folders: Sequence[Path]) -> Iterator[Path]:
     """Safetensors files, and folders with a model_index.json, in the order of their names."""
     left = LOOKED_AT
     waiting = [(folder, 0) for folder in reversed(folders)]
@@ -185,15 +77,16 @@ def _walk(folders: list[Path]) -> Iterator[Path]:
 
 
 class Registry:
-    """The checkpoints registered in one data folder, and those in the folders the environment names."""
+    """The checkpoints registered in one data folder, and those in the folders of other programs, `dirs`."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, dirs: Sequence[Path] = ()) -> None:
         self.path = data_dir / REGISTER
+        self.dirs = dirs
 
     def checkpoints(self, builtin: Catalogue) -> list[Checkpoint]:
         """All of them. A released file that was found stands in for the built-in checkpoint if that is not on disk."""
         known: dict[str, Checkpoint] = {}
-        for found in found_in(checkpoint_dirs()):
+        for found in found_in(self.dirs):
             stand_in = self._stand_in(found, builtin)
             if stand_in.id not in known:
                 known[stand_in.id] = stand_in
@@ -206,12 +99,12 @@ class Registry:
         return list(known.values())
 
     def _stand_in(self, found: Checkpoint, builtin: Catalogue) -> Checkpoint:
-        released = RELEASED.get(_stem(Path(found.source.location))) if found.source.kind == "file" else None
+        released = RELEASED.get(stem(Path(found.source.location))) if found.source.kind == "file" else None
         if released is None or found.size_step != 64:
             return found
         for official in builtin:
             if official.id == released[0]:
-                if official.availability().ready or official.decoders != found.decoders:
+                if availability(official).ready or official.decoders != found.decoders:
                     return found
                 return replace(official, source=found.source, parameters=found.parameters)
         return replace(found, id=released[0])
@@ -286,14 +179,11 @@ def released_as(name: str) -> str | None:
 
     `svd-image-decoder` among them is no built-in checkpoint: the catalogue has it only where the file is.
     """
-    released = RELEASED.get(_stem(Path(name.replace("\\", "/"))))
+    released = RELEASED.get(stem(Path(name.replace("\\", "/"))))
     return released[0] if released else None
 
 
-def _stem(path: Path) -> str:
-    """A released file's name as others spell it: svd_xt_1_1-fp16 is svd_xt_1_1."""
-    return re.sub(r"[._](fp16|fp32|bf16)$", "", path.stem.lower().replace("-", "_"))
-
-
-def _as_id(name: str) -> str:
+def as_id(path: Path) -> str:
+    """An id made of a file's or folder's name."""
+    name = path.name if path.is_dir() else path.stem
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:63] or "checkpoint"

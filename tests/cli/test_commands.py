@@ -25,14 +25,16 @@ from svdlab.cli import files, main
 from svdlab.cli.flags import flag_of
 from svdlab.cli.progress import fraction
 from svdlab.clips import video
+from svdlab.clips.frames import read_frames_zip, write_frames_dir
 from svdlab.errors import BadInput
 from svdlab.files import write_whole
 from svdlab.lab.lab import Lab
-from svdlab.recipes.checkpoint import Catalogue
+from svdlab.recipes.events import Event
 from svdlab.recipes.limits import defaults_for
 from svdlab.recipes.presets import Presets
-from svdlab.recipes.records import Event, Recipe
+from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS
+from svdlab.weights.catalogue import Catalogue
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HEAVY = ("torch", "diffusers", "transformers", "gradio", "pandas", "cv2", "av", "huggingface_hub", "ray")
@@ -195,7 +197,7 @@ def test_the_frames_are_the_runs_own_without_loss(made: Made) -> None:
     paths = sorted(made.frames.iterdir())
     assert [path.name for path in paths] == ["frame_000.png", "frame_001.png", "frame_002.png"]
     written = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
-    assert np.array_equal(written, video.read_frames_zip(made.report["frames_zip"]))
+    assert np.array_equal(written, read_frames_zip(made.report["frames_zip"]))
 
 
 def test_json_says_all_there_is_to_know(made: Made) -> None:
@@ -284,8 +286,8 @@ def test_stale_frames_of_a_longer_clip_do_not_mix_in(made: Made, tmp_path: Path)
     frames.mkdir()
     for name in ("frame_000.png", "frame_017.png", "notes.txt"):
         (frames / name).write_text("old")
-    clip = video.read_frames_zip(made.report["frames_zip"])
-    files.write_frames(frames, lambda folder: video.write_frames_dir(folder, clip))
+    clip = read_frames_zip(made.report["frames_zip"])
+    files.write_frames(frames, lambda folder: write_frames_dir(folder, clip))
     names = ["frame_000.png", "frame_001.png", "frame_002.png", "notes.txt"]
     assert sorted(path.name for path in frames.iterdir()) == names
     assert (frames / "frame_000.png").read_bytes() != b"old"

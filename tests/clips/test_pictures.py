@@ -19,40 +19,12 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 from svdlab.clips.pictures import (
     MAX_FILE_BYTES,
     MAX_STORED_SIDE,
-    crop_preview,
-    fit_box,
-    fit_picture,
     load_picture,
     picture_from_image,
     save_picture,
 )
 from svdlab.errors import BadPicture
-
-
-def scene(width: int = 48, height: int = 32) -> Image.Image:
-    """Red, green, blue and yellow quarters: shows turning, mirroring and cropping."""
-    image = Image.new("RGB", (width, height), (0, 0, 255))
-    image.paste((255, 0, 0), (0, 0, width // 2, height // 2))
-    image.paste((0, 255, 0), (width // 2, 0, width, height // 2))
-    image.paste((255, 255, 0), (width // 2, height // 2, width, height))
-    return image
-
-
-def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
-
-
-def png_chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
-    """A PNG by hand, for what Pillow does not write; colour 0 is gray, 2 RGB."""
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    data = png_chunk(b"IDAT", zlib.compress(rows, 9))
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + data + png_chunk(b"IEND", b"")
+from tests.clips.made_pictures import close, encoded, png, png_chunk, scene
 
 
 def refusal(source: str | Path | bytes) -> str:
@@ -64,13 +36,6 @@ def refusal(source: str | Path | bytes) -> str:
     assert 10 < len(sentence) < 300
     assert not re.search(r"\.\s+[A-Z]|Error|Traceback|BytesIO|0x", sentence), sentence
     return sentence
-
-
-def close(image: Image.Image, other: Image.Image, levels: float = 6.0) -> bool:
-    """Whether two pictures are the same to the eye, as lossy formats keep them."""
-    if image.size != other.size:
-        return False
-    return float(np.abs(np.asarray(image, float) - np.asarray(other, float)).mean()) < levels
 
 
 # What is read
@@ -448,91 +413,3 @@ def test_a_pil_image_is_left_as_it_was_and_others_are_refused() -> None:
     half = Image.open(io.BytesIO(encoded(Image.effect_noise((90, 90), 90), "JPEG")[:2000]))
     with pytest.raises(BadPicture, match="cut off"):
         picture_from_image(half)
-
-
-# Fitting
-
-
-@pytest.mark.parametrize(
-    ("focus", "box"),
-    [((0.5, 0.5), (50, 0, 150, 100)), ((0, 0.5), (0, 0, 100, 100)), ((1, 0), (100, 0, 200, 100))],
-)
-def test_the_focus_slides_a_crop_along_the_axis_with_room(
-    focus: tuple[float, float], box: tuple[int, int, int, int]
-) -> None:
-    assert fit_box(200, 100, 64, 64, *focus) == box
-    turned = fit_box(100, 200, 64, 64, focus[1], focus[0])
-    assert turned == (box[1], box[0], box[3], box[2])
-
-
-def test_a_crop_always_lies_inside_and_has_the_targets_shape() -> None:
-    random = np.random.default_rng(3)
-    for width, height, target_width, target_height in random.integers(1, 3000, (500, 4)).tolist():
-        left, top, right, bottom = fit_box(width, height, target_width, target_height, *random.random(2))
-        assert 0 <= left < right <= width
-        assert 0 <= top < bottom <= height
-        assert right - left == width or bottom - top == height
-        across, down = right - left, bottom - top
-        assert abs(across - down * target_width / target_height) <= max(1, target_width / target_height)
-
-
-@pytest.mark.parametrize("focus", [float("nan"), float("inf"), -0.01, 1.01])
-def test_an_impossible_focus_is_refused_by_name(focus: float) -> None:
-    with pytest.raises(BadPicture, match="focus_x must be between 0 and 1"):
-        fit_box(100, 100, 64, 64, focus, 0.5)
-    with pytest.raises(BadPicture, match="focus_y must be between 0 and 1"):
-        fit_picture(scene(), 64, 64, "pad", 0.5, focus)
-
-
-def test_impossible_sizes_and_fits_are_refused() -> None:
-    with pytest.raises(BadPicture, match="target_width"):
-        fit_box(100, 100, 0, 64)
-    with pytest.raises(BadPicture, match="crop, pad or stretch"):
-        fit_picture(scene(), 64, 64, "squash")
-    with pytest.raises(BadPicture, match="crop, pad or stretch"):
-        crop_preview(scene(), 64, 64, "squash")
-
-
-@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-@pytest.mark.parametrize("size", [(1024, 576), (576, 1024), (64, 64), (1, 1)])
-@pytest.mark.parametrize("source", [(48, 32), (400, 20), (16, 900)])
-def test_every_fit_gives_exactly_the_size(fit: str, size: tuple[int, int], source: tuple[int, int]) -> None:
-    fitted = fit_picture(scene(*source), *size, fit)
-    assert fitted.size == size
-    assert fitted.mode == "RGB"
-
-
-def test_crop_cuts_pad_adds_black_bars_and_stretch_keeps_all() -> None:
-    wide = Image.new("RGB", (200, 100), "red")
-    wide.paste("blue", (190, 0, 200, 100))
-    assert fit_picture(wide, 64, 64, "crop").getpixel((63, 32)) == (255, 0, 0)
-    assert fit_picture(wide, 64, 64, "crop", 1.0).getpixel((63, 32)) == (0, 0, 255)
-    assert fit_picture(wide, 64, 64, "stretch").getpixel((63, 32)) == (0, 0, 255)
-    padded = fit_picture(wide, 64, 64, "pad")
-    assert padded.getpixel((32, 2)) == padded.getpixel((32, 61)) == (0, 0, 0)
-    assert padded.getpixel((10, 32)) == (255, 0, 0)
-    assert padded.getpixel((63, 32)) == (0, 0, 255)
-
-
-def test_a_picture_of_the_right_size_is_not_touched() -> None:
-    exact = picture_from_image(Image.effect_noise((128, 64), 80)).image
-    for fit in ("crop", "pad", "stretch"):
-        assert fit_picture(exact, 128, 64, fit).tobytes() == exact.tobytes()
-
-
-def test_the_preview_dims_what_the_model_will_not_see() -> None:
-    preview = crop_preview(
-        Image.new("RGB", (2000, 1000), (200, 200, 200)), 64, 64, "crop", 1.0, 0.5, max_side=400
-    )
-    assert preview.size == (400, 200)
-    assert preview.getpixel((100, 100)) == (70, 70, 70)
-    assert preview.getpixel((300, 100)) == (200, 200, 200)
-    assert preview.getpixel((201, 100)) == (255, 255, 255)  # the outline
-
-
-@pytest.mark.parametrize("fit", ["pad", "stretch"])
-def test_the_preview_of_an_uncut_fit_is_the_frame_itself(fit: str) -> None:
-    preview = crop_preview(scene(), 1024, 576, fit, 0.5, 0.5, max_side=320)
-    assert preview.size == (320, 180)
-    inside = (4, 4, 316, 176)
-    assert close(preview.crop(inside), fit_picture(scene(), 320, 180, fit).crop(inside), 0.1)

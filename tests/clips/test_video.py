@@ -6,7 +6,6 @@ import io
 import json
 import os
 import struct
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,19 +16,7 @@ from PIL import Image
 
 from svdlab.clips import video
 from svdlab.errors import BadVideo
-
-RED, GREEN, BLUE, GREY = (200, 30, 40), (30, 180, 60), (40, 50, 210), (128, 128, 128)
-
-
-def patches(count: int = 6, height: int = 64, width: int = 96) -> np.ndarray:
-    """Four flat colours in quarters, over a grey bar that walks: (count, height, width, 3)."""
-    frames = np.empty((count, height, width, 3), np.uint8)
-    top, left = height // 2, width // 2
-    frames[:, :top, :left], frames[:, :top, left:] = RED, GREEN
-    frames[:, top:, :left], frames[:, top:, left:] = BLUE, GREY
-    for index, frame in enumerate(frames):
-        frame[-8:] = 20 + 25 * index
-    return frames
+from tests.clips.made_clips import BLUE, GREEN, GREY, RED, patches
 
 
 def atoms(data: bytes) -> list[str]:
@@ -278,85 +265,3 @@ def test_webp_plays_every_frame_for_ever(tmp_path: Path, fps: float) -> None:
 def test_a_still_clip_is_a_valid_webp() -> None:
     with Image.open(io.BytesIO(video.webp_bytes(np.zeros((3, 16, 16, 3), np.uint8), 6))) as image:
         assert image.size == (16, 16)
-
-
-def test_side_by_side_shows_both_clips_and_their_names() -> None:
-    a, b = patches(6), 255 - patches(4)
-    both = video.side_by_side(a, b, "SVD 1.0 · svd-xt", "SVD 1.1 · svd-xt-1-1")
-    count, height, width, _ = both.shape
-    bar = height - 64
-    assert (count, width, bar > 12) == (4, 2 * 96 + 8, True)
-    assert (both[:, bar:, :96] == a[:4]).all()
-    assert (both[:, bar:, -96:] == b).all()
-    for label in (both[0, :bar, :96], both[0, :bar, -96:]):
-        assert label.max() > 200  # ink
-        assert label.min() < 40  # on a dark bar
-
-
-def test_a_long_label_stays_on_its_side() -> None:
-    both = video.side_by_side(patches(1), patches(1), "a name that never ends " * 9, "")
-    bar = both.shape[1] - 64
-    assert both[0, :bar, 90:].max() < 40
-
-
-@pytest.mark.parametrize("gap", [0, 7, 8])
-@pytest.mark.parametrize("size", [(64, 96), (63, 95), (144, 256), (576, 1024)])
-def test_side_by_side_fits_into_an_mp4(gap: int, size: tuple[int, int]) -> None:
-    frames = np.zeros((1, *size, 3), np.uint8)
-    _, height, width, _ = video.side_by_side(frames, frames, "A", "B", gap=gap).shape
-    assert (height % 2, width % 2) == (0, 0)
-
-
-def test_side_by_side_wants_one_frame_size() -> None:
-    with pytest.raises(ValueError, match="96×64 and 96×32"):
-        video.side_by_side(patches(1), patches(1, 32), "A", "B")
-
-
-def test_the_poster_is_the_first_frame() -> None:
-    assert (np.asarray(video.poster(patches())) == patches()[0]).all()
-
-
-def test_the_contact_sheet_has_a_numbered_cell_per_frame() -> None:
-    sheet = np.asarray(video.contact_sheet(patches(9), columns=4, width=400))
-    assert sheet.shape[1] == 400
-    cell = (400 - 6 * 5) // 4
-    step = round(cell * 64 / 96) + 13 + 12
-    assert sheet.shape[0] == 6 + 3 * step
-    for row, column, there in [(0, 0, True), (1, 3, True), (2, 0, True), (2, 1, False)]:
-        picture = sheet[6 + row * step :, 6 + column * (cell + 6) :][:step, :cell]
-        assert bool(picture[10, 10].max() > 100) is there
-        assert bool(picture[-19:].max() > 200) is there  # the number
-
-
-def test_frames_come_back_from_the_archive_without_loss(tmp_path: Path) -> None:
-    frames = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
-    for name in ("a.zip", "b.zip"):
-        video.write_frames_zip(tmp_path / name, frames, '{"seed": 1}')
-    assert (video.read_frames_zip(tmp_path / "a.zip") == frames).all()
-    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        assert archive.namelist() == ["frame_000.png", "frame_001.png", "frame_002.png", "recipe.json"]
-        assert archive.read("recipe.json") == b'{"seed": 1}'
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\3\4 no archive", None], ids=["empty", "damaged", "missing"])
-def test_a_broken_archive_is_bad_video(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(BadVideo, match=r"a\.zip"):
-        video.read_frames_zip(tmp_path / "a.zip")
-
-
-def test_an_archive_without_frames_is_bad_video(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("notes.txt", "nothing")
-    with pytest.raises(BadVideo):
-        video.read_frames_zip(tmp_path / "a.zip")
-
-
-def test_frames_go_into_a_folder_in_order(tmp_path: Path) -> None:
-    paths = video.write_frames_dir(tmp_path / "new" / "frames", patches(3))
-    assert [path.name for path in paths] == ["frame_000.png", "frame_001.png", "frame_002.png"]
-    for path, frame in zip(paths, patches(3), strict=True):
-        with Image.open(path) as image:
-            assert (np.asarray(image) == frame).all()

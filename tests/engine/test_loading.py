@@ -13,7 +13,11 @@ import torch
 from svdlab.engine import loading
 from svdlab.engine.residency import Residency, choose_dtype, module_bytes
 from svdlab.errors import BadCheckpoint, CheckpointUnavailable
-from svdlab.recipes.checkpoint import Catalogue, Checkpoint, Source, cached_snapshot, local_checkpoint
+from svdlab.recipes.checkpoint import Checkpoint, Source
+from svdlab.weights.availability import availability, place
+from svdlab.weights.catalogue import Catalogue
+from svdlab.weights.hub import snapshot
+from svdlab.weights.sources.folder import local_checkpoint
 from tests import original_layout, tiny
 
 
@@ -89,7 +93,7 @@ def test_wrong_shapes_are_refused_by_name(folder: Path) -> None:
 def test_a_missing_folder_says_so(tmp_path: Path, folder: Path) -> None:
     gone = local_checkpoint(folder)
     shutil.rmtree(folder)
-    with pytest.raises(CheckpointUnavailable, match=r"has no model_index.json"):
+    with pytest.raises(CheckpointUnavailable, match="is gone"):
         Residency("cpu").get(gone)
 
 
@@ -160,9 +164,9 @@ def test_a_snapshot_in_the_hubs_cache_is_used_offline(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    snapshot = hub_cache(tmp_path, "someone/svd", saved, "fp16")
+    folder = hub_cache(tmp_path, "someone/svd", saved, "fp16")
     source = Source("hub", "someone/svd", variant="fp16")
-    assert cached_snapshot(source) == snapshot
+    assert snapshot(source) == folder
     checkpoint = Checkpoint(
         id="hubbed",
         name="",
@@ -176,19 +180,19 @@ def test_a_snapshot_in_the_hubs_cache_is_used_offline(
         official={},
         trained_for="",
     )
-    assert checkpoint.availability().state == "on disk"
+    assert availability(checkpoint).state == "on disk"
     parts = Residency("cpu").get(checkpoint)
-    blob = (snapshot / "unet" / "diffusion_pytorch_model.fp16.safetensors").resolve()
+    blob = (folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").resolve()
     assert parts.keys["unet"] == blob.name  # the hash in the cache's own file name
     blob.unlink()
-    assert cached_snapshot(source) is None
+    assert snapshot(source) is None
 
 
 def test_offline_without_weights_names_what_works() -> None:
     with pytest.raises(
         CheckpointUnavailable, match=r"svd-xt-1-1: Not on disk, and HF_HUB_OFFLINE is set; unset it"
     ):
-        loading.resolve_folder(Catalogue().get("svd-xt-1-1"))
+        place(Catalogue().get("svd-xt-1-1"))
 
 
 def image_decoder_checkpoint(folder: Path) -> Checkpoint:

@@ -9,11 +9,12 @@ from PIL import Image
 
 from svdlab.engine import memory, sampler
 from svdlab.engine.loading import Components
-from svdlab.engine.renderer import Failed, Job, Rendered, Renderer, Update
-from svdlab.engine.residency import Residency
+from svdlab.engine.renderer import Renderer
+from svdlab.environment import Offload
 from svdlab.errors import BadInput, OutOfMemory
-from svdlab.recipes.checkpoint import Catalogue
 from svdlab.recipes.limits import defaults_for
+from svdlab.recipes.work import Failed, Job, Rendered, Update
+from svdlab.weights.catalogue import Catalogue
 from tests import tiny
 
 CUDA = torch.device("cuda")
@@ -30,7 +31,7 @@ def job(id: str = "one", **changes: object) -> Job:
         "seed": 3,
         "decode_chunk_size": 6,
     }
-    picture = Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 40).convert("RGB")
+    picture = np.asarray(Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 40).convert("RGB"))
     return Job(id, checkpoint, defaults_for(checkpoint).but(**{**small, **changes}), picture, "picture")
 
 
@@ -64,22 +65,19 @@ def test_as_many_frames_are_decoded_at_once_as_fit() -> None:
     assert chosen == [1, 1, 2, 8, 25]
 
 
-@pytest.mark.parametrize(("text", "known"), [("", None), ("auto", None), ("Model", "model")])
-def test_offloading_can_be_asked_for(text: str, known: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SVDLAB_OFFLOAD", text)
-    assert memory.wanted_offload() == known
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_cuda_device_that_is_not_there_is_one_sentence(device: str) -> None:
+    with pytest.raises(BadInput, match=r"^there is no CUDA device .*; choose auto or cpu$"):
+        Renderer(device)
 
 
-def test_nonsense_in_the_environment_is_answered_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SVDLAB_OFFLOAD", "disk")
-    with pytest.raises(BadInput, match="SVDLAB_OFFLOAD must be auto, none, model or sequential, got 'disk'"):
-        Residency("cpu")
-    monkeypatch.delenv("SVDLAB_OFFLOAD")
-    monkeypatch.setenv("SVDLAB_MEMORY_GB", "lots")
-    with pytest.raises(BadInput, match="SVDLAB_MEMORY_GB must be a number of gigabytes"):
-        Residency("cpu")
-    monkeypatch.setenv("SVDLAB_MEMORY_GB", "1.5")
-    assert Residency("cpu").budget_bytes == 1_500_000_000
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an MPS device here")
+def test_an_mps_device_that_is_not_there_is_one_sentence() -> None:
+    with pytest.raises(
+        BadInput, match="there is no MPS device here, which only Macs have; choose auto or cpu"
+    ):
+        Renderer("mps")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +105,7 @@ def test_a_real_allocation_that_fails_is_recognised() -> None:
 
 
 @pytest.mark.parametrize("way", ["model", "sequential"])
-def test_offloaded_weights_give_the_same_frames(way: memory.Offload) -> None:
+def test_offloaded_weights_give_the_same_frames(way: Offload) -> None:
     plain = rendered(Renderer("cpu"), job())
     renderer = Renderer("cpu", offload=way)
     made = rendered(renderer, job())

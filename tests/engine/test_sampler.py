@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,9 @@ from PIL import Image
 from svdlab.engine import loading, sampler
 from svdlab.engine.loading import Components
 from svdlab.engine.residency import Residency
-from svdlab.recipes.checkpoint import Catalogue
 from svdlab.recipes.limits import defaults_for
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.weights.catalogue import Catalogue
 from tests import tiny
 
 
@@ -106,7 +108,7 @@ CASES = {
     "an odd number of frames": {"num_frames": 5},
     "decoded in uneven chunks": {"num_frames": 5, "decode_chunk_size": 2},
     "decoded one by one": {"decode_chunk_size": 1},
-    "other motion and rate": {"motion_bucket_id": 200, "fps": 24, "seed": 2**40 + 7},
+    "other motion and rate": {"motion_bucket_id": 200, "fps": 24, "seed": 2**32 - 7},
     "one step": {"num_inference_steps": 1},
     "AYS schedule": {"schedule": "ays", "num_inference_steps": 10},
     "AYS resampled": {"schedule": "ays", "num_inference_steps": 4},
@@ -161,6 +163,8 @@ def test_noise_follows_the_seed_and_nothing_else() -> None:
     other_knobs = settings(motion_bucket_id=9, fps=20, noise_aug_strength=0.5, max_guidance_scale=5)
     assert sampler.draw_noise(other_knobs, 4, 8).sha256 == base.sha256
     assert sampler.draw_noise(settings(seed=12), 4, 8).sha256 != base.sha256
+    old = settings().model_copy(update={"seed": 2**32 + 11})  # drawn by an older version
+    assert sampler.draw_noise(old, 4, 8).sha256 == base.sha256
 
 
 def test_a_shorter_clips_noise_is_a_prefix_of_a_longer_ones() -> None:
@@ -195,8 +199,34 @@ def test_the_last_preview_looks_like_the_clip(demo: Components) -> None:
 def test_ays_at_ten_steps_is_diffusers_own_table() -> None:
     table = AysSchedules["StableDiffusionVideoSigmas"]
     assert sampler.ays_sigmas(10, None) == pytest.approx([s for s in table if s > 0] + [0.0])
-    assert sampler.ays_sigmas(5, None)[0] == pytest.approx(700)
     assert max(sampler.ays_sigmas(10, 80.0)) == 80.0
+
+
+PUBLISHED = [700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002]
+
+
+@pytest.mark.parametrize(
+    ("steps", "sigmas"),
+    [
+        (1, [700.0]),
+        (2, [700.0, 1.789]),
+        (5, [700.0, 15.886, 4.248, 0.981, 0.173]),
+        (20, [level for a, b in pairwise(PUBLISHED) for level in (a, math.sqrt(a * b))]),
+    ],
+)
+def test_ays_at_other_counts_is_all_eleven_published_levels_log_linearly(
+    steps: int, sigmas: list[float]
+) -> None:
+    assert sampler.ays_sigmas(steps, None) == pytest.approx([*sigmas, 0.0])
+
+
+@pytest.mark.parametrize("steps", range(1, 60))
+def test_ays_falls_from_the_largest_level_to_none_in_as_many_steps_as_asked(steps: int) -> None:
+    sigmas = sampler.ays_sigmas(steps, None)
+    assert len(sigmas) == steps + 1
+    assert sigmas[0] == pytest.approx(700)
+    assert all(later < earlier for earlier, later in pairwise(sigmas))
+    assert sigmas[-1] == 0 < sigmas[-2]
 
 
 def test_gradients_are_not_left_switched_off_between_steps(demo: Components) -> None:

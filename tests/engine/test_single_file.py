@@ -28,8 +28,8 @@ from svdlab.engine import single_file
 from svdlab.engine.residency import Residency
 from svdlab.engine.single_file import PARTS, UNUSED, Original, recognise
 from svdlab.errors import BadCheckpoint, BadInput
-from svdlab.recipes.checkpoint import local_checkpoint
 from svdlab.weights.safetensors import Header, TensorInfo, read_header
+from svdlab.weights.sources.folder import local_checkpoint
 from tests import original_layout, real_size, tiny
 from tests.original_layout import CLIP, COPY, FIRST_STAGE, UNET, Decoder, Reference, Tensors
 

@@ -16,15 +16,15 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from svdlab.clips.pictures import fit_box
+from svdlab.clips.fitting import fit_box
 from svdlab.errors import BadInput
 from svdlab.exchange.comfyui import Reading, Workflow, read_workflow, write_workflow
 from svdlab.exchange.comfyui.graph import SPECS
 from svdlab.exchange.restore import Restored, restore, workflow_of
 from svdlab.lab.lab import Lab
-from svdlab.recipes.checkpoint import Catalogue
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS, GenerationSettings
+from svdlab.weights.catalogue import Catalogue
 from tests.made import make_run, picture_of
 
 PICTURE = "ab" * 32

@@ -13,10 +13,13 @@ from PIL import Image
 
 from svdlab.cli import main
 from svdlab.clips import video
+from svdlab.clips.frames import read_frames_zip
 from svdlab.errors import BadInput, BadVideo, NotFound
 from svdlab.exchange.reproduce import prepare, reproduce
+from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Recipe, Run
+from svdlab.recipes.work import Rendered
 from svdlab.workers import open_lab
 
 SMALL = {"width": 96, "height": 64, "num_frames": 3, "num_inference_steps": 2}
@@ -85,7 +88,7 @@ def test_another_picture_is_refused(elsewhere: Lab, run: Run, tmp_path: Path) ->
 
 
 def test_the_same_frames_of_another_version_are_the_same_frames(lab: Lab, run: Run, tmp_path: Path) -> None:
-    frames = video.read_frames_zip(run.frames_zip)
+    frames = read_frames_zip(run.frames_zip)
     clip = written_as(run, tmp_path / "clip.mp4", frames, torch="2.7.0", unet_sha256="f" * 64)
     again = reproduce(lab, clip)
     assert (again.verdict, again.compared, again.original) == ("identical frames", "decoded frames", None)
@@ -99,8 +102,10 @@ def test_the_same_frames_of_another_version_are_the_same_frames(lab: Lab, run: R
 def finished_as(lab: Lab, run: Run, frames: np.ndarray) -> Run:
     """A run of the same recipe in the history that an older version rendered to these frames."""
     submitted = lab.submit(run.recipe.model_copy(update={"versions": {}}))
-    [claimed] = lab.claim(only=[submitted.id])
-    return lab.finish(claimed, frames, {**run.recipe.versions, "torch": "2.7.0"}, run.outcome)
+    desk = Desk(lab, only=[submitted.id])
+    [claimed] = desk.claim()
+    versions = {**run.recipe.versions, "torch": "2.7.0"}
+    return desk.finish(claimed, Rendered(claimed.id, frames, b"", versions, run.outcome))
 
 
 @pytest.fixture
@@ -112,7 +117,7 @@ def idle(tmp_path: Path, picture: Path) -> Iterator[Lab]:
 
 
 def test_where_the_original_is_in_the_history_its_lossless_frames_are_compared(idle: Lab, run: Run) -> None:
-    frames = video.read_frames_zip(run.frames_zip)
+    frames = read_frames_zip(run.frames_zip)
     older = finished_as(idle, run, frames)
     with open_lab(idle.data_dir, device="cpu") as lab:
         again = reproduce(lab, older.video)
@@ -125,7 +130,7 @@ def test_where_the_original_is_in_the_history_its_lossless_frames_are_compared(i
 
 
 def test_other_frames_are_told_in_figures(idle: Lab, run: Run) -> None:
-    frames = video.read_frames_zip(run.frames_zip)
+    frames = read_frames_zip(run.frames_zip)
     frames[1, 10:20] = np.where(frames[1, 10:20] < 128, frames[1, 10:20] + 9, frames[1, 10:20] - 9)
     older = finished_as(idle, run, frames)
     with open_lab(idle.data_dir, device="cpu") as lab:
@@ -139,7 +144,7 @@ def test_other_frames_are_told_in_figures(idle: Lab, run: Run) -> None:
 
 
 def test_a_clip_of_another_length_than_its_recipe_is_another_clip(lab: Lab, run: Run, tmp_path: Path) -> None:
-    frames = video.read_frames_zip(run.frames_zip)
+    frames = read_frames_zip(run.frames_zip)
     again = reproduce(lab, written_as(run, tmp_path / "short.mp4", frames[:2]))
     assert (again.verdict, again.psnr) == ("different", None)
     assert "of another size or number" in again.sentence
@@ -147,14 +152,14 @@ def test_a_clip_of_another_length_than_its_recipe_is_another_clip(lab: Lab, run:
 
 def test_an_unknown_checkpoint_is_one_sentence(lab: Lab, run: Run, tmp_path: Path) -> None:
     recipe = Recipe.from_json(run.recipe.to_json().replace("demo-1-1", "mine-2"))
-    video.write_mp4(tmp_path / "mine.mp4", video.read_frames_zip(run.frames_zip), 6, recipe.to_json())
+    video.write_mp4(tmp_path / "mine.mp4", read_frames_zip(run.frames_zip), 6, recipe.to_json())
     with pytest.raises(NotFound, match="there is no checkpoint 'mine-2'"):
         prepare(lab, tmp_path / "mine.mp4")
 
 
 def test_only_a_clip_of_ours_can_be_reproduced(lab: Lab, run: Run, tmp_path: Path) -> None:
     bare = tmp_path / "bare.mp4"
-    video.write_mp4(bare, video.read_frames_zip(run.frames_zip), 6)
+    video.write_mp4(bare, read_frames_zip(run.frames_zip), 6)
     with av.open(str(tmp_path / "other.mp4"), "w") as container:
         container.metadata["comment"] = '{"prompt": "{}"}'
         stream = container.add_stream("libx264", rate=6)
@@ -185,7 +190,7 @@ def test_the_shell_says_the_verdict_and_the_exit_code(
     code, out, _ = shell(capsys, "reproduce", run.video, *where)
     assert code == 0
     assert out.splitlines()[0] == "The same clip, byte for byte."
-    frames = video.read_frames_zip(run.frames_zip)
+    frames = read_frames_zip(run.frames_zip)
     clip = written_as(run, tmp_path / "clip.mp4", 255 - frames, torch="2.7.0")
     code, out, err = shell(capsys, "reproduce", clip, "--json", *where)
     report = json.loads(out)

@@ -18,6 +18,8 @@ from PIL.PngImagePlugin import PngInfo
 from svdlab.cli import main
 from svdlab.clips import video
 from svdlab.clips.carried import MAX_TEXT_BYTES
+from svdlab.clips.frames import read_frames_zip, write_frames_dir
+from svdlab.clips.sheets import write_poster
 from svdlab.errors import BadInput
 from svdlab.exchange.restore import Restored, restore
 from svdlab.lab.lab import Lab
@@ -51,13 +53,13 @@ def png(key: str, text: str) -> bytes:
 
 
 def frame_of(run: Run, folder: Path) -> Path:
-    frames = video.read_frames_zip(run.frames_zip)
-    return video.write_frames_dir(folder / "frames", frames, run.recipe.to_json())[1]
+    frames = read_frames_zip(run.frames_zip)
+    return write_frames_dir(folder / "frames", frames, run.recipe.to_json())[1]
 
 
 def webp_of(run: Run, folder: Path) -> Path:
     path = folder / "clip.webp"
-    video.write_webp(path, video.read_frames_zip(run.frames_zip), 6, comment=run.recipe.to_json())
+    video.write_webp(path, read_frames_zip(run.frames_zip), 6, comment=run.recipe.to_json())
     return path
 
 
@@ -110,10 +112,10 @@ def test_what_the_shell_prints_of_a_run_can_be_dropped_in(
 
 
 def test_the_recipe_changes_no_pixel_of_a_poster_or_frame(run: Run, tmp_path: Path) -> None:
-    frames = video.read_frames_zip(run.frames_zip)
+    frames = read_frames_zip(run.frames_zip)
     with Image.open(frame_of(run, tmp_path)) as frame:
         assert np.array_equal(np.asarray(frame), frames[1])
-    video.write_poster(tmp_path / "bare.webp", frames, 480)
+    write_poster(tmp_path / "bare.webp", frames, 480)
     with Image.open(run.poster) as poster, Image.open(tmp_path / "bare.webp") as bare:
         assert np.array_equal(np.asarray(poster), np.asarray(bare))
 

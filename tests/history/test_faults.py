@@ -29,13 +29,15 @@ import pytest
 from svdlab import failpoints
 from svdlab.cli import main
 from svdlab.clips import video
+from svdlab.clips.frames import read_frames_zip
 from svdlab.engine.renderer import Renderer
 from svdlab.errors import BadInput, DataFolderError, NotFound, RenderFailed
 from svdlab.exchange import tables
 from svdlab.history.queue import LEASE_SECONDS, read_result
+from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
-from svdlab.workers import LocalWorker
+from svdlab.workers import Compute, InProcess, LocalWorker
 from tests import crash, made
 from tests.conftest import ROOT
 
@@ -102,7 +104,7 @@ def check_whole(run: Run) -> None:
     """Every file of a finished run is there, can be used and is the one that was written."""
     assert hashlib.sha256(run.video.read_bytes()).hexdigest() == run.outcome.video_sha256
     assert len(video.read_mp4_frames(run.video)[0]) == run.settings.num_frames
-    assert len(video.read_frames_zip(run.frames_zip)) == run.settings.num_frames
+    assert len(read_frames_zip(run.frames_zip)) == run.settings.num_frames
     assert read_result(run.folder) == (run.recipe, run.outcome)
     assert run.poster.stat().st_size > 0
 
@@ -132,11 +134,10 @@ def check_mended(lab: Lab) -> None:
 
 def finish_all(lab: Lab, renderer: Renderer) -> None:
     """Queues again what was interrupted and renders everything."""
-    worker = LocalWorker(lab, "cpu")
-    worker._renderer = renderer
     lab.resume(*(run.id for run in lab.history.runs(1000, states=("interrupted",))))
-    worker.start()
-    lab.wait(*(run.id for run in lab.history.unfinished()))
+    waiting = [run.id for run in lab.history.unfinished()]
+    InProcess(lab, renderer.render).drain()
+    lab.wait(*waiting)
 
 
 def killed(life: Callable[..., None], *arguments: object, at: str) -> None:
@@ -285,10 +286,10 @@ def test_a_program_takes_over_when_the_other_is_killed(
     with Lab(data) as lab:
         program = crash.start(crash.render_one, data, ledger, False, 200)
         run = _wait_for_a_step(lab)
-        assert lab.recover() == []  # it lives
+        assert Desk(lab).recover() == []  # it lives
         program.kill()
         program.join()
-        assert [settled.id for settled in lab.recover()] == [run.id]
+        assert [settled.id for settled in Desk(lab).recover()] == [run.id]
         assert lab.history.get(run.id).state == "interrupted"
 
 
@@ -304,7 +305,8 @@ def _wait_for_a_step(lab: Lab) -> Run:
 
 def test_a_killed_program_that_nobody_has_waited_for_is_dead(data: Path, ledger: Path) -> None:
     claiming = (
-        "import sys, time; from svdlab.lab.lab import Lab; lab = Lab(sys.argv[1]); lab.claim(); "
+        "import sys, time; from svdlab.lab.desk import Desk; from svdlab.lab.lab import Lab; "
+        "lab = Lab(sys.argv[1]); Desk(lab).claim(); "
         "print('claimed', flush=True); time.sleep(60)"
     )
     with Lab(data) as lab:
@@ -312,11 +314,11 @@ def test_a_killed_program_that_nobody_has_waited_for_is_dead(data: Path, ledger:
         with subprocess.Popen([sys.executable, "-c", claiming, str(data)], stdout=subprocess.PIPE) as program:
             assert program.stdout is not None
             assert program.stdout.readline() == b"claimed\n"
-            assert lab.recover() == []
+            assert Desk(lab).recover() == []
             program.kill()
             while Path(f"/proc/{program.pid}/stat").exists() and not _is_zombie(program.pid):
                 time.sleep(0.01)
-            assert [run.id for run in lab.recover()] == [
+            assert [run.id for run in Desk(lab).recover()] == [
                 id
             ]  # its entry in the table of processes is still there
 
@@ -327,26 +329,27 @@ def _is_zombie(pid: int) -> bool:
 
 def test_a_worker_taken_for_dead_neither_ends_nor_overwrites_what_another_renders(data: Path) -> None:
     slow, quick = Lab(data), Lab(data)
-    slow.owner = "another-host|1|0.00"  # a machine that was asleep for longer than a lease
+    asleep = Desk(slow, owner="another-host|1|0.00")  # a machine that was asleep for longer than a lease
+    awake = Desk(quick)
     run = slow.submit(crash.recipe(slow, 1))
-    [claimed] = slow.claim()
+    [claimed] = asleep.claim()
     with quick.history._transaction() as db:
         db.execute("UPDATE runs SET lease_until = lease_until - ?", (LEASE_SECONDS + 1,))
-    assert [settled.id for settled in quick.recover()] == [run.id]
+    assert [settled.id for settled in awake.recover()] == [run.id]
     quick.resume(run.id)
-    [rendering] = quick.claim()
-    slow.beat(run.id, 2)
-    assert slow.stop_asked(run.id)
+    [rendering] = awake.claim()
+    asleep.beat(run.id, 2)
+    assert slow.live.stop_asked(run.id)
     for _ in range(2):  # while the other one renders, and when it has ended
-        assert made._finish(slow, claimed, made.picture_of(0), b"") == rendering
-        slow.fail(claimed, "no")
-        slow.cancelled(claimed)
-        slow.settle(run.id, "no")
-        assert quick.get(run.id) == rendering
+        assert made.finish(asleep, claimed, made.picture_of(0)) == rendering
+        asleep.fail(claimed, "no")
+        asleep.stopped(claimed)
+        asleep.settle(run.id, "no")
+        assert quick.history.get(run.id) == rendering
         if rendering.unfinished:
-            assert not quick.stop_asked(run.id)
+            assert not quick.live.stop_asked(run.id)
             assert list(quick.history.runs_folder.iterdir()) == []
-            rendering = made._finish(quick, rendering, made.picture_of(1), b"")
+            rendering = made.finish(awake, rendering, made.picture_of(1))
         check_whole(rendering)
     assert [path.name for path in quick.history.runs_folder.iterdir()] == [run.id]
     slow.close()
@@ -374,12 +377,12 @@ def test_a_locked_database_is_one_sentence_and_the_next_call_works(data: Path, l
             with pytest.raises(DataFolderError, match=said):
                 crash.submit(lab, ledger, 2)
             with pytest.raises(DataFolderError, match=said):
-                lab.claim()
+                Desk(lab).claim()
             assert [run.id for run in lab.history.runs()] == [first]  # reading goes on
             with Lab(data, busy_seconds=0.2) as second:
-                assert second.get(first).state == "queued"
+                assert second.history.get(first).state == "queued"
         assert len(crash.submit(lab, ledger, 2)) == 1
-        assert [run.id for run in lab.claim()] == [first]
+        assert [run.id for run in Desk(lab).claim()] == [first]
 
 
 def test_a_database_locked_for_a_while_does_not_stop_the_rendering(
@@ -406,7 +409,7 @@ def test_a_run_whose_end_could_not_be_written_ends_as_soon_as_it_can(
         next(event for event in lab.watch(id) if event.kind == "step")
         with locked(data):
             until = time.monotonic() + 30
-            while not worker._broken and time.monotonic() < until:
+            while not worker.desk.unsettled and time.monotonic() < until:
                 time.sleep(0.05)
             assert lab.history.get(id).state == "running"
         with pytest.raises(RenderFailed, match="cannot be written: another program has kept it locked"):
@@ -417,9 +420,7 @@ def test_a_run_whose_end_could_not_be_written_ends_as_soon_as_it_can(
 
 
 def _worker(lab: Lab, renderer: Renderer) -> LocalWorker:
-    worker = LocalWorker(lab, "cpu")
-    worker._renderer = renderer
-    return worker.start()
+    return LocalWorker(lab, Compute("cpu"), renderer=renderer).start()
 
 
 # Full disks
@@ -502,7 +503,8 @@ def test_a_disk_that_fills_up_while_rendering_fails_the_run_and_it_can_be_resume
         next(event for event in lab.watch(id) if event.kind == "step")
         filler = fill(small_disk)
         until = time.monotonic() + 30
-        while lab._live[id].kind != "saving" and not lab._live[id].final and time.monotonic() < until:
+        while lab.live.present(id).kind != "saving" and not lab.history.get(id).error:
+            assert time.monotonic() < until
             time.sleep(0.02)
         time.sleep(0.5)
         assert not lab.history.get(id).done
@@ -571,7 +573,7 @@ def test_what_is_accepted_after_the_clock_was_set_back_waits_its_turn(
         killed(crash.set_clock_back_and, crash.render_one, data, ledger, True, at="claimed")
         earlier = [run for run in lab.history.runs() if run.id not in first]
         assert all(run.created < lab.history.get(first[0]).created - 0.9 * crash.DAY for run in earlier)
-        lab.recover()
+        Desk(lab).recover()
         pair = lab.history.comparisons()[0]
         assert {lab.history.get(id).state for id in first} == {
             "interrupted"

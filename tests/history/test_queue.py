@@ -176,20 +176,6 @@ def test_files_finished_before_their_row_are_adopted(history: History, tmp_path:
     assert adopted.video.read_bytes() == b"frames"
 
 
-def test_a_finished_recipe_is_found_again_only_with_its_file(history: History) -> None:
-    run = history.add(recipe())
-    history.claim("me|1|0")
-    run.folder.mkdir()
-    run.video.write_bytes(b"x")
-    history.finish(run.id, "done", outcome=Outcome())
-    found = history.rendered(recipe().hash)
-    assert found is not None
-    assert found.id == run.id
-    assert history.rendered(recipe(9).hash) is None
-    run.video.unlink()
-    assert history.rendered(recipe().hash) is None
-
-
 def test_an_ended_run_stays_ended(history: History) -> None:
     run = history.add(recipe())
     history.claim("me|1|0")

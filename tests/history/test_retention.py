@@ -13,9 +13,10 @@ import pytest
 from svdlab.cli import main
 from svdlab.errors import BadInput, NotFound
 from svdlab.history.retention import DAY, Retention
+from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
-from svdlab.workers import LocalWorker
+from svdlab.workers import Compute, LocalWorker
 from tests.made import make_pair, make_run, picture_of
 from tests.synthetic import fill
 
@@ -78,7 +79,7 @@ def test_what_is_in_the_bin_for_long_is_removed_with_its_picture(lab: Lab) -> No
     make_old(lab, "deleted", old.id, days=31)
     for run in (old, fresh):
         os.utime(run.picture, (time.time() - 40 * DAY,) * 2)
-    assert lab.tidy() == []
+    assert Desk(lab).tidy() == []
     with pytest.raises(NotFound):
         lab.history.get(old.id)
     assert not old.folder.exists()
@@ -96,14 +97,14 @@ def test_without_a_limit_nothing_goes_by_itself(tmp_path: Path, monkeypatch: pyt
         kept, binned = old_run(lab, 1, days=4000), old_run(lab, 2, days=4000)
         lab.delete([binned.id])
         make_old(lab, "deleted", binned.id, days=4000)
-        assert lab.tidy() == []
+        assert Desk(lab).tidy() == []
         assert lab.history.get(kept.id).deleted is None
         assert binned.video.is_file()
 
 
 def test_old_runs_go_to_the_bin_and_can_be_taken_out(lab: Lab) -> None:
     old, young = old_run(lab, 1), old_run(lab, 2, days=9)
-    assert lab.tidy() == [old.id]
+    assert Desk(lab).tidy() == [old.id]
     assert [run.id for run in lab.history.runs()] == [young.id]
     assert lab.history.get(old.id).deleted is not None
     lab.history.take_back([old.id])
@@ -128,7 +129,7 @@ def test_whatever_a_person_said_of_a_run_keeps_it(lab: Lab, mark: Callable[[Lab,
     mark(lab, alone.id)
     mark(lab, pair.id)  # of the comparison: both sides stay
     mark(lab, other.a.id)  # of one side: the other stays as well
-    assert sorted(lab.tidy()) == sorted([third.a.id, third.b.id])
+    assert sorted(Desk(lab).tidy()) == sorted([third.a.id, third.b.id])
     assert {each.id for each in lab.history.comparisons()} == {pair.id, other.id}
     lab.history.take_back([third.id])
     assert len(lab.history.comparisons()) == 3
@@ -138,9 +139,9 @@ def test_whatever_a_person_said_of_a_run_keeps_it(lab: Lab, mark: Callable[[Lab,
 def test_a_comparison_goes_with_both_sides_or_not_at_all(lab: Lab) -> None:
     first, second = old_run(lab, 1), old_run(lab, 2, days=1)
     pair = lab.pair(first.id, second.id)
-    assert lab.tidy() == []
+    assert Desk(lab).tidy() == []
     make_old(lab, "finished", second.id, days=11)
-    assert sorted(lab.tidy()) == sorted([first.id, second.id])
+    assert sorted(Desk(lab).tidy()) == sorted([first.id, second.id])
     assert lab.history.comparisons() == []
     lab.history.take_back([pair.id, first.id, second.id])
     assert [each.id for each in lab.history.comparisons()] == [pair.id]
@@ -154,7 +155,7 @@ def test_what_is_not_finished_stays(lab: Lab) -> None:
             db.execute("UPDATE runs SET state = ? WHERE id = ?", (state, run.id))
         states[run.id] = state
         make_old(lab, "finished", run.id, days=100)
-    assert lab.tidy() == []
+    assert Desk(lab).tidy() == []
     assert {run.id: run.state for run in lab.history.runs()} == states
 
 
@@ -164,7 +165,7 @@ def test_what_killed_writers_left_goes_after_an_hour(lab: Lab) -> None:
         folder.mkdir()
         (folder / "video.mp4").write_bytes(b"half")
     os.utime(old, (0, 0))
-    lab.tidy()
+    Desk(lab).tidy()
     assert not old.exists()
     assert fresh.exists()
 
@@ -173,15 +174,15 @@ def test_a_folder_that_is_only_read_is_left_alone(lab: Lab) -> None:
     old = old_run(lab)
     lab.history._db.execute("PRAGMA user_version=99")
     with Lab(lab.data_dir) as newer:
-        assert newer.read_only
-        assert newer.tidy() == []
-        assert newer.get(old.id) == old
-        LocalWorker(newer, "cpu").start()  # and its worker starts all the same
+        assert newer.history.read_only
+        assert Desk(newer).tidy() == []
+        assert newer.history.get(old.id) == old
+        LocalWorker(newer, Compute("cpu")).start()  # and its worker starts all the same
 
 
 def test_a_worker_tidies_up_when_it_starts(lab: Lab) -> None:
     old = old_run(lab)
-    LocalWorker(lab, "cpu").start()
+    LocalWorker(lab, Compute("cpu")).start()
     _until(lambda: lab.history.get(old.id).deleted is not None)
 
 
@@ -192,8 +193,8 @@ def test_a_fault_while_tidying_stops_no_worker(lab: Lab) -> None:
     broken = "CREATE TRIGGER broken BEFORE DELETE ON runs BEGIN SELECT RAISE(ABORT, 'no'); END"
     lab.history._db.execute(broken)
     with pytest.raises(sqlite3.IntegrityError, match="no"):
-        lab.tidy()
-    worker = LocalWorker(lab, "cpu").start()
+        Desk(lab).tidy()
+    worker = LocalWorker(lab, Compute("cpu")).start()
     _until(lambda: worker._tidy_at > time.monotonic() + 3000)
     run = make_run_by(lab)
     _until(lambda: lab.history.get(run.id).done)

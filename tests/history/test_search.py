@@ -22,6 +22,7 @@ from svdlab.errors import BadInput, DataFolderError, NotFound
 from svdlab.history.doctor import GONE, sha256_of
 from svdlab.history.queue import History, write_result
 from svdlab.history.search import MAX_LIMIT, MAX_NOTE, MAX_TAGS, SORTS, RunQuery
+from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.metrics.measure import Measures
 from svdlab.recipes.records import METRICS, Recipe, Run
@@ -275,17 +276,17 @@ def test_what_is_deleted_is_hidden_and_comes_back_as_it_was(lab: Lab) -> None:
     assert [r.id for r in lab.history.find(RunQuery(bin=True)).runs] == [run.id]
     assert lab.history.get(run.id).deleted == pytest.approx(time.time(), abs=60)
     assert lab.history.get(run.id).video.is_file()
-    assert lab.rendered_before(run.recipe) is None
+    assert lab.before.run(run.recipe) is None
     assert lab.history.facets().tags == ()
     lab.history.take_back([run.id])
     assert lab.history.get(run.id) == before
-    assert lab.rendered_before(run.recipe) is not None
+    assert lab.before.run(run.recipe) is not None
 
 
 def test_deleting_is_all_or_nothing_and_never_hits_a_running_run(lab: Lab) -> None:
     run = make_run(lab)
     running = lab.submit(replace_seed(run.recipe, 5))
-    assert lab.claim(only=[running.id])
+    assert Desk(lab, only=[running.id]).claim()
     with pytest.raises(BadInput, match=f"run {running.id} is being rendered; cancel it before deleting it"):
         lab.delete([run.id, running.id])
     with pytest.raises(NotFound, match="no run or comparison 'x'"):
@@ -297,7 +298,7 @@ def test_a_waiting_run_in_the_bin_is_never_rendered(lab: Lab) -> None:
     waiting = lab.submit(make_run(lab).recipe)
     lab.delete([waiting.id])
     assert lab.history.get(waiting.id).state == "cancelled"
-    assert lab.claim() == []
+    assert Desk(lab).claim() == []
     with pytest.raises(BadInput, match="is in the bin; restore it first"):
         lab.resume(waiting.id)
     lab.history.take_back([waiting.id])
@@ -488,7 +489,7 @@ def test_finished_folders_without_a_row_are_adopted(lab: Lab, tmp_path: Path) ->
             ("orphan", "holiday", False),
         ]
         assert [repaired for *_, repaired in said(second, repair=True)] == [False, True, False]
-        adopted = second.get(run.id)
+        adopted = second.history.get(run.id)
         assert (adopted.recipe, adopted.outcome, adopted.state) == (run.recipe, run.outcome, "done")
         assert adopted.created == pytest.approx(run.created, abs=0.1)
         assert stranger.is_dir()
@@ -496,7 +497,7 @@ def test_finished_folders_without_a_row_are_adopted(lab: Lab, tmp_path: Path) ->
 
 def test_leftovers_go_when_nobody_writes_them_any_more(lab: Lab) -> None:
     running = lab.submit(make_run(lab).recipe)
-    assert lab.claim(only=[running.id])
+    assert Desk(lab, only=[running.id]).claim()
     old, fresh, live = (
         lab.history.runs_folder / name for name in (".0123.abc", ".4567.def", f".{running.id}.abc")
     )
@@ -565,8 +566,8 @@ def test_a_read_only_lab_still_finds(lab: Lab) -> None:
     run = make_run(lab)
     lab.history._db.execute("PRAGMA user_version=99")
     with Lab(lab.data_dir) as newer:
-        assert newer.read_only
-        assert [one.id for one in newer.find().runs] == [run.id]
+        assert newer.history.read_only
+        assert [one.id for one in newer.history.find().runs] == [run.id]
         for write in (
             lambda: newer.submit(run.recipe),
             lambda: newer.add_picture(picture_of(1)),
@@ -575,7 +576,7 @@ def test_a_read_only_lab_still_finds(lab: Lab) -> None:
         ):
             with pytest.raises(DataFolderError, match="newer svdlab"):
                 write()
-        assert newer.claim() == []
+        assert Desk(newer).claim() == []
         assert newer.doctor() == []
 
 

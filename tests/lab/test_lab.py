@@ -19,10 +19,14 @@ import pytest
 from PIL import Image
 
 from svdlab.clips import video
+from svdlab.clips.frames import read_frames_zip
+from svdlab.environment import Environment
 from svdlab.errors import BadInput, BadPicture, BadSettings, Cancelled, NotFound, RenderFailed
 from svdlab.lab.lab import Lab
-from svdlab.recipes.records import Event, Recipe
-from svdlab.workers import open_lab
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import Recipe
+from svdlab.workers import Compute, LocalWorker, open_lab
+from tests.made import make_run
 
 SMALL = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3}
 
@@ -76,10 +80,10 @@ def test_the_same_recipe_gives_the_same_file_byte_for_byte(lab: Lab, picture: Pa
 
 def test_a_recipe_rendered_before_is_found_before_rendering_again(lab: Lab, picture: Path) -> None:
     asked = recipe(lab, picture, seed=31)
-    assert lab.rendered_before(asked) is None
+    assert lab.before.run(asked) is None
     run = lab.submit(asked)
     lab.wait(run.id)
-    found = lab.rendered_before(asked)
+    found = lab.before.run(asked)
     assert found is not None
     assert found.id == run.id
 
@@ -217,7 +221,7 @@ def test_kept_latents_are_decoded_again_without_sampling(lab: Lab, picture: Path
     assert again.outcome.decode_chunk_size == 1
     assert not again.latents.is_file()  # once is enough
     sampled = lab.generate(picture, "demo-1-0", seed=33, decode_chunk_size=1, **SMALL)
-    assert np.array_equal(video.read_frames_zip(again.frames_zip), video.read_frames_zip(sampled.frames_zip))
+    assert np.array_equal(read_frames_zip(again.frames_zip), read_frames_zip(sampled.frames_zip))
     said = lab.fairness(lab.history.comparison(pair.id))
     assert said.fair
     assert said.subject == "decoding"
@@ -229,9 +233,13 @@ def test_kept_latents_are_decoded_again_without_sampling(lab: Lab, picture: Path
     assert lab.wait(third.b.id)[0].outcome.latents_of == run.id
 
 
-def test_what_cannot_be_decoded_again_says_why(
-    lab: Lab, picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("limit", "kept"), [(3, False), (4, True)])
+def test_latents_are_kept_up_to_a_limit(tmp_path: Path, limit: int, kept: bool) -> None:
+    with Lab(tmp_path, environment=Environment(kept_latents_bytes=limit)) as own:
+        assert make_run(own, latents=b"four").latents.is_file() == kept
+
+
+def test_what_cannot_be_decoded_again_says_why(lab: Lab, picture: Path) -> None:
     run = lab.generate(picture, "demo-1-0", seed=34, **SMALL)
     with pytest.raises(BadInput, match="choose another decoder or another chunk size"):
         lab.decode_again(run.id)
@@ -244,8 +252,6 @@ def test_what_cannot_be_decoded_again_says_why(
     run.latents.unlink()
     with pytest.raises(BadInput, match="the latents of this run were not kept"):
         lab.decode_again(run.id, decode_chunk_size=1)
-    monkeypatch.setenv("SVDLAB_KEEP_LATENTS_MB", "0")
-    assert not lab.generate(picture, "demo-1-0", seed=35, **SMALL).latents.is_file()
     waiting = lab.submit(recipe(lab, picture, seed=36, num_inference_steps=50))
     with pytest.raises(BadInput, match="only a finished run"):
         lab.decode_again(waiting.id, decode_chunk_size=1)
@@ -254,10 +260,8 @@ def test_what_cannot_be_decoded_again_says_why(
 
 
 def test_a_checkpoint_is_loaded_once_and_the_pair_shares_what_is_equal(picture: Path, tmp_path: Path) -> None:
-    from svdlab.workers import LocalWorker
-
     with Lab(tmp_path) as own:
-        worker = LocalWorker(own, "cpu").start()
+        worker = LocalWorker(own, Compute("cpu")).start()
         own.generate(picture, "demo-1-0", seed=1, **SMALL)
         assert worker.renderer.residency.loads == 3
         own.generate(picture, "demo-1-0", seed=2, **SMALL)
@@ -272,10 +276,8 @@ def test_a_checkpoint_is_loaded_once_and_the_pair_shares_what_is_equal(picture: 
 
 
 def test_ten_cells_on_one_picture_encode_it_once(picture: Path, tmp_path: Path) -> None:
-    from svdlab.workers import LocalWorker
-
     with Lab(tmp_path) as own:
-        worker = LocalWorker(own, "cpu").start()
+        worker = LocalWorker(own, Compute("cpu")).start()
         for bucket in range(20, 220, 20):
             own.generate(
                 picture, "demo-1-0", seed=1, motion_bucket_id=bucket, **{**SMALL, "num_inference_steps": 1}
@@ -315,7 +317,7 @@ def test_a_full_disk_fails_the_run_in_one_sentence(picture: Path, tmp_path: Path
 
 CHILD = """
 import sys, time
-from svdlab.workers import open_lab
+from svdlab.workers import Compute, LocalWorker, open_lab
 lab = open_lab(sys.argv[1], device="cpu")
 settings = lab.settings("demo-1-0", {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 200}, seed=3)
 stored = lab.add_picture(sys.argv[2])
@@ -341,9 +343,9 @@ def test_after_kill_9_the_run_is_listed_as_interrupted_and_can_be_resumed(
     child.stdout.close()
     with Lab(data) as again:  # no worker yet: what the page lists at the next start
         assert [run.id for run in again.interrupted] == [running]
-        assert again.get(running).state == "interrupted"
-        assert again.get(waiting).state == "queued"
-        assert not again.get(running).folder.exists()
+        assert again.history.get(running).state == "interrupted"
+        assert again.history.get(waiting).state == "queued"
+        assert not again.history.get(running).folder.exists()
         again.cancel(waiting)
         again.history._db.execute(
             "UPDATE runs SET recipe = replace(recipe, '\"num_inference_steps\": 200', '\"num_inference_steps\": 2')"
@@ -363,7 +365,7 @@ def test_closing_the_lab_interrupts_what_is_being_rendered(picture: Path, tmp_pa
             break
     own.close()
     with Lab(tmp_path) as again:
-        assert again.get(run.id).state == "interrupted"
+        assert again.history.get(run.id).state == "interrupted"
 
 
 def test_two_processes_share_one_folder(lab: Lab, picture: Path) -> None:

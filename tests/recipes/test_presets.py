@@ -9,9 +9,9 @@ import pytest
 
 from svdlab.errors import BadPreset, NotFound
 from svdlab.recipes import limits
-from svdlab.recipes.checkpoint import Catalogue
 from svdlab.recipes.presets import GROUPS, MAX_PRESET_BYTES, Preset, Presets, load_preset
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.weights.catalogue import Catalogue
 
 ALL = list(Presets())
 COMFYUI: dict[str, Any] = {

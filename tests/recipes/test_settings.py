@@ -14,7 +14,7 @@ BAD_VALUES = {
     "motion_bucket_id": ["lots", -1, 1024, 12.5, math.nan, True],
     "fps": [0, 61, "6 fps", math.inf, None],
     "num_frames": [1, 129, "", 2.5],
-    "seed": [-1, 2**63, "seven", 0.5],
+    "seed": [-1, 2**32, 2**63, "seven", 0.5],
     "noise_aug_strength": [-0.1, 10.1, math.nan, "none"],
     "num_inference_steps": [0, 201],
     "min_guidance_scale": [-1, 21, math.inf],
@@ -92,6 +92,16 @@ def test_settings_survive_json_and_know_their_differences() -> None:
     assert again == one
     assert hash(again) == hash(one)
     assert one.differences(one.but(fps=9)) == {"fps": (6, 9)}
+
+
+def test_a_stored_seed_of_more_than_32_bits_stays_as_it_is_and_cannot_be_asked_for() -> None:
+    old = GenerationSettings.model_validate({"seed": 2**40 + 7})
+    assert old.but(fps=9).seed == old.seed == 2**40 + 7
+    assert old.drawn_seed == GenerationSettings(seed=7).drawn_seed == 7
+    with pytest.raises(
+        BadSettings, match="seed must be a whole number from 0 to 4294967295, got 1099511627783"
+    ):
+        old.but(seed=old.seed)
 
 
 @pytest.mark.parametrize("open_seed", [None, "", "random", -1, " Random "])

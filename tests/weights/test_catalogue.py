@@ -9,7 +9,10 @@ import pytest
 
 from svdlab.errors import BadCheckpoint, BadSettings, NotFound
 from svdlab.recipes import limits
-from svdlab.recipes.checkpoint import Catalogue, local_checkpoint, read_layout
+from svdlab.weights.availability import availability
+from svdlab.weights.catalogue import Catalogue
+from svdlab.weights.layouts.folders import read_layout
+from svdlab.weights.sources.folder import local_checkpoint
 
 CATALOGUE = Catalogue()
 
@@ -95,8 +98,8 @@ def test_without_stabilitys_weights_the_demo_pair_is_compared(
 
 
 def test_availability_says_what_to_do() -> None:
-    assert CATALOGUE.get("demo-1-0").availability().state == "embedded"
-    offline = CATALOGUE.get("svd").availability()  # the tests run with HF_HUB_OFFLINE=1
+    assert availability(CATALOGUE.get("demo-1-0")).state == "embedded"
+    offline = availability(CATALOGUE.get("svd"))  # the tests run with HF_HUB_OFFLINE=1
     assert offline.state == "offline"
     assert "unset it" in offline.sentence
     assert not offline.ready
@@ -106,7 +109,7 @@ def test_a_users_own_folder_becomes_a_checkpoint() -> None:
     folder = Path(CATALOGUE.get("demo-1-0").source.location)
     own = local_checkpoint(folder, "mine")
     assert (own.id, own.size_step) == ("mine", CATALOGUE.get("demo-1-0").size_step)
-    assert own.availability().ready
+    assert availability(own).ready
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"block_out_channels": "x", "num_frames": 1}'])

@@ -18,9 +18,11 @@ import pytest
 from huggingface_hub import constants
 
 from svdlab.errors import Cancelled, CheckpointUnavailable
-from svdlab.recipes.checkpoint import Checkpoint, Source, cached_snapshot
+from svdlab.recipes.checkpoint import Checkpoint, Source
 from svdlab.weights import hub
-from svdlab.weights.hub import Plan, Progress
+from svdlab.weights.availability import availability
+from svdlab.weights.hub import Plan, Progress, snapshot
+from svdlab.weights.hub.fetching import RETRY_WAITS
 from tests.hub_server import CHUNK, Answer, HubServer, small_repository
 
 TOKEN = "hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567"
@@ -133,10 +135,10 @@ def test_a_plan_names_files_sizes_and_one_commit(server: HubServer) -> None:
 def test_a_download_ends_in_the_hubs_own_cache(server: HubServer, tmp_path: Path) -> None:
     told = fetch()
     assert told[-1].bytes_done == told[-1].bytes_total == hub.plan(checkpoint()).bytes_total
-    folder = cached_snapshot(checkpoint().source)
+    folder = snapshot(checkpoint().source)
     assert_all_here(server, folder)
     assert folder == hub.snapshot(checkpoint().source)
-    assert checkpoint().availability().state == "on disk"
+    assert availability(checkpoint()).state == "on disk"
     home = tmp_path / "hub" / "models--owner--svd"
     assert (home / "refs" / "main").read_text() == "a" * 40
     assert {path.name for path in (home / "blobs").iterdir()} == {server.etag(n) for n in needed(server)}
@@ -187,7 +189,7 @@ def test_a_file_two_snapshots_share_is_fetched_once(server: HubServer) -> None:
     assert plan.bytes_missing == 2
     fetch(plan=plan)
     assert dict(server.sent) == {"vae/config.json": 2}
-    folder = cached_snapshot(checkpoint().source)
+    folder = snapshot(checkpoint().source)
     assert folder is not None
     assert folder.name == "c" * 40
     assert_all_here(server, folder)
@@ -208,7 +210,7 @@ def test_a_revision_may_be_a_branch_or_a_commit(server: HubServer, tmp_path: Pat
     server.commits["refs/pr/1"] = "d" * 40
     for revision in ("refs/pr/1", "a" * 40):
         fetch(checkpoint(revision=revision))
-        folder = cached_snapshot(checkpoint(revision=revision).source)
+        folder = snapshot(checkpoint(revision=revision).source)
         assert folder is not None
         assert folder.name == server.commits.get(revision, revision)
     assert (tmp_path / "hub/models--owner--svd/refs/refs/pr/1").read_text() == "d" * 40
@@ -226,12 +228,13 @@ def test_without_the_variant_the_plain_files_are_taken(server: HubServer) -> Non
     assert server.asked == []  # it is remembered that there is no variant
 
 
-def test_plain_files_here_do_not_stand_in_for_a_variant_there(server: HubServer) -> None:
+def test_plain_files_here_are_the_weights_too(server: HubServer) -> None:
     server.files |= small_repository(variant=None)
     fetch(checkpoint(variant=None))
-    assert hub.snapshot(checkpoint().source) is None
+    server.asked.clear()
     fetch()
-    assert cached_snapshot(checkpoint().source) is not None
+    assert server.asked == []
+    assert availability(checkpoint()).state == "on disk"
 
 
 def test_the_image_decoder_comes_instead_of_the_vaes_weights(server: HubServer) -> None:
@@ -239,7 +242,7 @@ def test_the_image_decoder_comes_instead_of_the_vaes_weights(server: HubServer) 
     fetch(what)
     assert "svd_xt.safetensors" in server.sent
     assert "vae/diffusion_pytorch_model.fp16.safetensors" not in server.sent
-    assert cached_snapshot(what.source) is not None
+    assert snapshot(what.source) is not None
 
 
 # Progress, stop, continue
@@ -266,7 +269,7 @@ def test_a_broken_line_says_how_much_is_here_and_the_next_download_goes_on(serve
     assert "the connection broke during the download of SVD Test" in sentence
     assert "82.0 kB of 0.6 MB is here already, start it again and it goes on from there" in sentence
     assert hub.snapshot(checkpoint().source) is None
-    assert cached_snapshot(checkpoint().source) is None
+    assert snapshot(checkpoint().source) is None
     here = sum(server.sent.values())
     plan = hub.plan(checkpoint())
     assert plan.bytes_total - plan.bytes_missing == here > 10 * CHUNK
@@ -275,7 +278,7 @@ def test_a_broken_line_says_how_much_is_here_and_the_next_download_goes_on(serve
     assert told[0].bytes_done >= here
     assert server.ranges[-1] == f"bytes={10 * CHUNK}-"
     assert dict(server.sent) == {name: len(content) for name, content in needed(server).items()}
-    assert_all_here(server, cached_snapshot(checkpoint().source))
+    assert_all_here(server, snapshot(checkpoint().source))
 
 
 def test_a_line_that_breaks_now_and_then_is_taken_up_again(server: HubServer) -> None:
@@ -283,7 +286,7 @@ def test_a_line_that_breaks_now_and_then_is_taken_up_again(server: HubServer) ->
     fetch()
     assert dict(server.sent) == {name: len(content) for name, content in needed(server).items()}
     assert len(server.ranges) == 3
-    assert_all_here(server, cached_snapshot(checkpoint().source))
+    assert_all_here(server, snapshot(checkpoint().source))
 
 
 def test_a_server_that_ignores_ranges_does_no_harm(server: HubServer) -> None:
@@ -291,7 +294,7 @@ def test_a_server_that_ignores_ranges_does_no_harm(server: HubServer) -> None:
     refused(fetch)
     server.line_bytes, server.ignores_ranges = None, True
     fetch()
-    assert_all_here(server, cached_snapshot(checkpoint().source))
+    assert_all_here(server, snapshot(checkpoint().source))
 
 
 def test_a_stopped_download_ends_within_a_second_and_goes_on_later(server: HubServer) -> None:
@@ -314,7 +317,7 @@ def test_a_stopped_download_ends_within_a_second_and_goes_on_later(server: HubSe
     server.sent.clear()
     fetch()
     assert sum(server.sent.values()) == here.bytes_missing
-    assert_all_here(server, cached_snapshot(checkpoint().source))
+    assert_all_here(server, snapshot(checkpoint().source))
 
 
 @pytest.mark.parametrize("hang", ["mid-file", "before any answer"])
@@ -355,7 +358,7 @@ def test_two_downloads_at_once_fetch_everything_once(server: HubServer) -> None:
     for thread in threads:
         thread.join()
     assert dict(server.sent) == {name: len(content) for name, content in needed(server).items()}
-    assert_all_here(server, cached_snapshot(checkpoint().source))
+    assert_all_here(server, snapshot(checkpoint().source))
 
 
 def test_what_does_not_have_its_hash_is_thrown_away(server: HubServer, tmp_path: Path) -> None:
@@ -366,7 +369,7 @@ def test_what_does_not_have_its_hash_is_thrown_away(server: HubServer, tmp_path:
     assert not list(tmp_path.rglob("*.incomplete"))
     server.damaged = set()
     fetch()
-    assert_all_here(server, cached_snapshot(checkpoint().source))
+    assert_all_here(server, snapshot(checkpoint().source))
 
 
 # Every way it can fail
@@ -621,7 +624,7 @@ def test_a_read_that_hangs_is_tried_again_then_said(
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
     server.hang_after = 0
     assert "the connection broke during the download of SVD Test" in refused(fetch)
-    assert sum("/store/" in asked for asked in server.asked) == 1 + len(hub.RETRY_WAITS)
+    assert sum("/store/" in asked for asked in server.asked) == 1 + len(RETRY_WAITS)
 
 
 def test_a_disk_too_small_is_found_before_anything_is_fetched(server: HubServer, tmp_path: Path) -> None:
@@ -668,13 +671,13 @@ def test_a_checkpoint_not_on_the_hub_is_not_looked_for(server: HubServer) -> Non
 def test_the_machines_token_is_used_unless_one_is_given(
     server: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert hub.token() is None
+    assert hub.machine_token() is None
     hub.plan(checkpoint())
     assert server.tokens["hub"] == set()
     (tmp_path / "token").write_text("hf_stored")
-    assert hub.token() == "hf_stored"
+    assert hub.machine_token() == "hf_stored"
     monkeypatch.setenv("HF_TOKEN", "hf_machine")
-    assert hub.token() == "hf_machine"
+    assert hub.machine_token() == "hf_machine"
     hub.plan(checkpoint())
     hub.plan(checkpoint(), TOKEN)
     assert server.tokens["hub"] == {"hf_machine", TOKEN}
@@ -692,7 +695,7 @@ def test_a_token_stays_with_the_hub_and_is_kept_nowhere(
     assert not [
         path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()
     ]
-    assert hub.token() is None
+    assert hub.machine_token() is None
 
 
 @pytest.mark.parametrize("token", [TOKEN + "\nX-Other: 1", TOKEN + "é", "two words " + TOKEN])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pickle
 import shutil
 import struct
@@ -13,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from svdlab.errors import BadCheckpoint, BadInput
-from svdlab.recipes.checkpoint import Catalogue
+from svdlab.weights.availability import availability
+from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.register import Registry, found_in, read_checkpoint
 from tests import tiny
 
@@ -138,14 +138,12 @@ def test_what_is_svd_is_found_and_the_rest_passed_over(comfyui: Path) -> None:
     assert list(found_in([comfyui / "nowhere"])) == []
 
 
-def test_released_files_stand_in_for_the_builtin_checkpoints(
-    comfyui: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SVDLAB_CHECKPOINT_DIRS", f"{comfyui}{os.pathsep}{tmp_path / 'other'}")
-    catalogue = Catalogue(Registry(tmp_path / "data").checkpoints(Catalogue()))
+def test_released_files_stand_in_for_the_builtin_checkpoints(comfyui: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "data", [comfyui, tmp_path / "other"])
+    catalogue = Catalogue(registry.checkpoints(Catalogue()))
     new = catalogue.get("svd-xt-1-1")
     assert new.name == "SVD-XT 1.1"
-    assert new.availability().state == "on disk"
+    assert availability(new).state == "on disk"
     assert new.source.location.endswith("svd_xt_1_1.safetensors")
     assert catalogue.get("svd-xt").source.location.endswith("svd_xt-fp16.safetensors")
     assert catalogue.get("tuned").native_frames == 25
@@ -175,8 +173,8 @@ def test_a_registered_file_that_is_gone_is_said_to_be_missing(tmp_path: Path) ->
     path.unlink()
     [gone] = Registry(tmp_path).checkpoints(Catalogue())
     assert gone.id == "mine"
-    assert gone.availability().state == "missing"
-    assert "is gone" in gone.availability().sentence
+    assert availability(gone).state == "missing"
+    assert "is gone" in availability(gone).sentence
 
 
 def test_ids_that_are_taken_are_refused(tmp_path: Path) -> None:

@@ -16,15 +16,18 @@ import safetensors.torch
 import torch
 
 from svdlab.cli import main
-from svdlab.clips.video import read_frames_zip
+from svdlab.clips.frames import read_frames_zip
 from svdlab.engine import examine
 from svdlab.engine.residency import Residency
 from svdlab.errors import BadCheckpoint, BadInput
 from svdlab.lab.lab import Lab
-from svdlab.recipes.checkpoint import Catalogue, Checkpoint, Source, local_checkpoint
+from svdlab.recipes.checkpoint import Checkpoint, Source
+from svdlab.weights.availability import availability
+from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.downloads import Download, Downloads
 from svdlab.weights.register import read_checkpoint
-from svdlab.workers import LocalWorker, open_lab
+from svdlab.weights.sources.folder import local_checkpoint
+from svdlab.workers import Compute, LocalWorker, open_lab
 from tests import original_layout, tiny
 from tests.hub_server import Answer, HubServer
 from tests.weights.test_hub import point_at
@@ -194,7 +197,7 @@ def test_a_download_goes_on_in_the_background_and_is_done_once(online: HubServer
     assert ended.state == "done"
     assert ended.bytes_done == ended.bytes_total > 0
     assert ended.fraction == 1.0
-    assert from_hub().availability().state == "on disk"
+    assert availability(from_hub()).state == "on disk"
     asked = len(online.asked)
     downloads.start(from_hub())
     assert downloads.wait("svd", lambda _: None).state == "done"
@@ -241,14 +244,14 @@ def test_rendering_with_weights_that_are_not_here_fetches_them_first(
     remote = replace(known, source=Source("hub", "owner/svd", "fp16"))
     lab = Lab(tmp_path / "data", Catalogue([remote]))
     with lab:
-        LocalWorker(lab, "cpu").start()
+        LocalWorker(lab, Compute("cpu")).start()
         small = {"width": 64, "height": 64, "num_frames": 3, "num_inference_steps": 1}
         settings = lab.settings("remote", small, seed=1)
         run = lab.submit(lab.recipe("remote", lab.add_picture(example_picture), settings))
         said = [event.message for event in lab.watch(run.id) if event.kind == "loading"]
         assert lab.history.get(run.id).done, lab.history.get(run.id).error
     assert any(line.startswith("Downloading") for line in said)
-    assert remote.availability().ready
+    assert availability(remote).ready
 
 
 def test_two_files_that_differ_in_the_unet_share_the_rest_in_memory(tmp_path: Path) -> None:
@@ -284,7 +287,7 @@ def test_a_clip_is_decoded_again_with_the_decoder_another_checkpoint_lends(
     catalogue = Catalogue([replace(own, lenders={"image": "lender"}), lender])
     small = {"width": 64, "height": 64, "num_frames": 3, "num_inference_steps": 1}
     with Lab(tmp_path / "data", catalogue) as lab:
-        worker = LocalWorker(lab, "cpu").start()
+        worker = LocalWorker(lab, Compute("cpu")).start()
         run = lab.generate(example_picture, "own", seed=1, **small)
         assert lab.decoders("own") == ("temporal", "image")
         assert lab.decoders("lender") == ("image",)

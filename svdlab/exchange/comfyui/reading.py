@@ -16,7 +16,8 @@ from typing import Any
 from svdlab.clips.carried import shown
 from svdlab.errors import BadInput
 from svdlab.exchange.comfyui.graph import REROUTES, Graph, Node, graph_of, is_api, is_ui, is_workflow
-from svdlab.recipes.checkpoint import Catalogue, Decoder
+from svdlab.recipes.checkpoint import Decoder
+from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.register import released_as
 
 CONDITIONING = "SVD_img2vid_Conditioning"

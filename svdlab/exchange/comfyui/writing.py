@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from svdlab.clips.pictures import fit_box
+from svdlab.clips.fitting import fit_box
 from svdlab.errors import NotFound
 from svdlab.exchange.comfyui.graph import CONTROL, SPECS
 from svdlab.exchange.comfyui.reading import (
@@ -16,10 +16,11 @@ from svdlab.exchange.comfyui.reading import (
     OTHER_NOISE,
     read_workflow,
 )
-from svdlab.recipes.checkpoint import Catalogue, Checkpoint
+from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import GenerationSettings
-from svdlab.weights.register import RELEASED
+from svdlab.weights.catalogue import Catalogue
+from svdlab.weights.sources.file import RELEASED
 
 LARGEST_SEED_OF_A_PAGE = 2**53  # a browser's numbers are exact up to here
 AYS_STEPS = 10  # the steps the table was made for

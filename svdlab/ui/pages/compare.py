@@ -14,7 +14,8 @@ import gradio as gr
 
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.pair_export import file_name, write_pair
-from svdlab.lab.lab import Lab, StoredPicture
+from svdlab.lab.lab import Lab
+from svdlab.lab.pictures import StoredPicture
 from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.settings import GenerationSettings, random_seed
 from svdlab.ui.frame import Page
@@ -37,7 +38,6 @@ from svdlab.ui.visitor import Watching, kept_ids, latest_comparisons, own_compar
 from svdlab.ui.words import sentence
 
 STRIP_COMPARISONS = 12  # tiles in the strip of the latest comparisons
-LOOKED_THROUGH = 200  # comparisons searched for one of the same two recipes
 STRIP_SECONDS = 1.0  # how often the strip's bars move while something renders
 
 
@@ -183,11 +183,12 @@ class Compare:
             settings = form.settings if form.locked else form.settings.but(seed=random_seed())
             native = compare_option.chosen(option)
             a, b = self.recipes(stored, form, settings, native)
+            preset = form.preset.id if form.preset else None
+            shown = self.ask(a, b, preset, kept_ids(mine))
         except SvdlabError as error:
             return {self.controls.advice: self.controls.refuse(error)}
-        preset = form.preset.id if form.preset else None
         knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked)
-        return {self.controls.knobs: knobs, **self.ask(a, b, preset, kept_ids(mine))}
+        return {self.controls.knobs: knobs, **shown}
 
     def recipes(
         self, stored: StoredPicture, form: Form, settings: GenerationSettings, native: bool
@@ -203,7 +204,7 @@ class Compare:
         self, a: Recipe, b: Recipe, preset: str | None, ids: list[str], again: bool = False
     ) -> dict[Any, Any]:
         """Follows the comparison of two recipes: one from before, one on its way, or a new one."""
-        known = None if again else self.known(a, b)
+        known = None if again else self.lab.before.pair(a, b) or self.lab.before.waiting_pair(a, b)
         pair = known or self.lab.submit_comparison(a, b, preset=preset)
         before = known is not None and not known.unfinished
         return {
@@ -212,17 +213,6 @@ class Compare:
             self.stage: compare_stage.PLAYING,
             self.following: to_follow(pair.id, before),
         }
-
-    def known(self, a: Recipe, b: Recipe) -> Comparison | None:
-        """The newest comparison of the same two recipes that is finished or on its way."""
-        wanted = a.hash, b.hash
-        for pair in self.lab.history.comparisons(limit=LOOKED_THROUGH):
-            sides = pair.a, pair.b
-            if (pair.a.recipe.hash, pair.b.recipe.hash) == wanted and all(
-                run.unfinished or (run.done and run.video.is_file()) for run in sides
-            ):
-                return pair
-        return None
 
     def again(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
         """Renders both recipes anew."""

@@ -13,7 +13,8 @@ import gradio as gr
 
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.lab.lab import Lab
-from svdlab.recipes.records import UNFINISHED, Event, Recipe, Run
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import Recipe, Run
 from svdlab.recipes.settings import random_seed
 from svdlab.ui.frame import Page, build_about
 from svdlab.ui.parts import decoded, result, stage, strip
@@ -102,7 +103,7 @@ class Explore:
             }
             if found.checkpoint and found.picture_here and found.picture_sha256:
                 stored = self.lab.picture(found.picture_sha256)
-                before = self.lab.rendered_before(self.lab.recipe(checkpoint, stored, found.settings))
+                before = self.lab.before.run(self.lab.recipe(checkpoint, stored, found.settings))
                 if before and (may(self.lab, "see_all_runs") or before.id in kept_ids(mine)):
                     shown[self.following] = to_follow(before.id, True)
         except SvdlabError as error:
@@ -121,21 +122,17 @@ class Explore:
             self.controls.must_be_here(form)
             settings = form.settings if form.locked else form.settings.but(seed=random_seed())
             recipe = self.lab.recipe(form.checkpoint.id, stored, settings)
+            preset = form.preset.id if form.preset else None
+            shown = self.ask(recipe, preset, kept_ids(mine))
         except SvdlabError as error:
             return {self.controls.advice: self.controls.refuse(error)}
-        preset = form.preset.id if form.preset else None
         knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked)
-        return {self.controls.knobs: knobs, **self.ask(recipe, preset, kept_ids(mine))}
+        return {self.controls.knobs: knobs, **shown}
 
     def ask(self, recipe: Recipe, preset: str | None, ids: list[str], again: bool = False) -> dict[Any, Any]:
         """Follows the recipe's run: one from before, one already waiting, or a new one."""
-        before = None if again else self.lab.rendered_before(recipe)
-        waiting = (
-            run
-            for run in self.lab.history.runs(limit=100, states=UNFINISHED)
-            if run.recipe.hash == recipe.hash
-        )
-        run = before or next(waiting, None) or self.lab.submit(recipe, preset)
+        before = None if again else self.lab.before.run(recipe)
+        run = before or self.lab.before.waiting(recipe) or self.lab.submit(recipe, preset)
         return {self.mine: with_own(run.id, ids), self.following: to_follow(run.id, before is not None)}
 
     def again(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:

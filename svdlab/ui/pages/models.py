@@ -6,7 +6,8 @@ Handlers parse, ask the lab and show; downloads go on in the lab when the page i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import gradio as gr
 
 from svdlab.errors import BadInput, SvdlabError
 from svdlab.lab.lab import Lab
-from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.ui.frame import Page
 from svdlab.ui.parts import models
 from svdlab.ui.parts.element import EACH, QUIET, asked
@@ -84,7 +84,7 @@ class Models:
                 raise BadInput("say where the file or folder is")
             count = _count(frames)
             yield models.value(self.lab, added={"said": f"Reading {path}…"})
-            facts = list(verify(read_checkpoint(Path(path), None, count)))
+            facts = self.lab.verify(read_checkpoint(Path(path), None, count))
             added = self.lab.add_checkpoint(path, None, count)
         except (SvdlabError, OSError) as error:
             yield models.value(self.lab, added={"error": sentence(error)})
@@ -107,7 +107,7 @@ class Models:
         yield models.value(self.lab, checked={"id": id, "said": "Reading all of it…", "busy": True})
         try:
             must(self.lab, "change_weights")
-            facts = list(verify(self.lab.catalogue.get(id)))
+            facts = self.lab.verify(self.lab.catalogue.get(id))
         except SvdlabError as error:
             yield models.value(self.lab, checked={"id": id, "error": sentence(error)})
             return
@@ -119,7 +119,7 @@ class Models:
         yield models.value(self.lab, touched={"said": "Reading both…", "busy": True})
         try:
             a, b = self.lab.catalogue.get(a_id), self.lab.catalogue.get(b_id)
-            changes = difference(a, b)
+            changes = [asdict(change) for change in self.lab.diff(a, b)]
         except SvdlabError as error:
             yield models.value(self.lab, touched={"error": sentence(error)})
             return
@@ -147,20 +147,6 @@ def _count(frames: Any) -> int | None:
         return int(frames)
     except (TypeError, ValueError):
         raise BadInput(f"frames must be a whole number, got {str(frames)[:40]!r}") from None
-
-
-def verify(checkpoint: Checkpoint) -> Iterable[str]:
-    """Facts about weights that were read whole. Raises `BadCheckpoint`. Loads torch."""
-    from svdlab.engine import examine
-
-    return examine.verify(checkpoint)
-
-
-def difference(a: Checkpoint, b: Checkpoint) -> list[dict[str, Any]]:
-    """How two checkpoints' weights differ, block by block. Raises `SvdlabError`. Loads torch."""
-    from svdlab.engine import examine
-
-    return [change.__dict__ for change in examine.diff(a, b)]
 
 
 def build(lab: Lab, app: gr.Blocks) -> Models:

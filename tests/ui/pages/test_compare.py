@@ -15,12 +15,12 @@ from PIL import Image
 
 from svdlab.clips.video import read_mp4_frames
 from svdlab.lab.lab import Lab
-from svdlab.recipes.checkpoint import Catalogue
 from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui import launch
 from svdlab.ui.pages.compare import Compare
 from svdlab.ui.parts import compare_result
+from svdlab.weights.catalogue import Catalogue
 from svdlab.workers import open_lab
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ import pandas
 import pytest
 
 from svdlab.exchange.restore import restore, workflow_of
+from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
 from svdlab.ui import launch
@@ -59,8 +60,9 @@ def served(tmp_path: Path) -> Iterator[Served]:
         lab.history.rate(runs[2].id, 4)
         lab.history.note(runs[3].id, NASTY)
         waiting = lab.submit(runs[5].recipe)
-        [claimed] = lab.claim(only=[waiting.id])
-        lab.fail(claimed, "memory ran out")
+        desk = Desk(lab, only=[waiting.id])
+        [claimed] = desk.claim()
+        desk.fail(claimed, "memory ran out")
         yield Served(lab, launch(lab, port=None, block=False) + "history", runs, lab.history.get(waiting.id))
 
 

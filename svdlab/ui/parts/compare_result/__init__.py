@@ -13,7 +13,8 @@ import gradio as gr
 
 from svdlab.lab.lab import Lab
 from svdlab.metrics import measure
-from svdlab.recipes.records import Comparison, Fairness, Run
+from svdlab.recipes.fairness import Fairness
+from svdlab.recipes.records import Comparison, Run
 from svdlab.ui.parts.element import element
 from svdlab.ui.words import clip_line, duration, sentence
 

@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 from svdlab.lab.lab import Lab
-from svdlab.recipes.records import Comparison, Event
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import Comparison
 from svdlab.ui.parts.picture.small import as_the_model_sees, preview
 from svdlab.ui.parts.player import preview_value
 from svdlab.ui.parts.stage import fraction

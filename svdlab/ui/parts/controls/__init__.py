@@ -33,6 +33,7 @@ from svdlab.ui.parts import advice, choice
 from svdlab.ui.parts import knobs as panel
 from svdlab.ui.parts.element import QUIET
 from svdlab.ui.words import duration, sentence
+from svdlab.weights.availability import availability
 
 PRESET_GROUPS = {
     "official": "Official settings",
@@ -87,7 +88,7 @@ class Controls:
         groups: dict[str, list[tuple[str, str]]] = {"Here": [], "To be fetched": []}
         notes = {}
         for checkpoint in self.lab.catalogue:
-            here = checkpoint.availability()
+            here = availability(checkpoint)
             groups["Here" if here.ready else "To be fetched"].append((checkpoint.id, checkpoint.name))
             notes[checkpoint.id] = {
                 "summary": checkpoint.summary,
@@ -158,7 +159,7 @@ class Controls:
     def must_be_here(self, form: Form) -> None:
         """Raises `CheckpointUnavailable` with the sentence if a chosen checkpoint cannot be rendered with."""
         for checkpoint in form.checkpoints:
-            here = checkpoint.availability()
+            here = availability(checkpoint)
             if not here.obtainable:
                 raise CheckpointUnavailable(f"{checkpoint.name}: {here.sentence}")
 
@@ -175,7 +176,7 @@ class Controls:
         """
         shown = {name: "" if value is None else value for name, value in settings.model_dump().items()}
         made = {"_checkpoint": checkpoint, "_preset": preset or OWN_SETTINGS}
-        return {**shown, "seed": str(settings.seed), "_lock": locked, **made}
+        return {**shown, "seed": str(settings.drawn_seed), "_lock": locked, **made}
 
     def refill(self, *values: Any) -> dict[str, Any]:
         """The knobs after another checkpoint or preset was chosen.

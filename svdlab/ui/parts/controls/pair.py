@@ -11,6 +11,7 @@ from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.ui.parts import compare_option
 from svdlab.ui.parts.controls import Controls
 from svdlab.ui.parts.element import QUIET
+from svdlab.weights.availability import availability
 
 
 class PairControls(Controls):
@@ -36,7 +37,7 @@ class PairControls(Controls):
 
     def pair_for(self, wanted: tuple[str, str]) -> tuple[str, str]:
         """The two checkpoints of that name if both are here, else the best pair that is."""
-        if all(self.lab.catalogue.get(id).availability().ready for id in wanted):
+        if all(availability(self.lab.catalogue.get(id)).ready for id in wanted):
             return wanted
         first, second = self.lab.catalogue.pair()
         return first.id, second.id
@@ -62,7 +63,7 @@ class PairControls(Controls):
         for side, id in zip(self.sides, chosen, strict=True):
             try:
                 checkpoint = self.lab.catalogue.get(id)
-                here = checkpoint.availability()
+                here = availability(checkpoint)
                 if not here.obtainable:
                     raise CheckpointUnavailable(f"{checkpoint.name}: {here.sentence}")
             except SvdlabError as error:

@@ -16,6 +16,7 @@ from svdlab.recipes.settings import KNOBS
 from svdlab.ui.parts.element import element
 from svdlab.ui.visitor import may
 from svdlab.ui.words import PARTS, duration, size
+from svdlab.weights.availability import availability
 from svdlab.weights.downloads import Download
 
 
@@ -29,7 +30,7 @@ def value(lab: Lab, **news: Any) -> dict[str, Any]:
     return {
         "memory": memory(lab),
         "cards": [card(lab, checkpoint) for checkpoint in lab.catalogue],
-        "ready": [[c.id, c.name] for c in lab.catalogue if c.availability().ready],
+        "ready": [[c.id, c.name] for c in lab.catalogue if availability(c).ready],
         "shared": not may(lab, "change_weights"),
         **news,
     }
@@ -65,7 +66,7 @@ def memory(lab: Lab) -> dict[str, Any]:
 
 def card(lab: Lab, c: Checkpoint) -> dict[str, Any]:
     """One checkpoint as the page shows it."""
-    here = c.availability()
+    here = availability(c)
     download = lab.downloads.get(c.id)
     facts = [
         [

@@ -19,7 +19,8 @@ from PIL import Image
 
 from svdlab.errors import BadInput, BadPicture, SvdlabError
 from svdlab.exchange.restore import Restored, restore
-from svdlab.lab.lab import Lab, StoredPicture
+from svdlab.lab.lab import Lab
+from svdlab.lab.pictures import StoredPicture
 from svdlab.resources import assets_dir
 from svdlab.ui.parts.element import QUIET, asked, element, escape, markup
 from svdlab.ui.words import sentence

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from svdlab.clips import pictures
+from svdlab.clips import fitting
 from svdlab.recipes.records import Run
 from svdlab.ui.parts.picture import data_uri
 
@@ -39,9 +39,7 @@ def as_the_model_sees(run: Run) -> str | None:
     s = run.settings
     try:
         with Image.open(run.picture) as image:
-            fitted = pictures.fit_picture(
-                image.convert("RGB"), s.width, s.height, s.fit, s.focus_x, s.focus_y
-            )
+            fitted = fitting.fit_picture(image.convert("RGB"), s.width, s.height, s.fit, s.focus_x, s.focus_y)
     except OSError:
         return None
     return data_uri(fitted, STILL_SIDE)

@@ -9,7 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from svdlab.recipes.records import Event, Run
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import Run
 from svdlab.ui.parts.element import element
 from svdlab.ui.parts.picture.small import preview
 from svdlab.ui.words import STATE_WORDS, sentence

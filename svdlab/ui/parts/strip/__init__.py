@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from svdlab.recipes.records import Comparison, Event, Run
+from svdlab.recipes.events import Event
+from svdlab.recipes.records import Comparison, Run
 from svdlab.ui.parts.element import element, escape, markup
 from svdlab.ui.parts.picture.small import thumbnail
 from svdlab.ui.parts.stage import fraction

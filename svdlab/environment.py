@@ -1,0 +1,291 @@
+"""Every environment variable that svdlab goes by, read once into a frozen value.
+
+Each variable is declared once: its name, what a right value is, its default and a line of help; reading it, the
+sentence about a wrong one and docs/environment.md are made from that. Knows texts and numbers; nothing of labs, models
+or screens. Whoever needs a value is handed it, or the whole `Environment`, and looks at no variable itself.
+"""
+
+# ruff: noqa: RUF009  # `_variable` makes a field
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import platformdirs
+
+from svdlab.errors import BadInput
+
+PREFIX = "SVDLAB_"
+Offload = Literal["none", "model", "sequential"]
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable as its reader and its docs row need it. `read` raises ValueError on a text that is no value."""
+
+    name: str
+    help: str
+    wanted: str  # what a right value is, as the end of "NAME must be …"
+    unset: str  # what holds where it is not set
+    default: Any
+    read: Callable[[str], Any]
+
+    def of(self, given: Mapping[str, str]) -> Any:
+        """Its value in an environment. Raises `BadInput` with one sentence."""
+        text = given.get(self.name, "").strip()
+        if not text:
+            return self.default
+        try:
+            return self.read(text)
+        except ValueError:
+            raise BadInput(f"{self.name} must be {self.wanted}, got {text[:40]!r}") from None
+
+
+def _variable(
+    name: str,
+    help: str,
+    read: Callable[[str], Any] = str,
+    default: Any = None,
+    wanted: str = "a text",
+    unset: str = "",
+) -> Any:
+    """A field of `Environment` with its declaration."""
+    declared = Variable(name, help, wanted, unset, default, read)
+    return field(default=default, metadata={"variable": declared})
+
+
+def _number(text: str, allowed: Callable[[float], bool]) -> float:
+    number = float(text)
+    if not math.isfinite(number) or not allowed(number):
+        raise ValueError(text)
+    return number
+
+
+def _days(text: str) -> float | None:
+    return None if text.lower() == "never" else _number(text, lambda days: days > 0)
+
+
+def _budget(text: str) -> int:
+    return int(_number(text, lambda gigabytes: 0 < gigabytes < 1e6) * 1e9)
+
+
+def _kept(text: str) -> int:
+    return int(_number(text, lambda megabytes: 0 <= megabytes < 1e9) * 1e6)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65536:
+        raise ValueError(text)
+    return port
+
+
+def device_name(text: str) -> str:
+    """The name of a device as svdlab takes it. Raises ValueError."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise ValueError(text)
+    return text
+
+
+def dtype_name(text: str) -> str:
+    """The name of a number format as svdlab takes it. Raises ValueError."""
+    if text not in DTYPES:
+        raise ValueError(text)
+    return text
+
+
+def _offload(text: str) -> Offload | None:
+    lower = text.lower()
+    if lower == "auto":
+        return None
+    if lower not in get_args(Offload):
+        raise ValueError(text)
+    return cast(Offload, lower)
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _folders(text: str) -> tuple[Path, ...]:
+    return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part.strip())
+
+
+def _switch(text: str) -> bool:
+    return text != "0"
+
+
+DEVICE_WANTED = "auto, cpu, mps, cuda or cuda:1 and so on"
+DTYPE_WANTED = f"{', '.join(DTYPES[:-1])} or {DTYPES[-1]}"
+DAYS_WANTED = "a number of days above 0, or never"
+ANY_TEXT = "any text"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the environment asks for. `Environment()` is an environment that asks for nothing."""
+
+    host: str | None = _variable(
+        "SVDLAB_HOST", "Where the page listens.", unset="127.0.0.1; on a Space 0.0.0.0", wanted="an address"
+    )
+    port: int = _variable(
+        "SVDLAB_PORT",
+        "On which port.",
+        _port,
+        7860,
+        wanted="a whole number from 1 to 65535",
+        unset="7860",
+    )
+    data_dir: Path | None = _variable(
+        "SVDLAB_DATA_DIR",
+        "The folder in which runs and pictures are kept.",
+        _folder,
+        wanted="a folder",
+        unset="the system's place for a user's data",
+    )
+    device: str = _variable(
+        "SVDLAB_DEVICE",
+        "What renders.",
+        device_name,
+        "auto",
+        wanted=DEVICE_WANTED,
+        unset="auto: the best there is",
+    )
+    dtype: str = _variable(
+        "SVDLAB_DTYPE",
+        "The numbers it renders with.",
+        dtype_name,
+        "auto",
+        wanted=DTYPE_WANTED,
+        unset="auto: float16 on cuda, else float32",
+    )
+    worker: str = _variable(
+        "SVDLAB_WORKER",
+        "Which kind of worker renders what the page is asked for (`svdlab app --help` lists them).",
+        default="local",
+        wanted="the name of a worker",
+        unset="local: a thread of the same program",
+    )
+    memory_bytes: int | None = _variable(
+        "SVDLAB_MEMORY_GB",
+        "Gigabytes of weights to keep; the least recently used leave first.",
+        _budget,
+        wanted="a number of gigabytes such as 12",
+        unset="75 % of a GPU, 55 % of a machine",
+    )
+    offload: Offload | None = _variable(
+        "SVDLAB_OFFLOAD",
+        "Where weights wait: on the device, each part moved there for its stage, or layer by layer.",
+        _offload,
+        wanted="auto, none, model or sequential",
+        unset="auto: chosen from free memory",
+    )
+    kept_latents_bytes: int = _variable(
+        "SVDLAB_KEEP_LATENTS_MB",
+        "Up to which size in megabytes a run's latents are kept, for decoding it again; 0 keeps none.",
+        _kept,
+        16_000_000,
+        wanted="a number of megabytes, 0 or more",
+        unset="16",
+    )
+    checkpoint_dirs: tuple[Path, ...] = _variable(
+        "SVDLAB_CHECKPOINT_DIRS",
+        "Folders that are looked through for weights, such as ComfyUI's models folder; separated as in PATH.",
+        _folders,
+        (),
+        wanted="folders",
+        unset="none",
+    )
+    bin_days: float | None = _variable(
+        "SVDLAB_BIN_DAYS",
+        "What has been in the bin for so many days is removed for good; never keeps it.",
+        _days,
+        30.0,
+        wanted=DAYS_WANTED,
+        unset="30",
+    )
+    keep_days: float | None = _variable(
+        "SVDLAB_KEEP_DAYS",
+        "Finished runs older than so many days, which nobody marked, go to the bin.",
+        _days,
+        wanted=DAYS_WANTED,
+        unset="never",
+    )
+    debug: bool = _variable(
+        "SVDLAB_DEBUG",
+        "1 shows where an error came from.",
+        _switch,
+        False,
+        wanted="0 or 1",
+        unset="0: errors are one sentence",
+    )
+    space: str | None = _variable(
+        "SPACE_ID",
+        "Set by Hugging Face on a Space: visitors are strangers to each other and see what they made themselves.",
+        unset="this is no Space",
+        wanted=ANY_TEXT,
+    )
+    login: str | None = _variable(
+        "OAUTH_CLIENT_ID",
+        "Set by Hugging Face on a Space that visitors can log in to: their own login fetches gated weights.",
+        unset="nobody logs in",
+        wanted=ANY_TEXT,
+    )
+
+    @classmethod
+    def read(cls, given: Mapping[str, str] | None = None) -> Environment:
+        """What `given`, this process's environment unless named, asks for. Raises `BadInput`.
+
+        Names that begin with SVDLAB_ and are not known are warned about, once in a process.
+        """
+        given = os.environ if given is None else given
+        for name, said in misspelt(given):
+            if name not in _warned:
+                _warned.add(name)
+                warnings.warn(said, stacklevel=2)
+        return cls(**{key: declared.of(given) for key, declared in VARIABLES.items()})
+
+    @property
+    def listening(self) -> str:
+        """The address to listen at: a Space is reached from outside."""
+        return self.host or ("0.0.0.0" if self.space else "127.0.0.1")
+
+    @property
+    def data_folder(self) -> Path:
+        """`data_dir`, or the system's place for a user's data."""
+        return self.data_dir or Path(platformdirs.user_data_dir("svdlab", appauthor=False))
+
+
+VARIABLES: dict[str, Variable] = {one.name: one.metadata["variable"] for one in fields(Environment)}
+
+# Known names that the lab itself does not go by: they are read where they act.
+ELSEWHERE: dict[str, str] = {
+    "SVDLAB_PYTHON": "scripts/run, scripts/test: the Python that .venv is made with.",
+    "SVDLAB_TORCH": "scripts/run, scripts/test: cpu takes PyTorch's CPU build at the first install.",
+    "SVDLAB_TEST_WORKERS": "scripts/test: how many processes test; 0 is one, for a debugger.",
+    "SVDLAB_SCREENSHOTS": "scripts/test: the folder in which browser tests leave what they saw.",
+    "SVDLAB_CHROMIUM": "scripts/test: the browser to use.",
+    "SVDLAB_KILL_SEED": "scripts/test: the seed of the loop of random kills.",
+    "SVDLAB_FAILPOINT": "Tests: where this process ends as a power cut would end it (`svdlab/failpoints.py`).",
+}
+
+_warned: set[str] = set()
+
+
+def misspelt(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each name in an environment that looks like one of ours and is none, with a sentence about it."""
+    known = {declared.name for declared in VARIABLES.values()} | ELSEWHERE.keys()
+    for name in sorted(given):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, sorted(known), 1)
+            meant = f"; did you mean {near[0]}?" if near else "; docs/environment.md lists those there are"
+            yield name, f"{name} is no variable of svdlab's, so it changes nothing{meant}"

@@ -1,0 +1,55 @@
+"""Was this rendered before? One answer, for a run, for one that is on its way, for a pair. Knows the history's index.
+
+Whatever decides the bits is part of the question, and the question is put together here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from svdlab.history.queue import History
+from svdlab.recipes.records import Comparison, Recipe, Run
+
+
+class Before:
+    """What one history knows of recipes that are asked for again. Each answer is one indexed query."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def run(self, recipe: Recipe) -> Run | None:
+        """The newest finished run of that recipe outside the bin whose video is there."""
+        return next((run for run in self._history.same(asked(recipe), ("done",)) if _shows(run)), None)
+
+    def waiting(self, recipe: Recipe) -> Run | None:
+        """The run of that recipe that is on its way: the one being rendered, else the first that waits."""
+        runs = self._history.same(asked(recipe), ("running", "queued"))
+        return min(runs, key=lambda run: (run.state != "running", run.created, run.id), default=None)
+
+    def pair(self, a: Recipe, b: Recipe) -> Comparison | None:
+        """The newest finished comparison of these two recipes outside the bin whose clips and frames are there."""
+        return next((pair for pair in self._pairs(a, b) if _whole(pair.a) and _whole(pair.b)), None)
+
+    def waiting_pair(self, a: Recipe, b: Recipe) -> Comparison | None:
+        """The newest comparison of these two recipes that is on its way: neither side has failed."""
+        pairs = (pair for pair in self._pairs(a, b) if pair.unfinished)
+        return next(
+            (pair for pair in pairs if all(one.unfinished or _whole(one) for one in (pair.a, pair.b))), None
+        )
+
+    def _pairs(self, a: Recipe, b: Recipe) -> Iterator[Comparison]:
+        return self._history.same_pairs(asked(a), asked(b))
+
+
+def asked(recipe: Recipe) -> str:
+    """What must be equal for one clip to answer for another."""
+    return recipe.hash
+
+
+def _shows(run: Run) -> bool:
+    return run.done and run.video.is_file()
+
+
+def _whole(run: Run) -> bool:
+    """Whether it can be put beside another one, frame by frame."""
+    return _shows(run) and run.frames_zip.is_file()

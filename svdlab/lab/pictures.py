@@ -1,0 +1,85 @@
+"""The pictures a lab keeps: untrusted ones in, upright RGB by the hash of their pixels, whole or not at all.
+
+Knows pictures and one folder; nothing of runs, models or screens.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from svdlab.clips import pictures
+from svdlab.errors import BadPicture, DataFolderError, NotFound, reason
+from svdlab.failpoints import failpoint
+from svdlab.history.queue import History, new_id, sync
+
+PictureSource = str | Path | bytes | Image.Image
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """A picture the lab keeps: upright RGB, by the hash of its pixels."""
+
+    sha256: str
+    path: Path
+    width: int
+    height: int
+    notes: tuple[str, ...] = ()
+
+
+def keep(history: History, source: PictureSource) -> StoredPicture:
+    """Checks an untrusted picture and keeps it by hash. Raises `BadPicture`, `DataFolderError`."""
+    history.must_be_writable()
+    if isinstance(source, Image.Image):
+        picture = pictures.picture_from_image(source)
+    else:
+        picture = pictures.load_picture(source)
+    path = history.picture_path(picture.sha256)
+    try:
+        _write(picture, path)
+    except OSError as error:
+        raise DataFolderError(
+            f"the picture could not be written to {history.folder}: {reason(error)}"
+        ) from error
+    return StoredPicture(picture.sha256, path, picture.image.width, picture.image.height, picture.notes)
+
+
+def _write(picture: pictures.Picture, path: Path) -> None:
+    if _holds(path, picture.sha256):
+        os.utime(path)  # in use again: removing unused pictures lets it be for a while
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{new_id()}.png")
+    try:
+        pictures.save_picture(picture, temporary)
+        sync(temporary)
+        failpoint("picture-written")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+    failpoint("picture-stored")
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    """Whether the picture of that hash is in the file, whole."""
+    try:
+        return pictures.load_picture(path).sha256 == sha256
+    except BadPicture:
+        return False
+
+
+def stored(history: History, sha256: str) -> StoredPicture:
+    """A kept picture by hash. Raises `NotFound`, also for one whose file is damaged."""
+    path = history.picture_path(sha256)
+    if not sha256.isalnum() or not path.is_file():
+        raise NotFound("the picture of that recipe is not in this lab; drop it in again")
+    try:
+        with Image.open(path) as image:
+            return StoredPicture(sha256, path, *image.size)
+    except OSError as error:
+        raise NotFound("the picture of that recipe is damaged; drop it in again") from error

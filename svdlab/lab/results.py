@@ -1,0 +1,57 @@
+"""A rendered run's files, written into a folder aside: video, lossless frames, poster, latents, what the row will say.
+
+Knows clips, metrics and the names of the files; nothing of queues, owners or models. Whoever shares a disk with the lab
+can call it where it renders; only the desk puts the folder in place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from svdlab.clips import video
+from svdlab.clips.frames import write_frames_zip
+from svdlab.clips.sheets import write_poster
+from svdlab.failpoints import failpoint
+from svdlab.history.queue import write_result
+from svdlab.metrics import measure
+from svdlab.recipes.records import Outcome, Recipe, Run
+from svdlab.recipes.work import Rendered
+
+POSTER_SIDE = 480  # pixels, long side
+
+
+def write_files(
+    folder: Path, run: Run, rendered: Rendered, picture: np.ndarray | None, kept_latents_bytes: int
+) -> tuple[Recipe, Outcome]:
+    """Writes all files of a run into an empty folder, measures the clip, and returns what its row will say.
+
+    `picture` is what the model was given, (height, width, 3) uint8; latents are kept up to that many bytes. Raises
+    `OSError`.
+    """
+    started = time.perf_counter()
+    recipe = run.recipe.model_copy(update={"versions": dict(rendered.versions)})
+    comment, frames = recipe.to_json(), rendered.frames
+    video.write_mp4(folder / "video.mp4", frames, run.settings.effective_playback_fps, comment)
+    failpoint("video-written")
+    write_frames_zip(folder / "frames.zip", frames, comment)
+    failpoint("frames-written")
+    write_poster(folder / "poster.webp", frames, POSTER_SIDE, comment)
+    failpoint("poster-written")
+    if run.latents_of is None and 0 < len(rendered.latents) <= kept_latents_bytes:
+        (folder / "latents.safetensors").write_bytes(rendered.latents)
+    measured = measure.measure(frames, picture).to_dict()
+    spent = {**rendered.outcome.seconds, "write": time.perf_counter() - started}
+    outcome = replace(
+        rendered.outcome,
+        seconds={name: round(seconds, 3) for name, seconds in spent.items()},
+        metrics=measured,
+        video_sha256=hashlib.sha256((folder / "video.mp4").read_bytes()).hexdigest(),
+    )
+    write_result(folder, recipe, outcome)
+    failpoint("result-written")
+    return recipe, outcome
