@@ -20,7 +20,6 @@ from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS, Knob
 from svdlab.ui.handover import hand_over
 from svdlab.ui.parts.picture import uploaded
-from svdlab.ui.visitor import must
 from svdlab.weights.availability import availability
 
 TOGETHER = 16  # calls of /generate, and of /compare, that may wait at a time; the lab's own queue orders them
@@ -154,7 +153,7 @@ def _compare(lab: Lab) -> Callable[..., Any]:
 def _runs(lab: Lab) -> Callable[..., Any]:
     def runs(limit: int = 20) -> list:
         """The latest runs, newest first."""
-        told(lambda: must(lab, "see_all_runs"))
+        told(lambda: lab.policy.require("see_all_runs"))
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_RUNS:
             raise gr.Error(f"limit must be a whole number from 1 to {MOST_RUNS}", print_exception=False)
         return [run_summary(run) for run in lab.history.runs(limit)]

@@ -5,45 +5,19 @@ Knows the browser's storage and asks the lab; nothing of pages. What comes from 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 
-from svdlab.errors import BadInput, NotFound
+from svdlab.errors import NotFound
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Comparison, Run
 
 KEPT_IDS = 60  # what a browser remembers of its own runs, and of its own comparisons
 SECRET = "svdlab"  # the same for every start: what a browser keeps outlives the server
-
-Permission = Literal["see_all_runs", "change_runs", "see_the_machine", "change_weights"]
-REFUSALS: dict[Permission, str] = {
-    "see_all_runs": "runs on a shared Space are private; ask for one by its id",
-    "change_runs": "what is kept here belongs to everybody, so it cannot be changed",
-    "see_the_machine": "this machine is not yours, so its folders are not shown",
-    "change_weights": "the weights here belong to everybody, so they cannot be changed",
-}
-
-
-def may(lab: Lab, permission: Permission) -> bool:
-    """Whether a visitor is allowed something; on a shared Space visitors are strangers to each other."""
-    return not os.environ.get("SPACE_ID")
-
-
-def must(lab: Lab, permission: Permission) -> None:
-    """Raises `BadInput` with one sentence if that is not allowed."""
-    if not may(lab, permission):
-        raise BadInput(REFUSALS[permission])
-
-
-def may_log_in(lab: Lab) -> bool:
-    """Whether a visitor's own Hugging Face login can fetch gated weights."""
-    return bool(os.environ.get("SPACE_ID") and os.environ.get("OAUTH_CLIENT_ID"))
-
 
 # What this browser has asked for
 
@@ -70,7 +44,7 @@ def with_own(id: str, ids: Iterable[str]) -> list[str]:
 
 def latest_runs(lab: Lab, ids: Iterable[str], count: int) -> list[Run]:
     """The latest runs this visitor may see, newest first; `ids` are the visitor's own."""
-    if may(lab, "see_all_runs"):
+    if lab.policy.see_all_runs:
         return lab.history.runs(limit=count)
     found = []
     for id in newest(ids):
@@ -83,7 +57,7 @@ def latest_runs(lab: Lab, ids: Iterable[str], count: int) -> list[Run]:
 
 def latest_comparisons(lab: Lab, ids: Iterable[str], count: int) -> list[Comparison]:
     """The latest comparisons this visitor may see, newest first; `ids` are the visitor's own."""
-    if may(lab, "see_all_runs"):
+    if lab.policy.see_all_runs:
         return lab.history.comparisons(limit=count)
     found = []
     for id in newest(ids):

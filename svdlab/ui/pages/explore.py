@@ -22,7 +22,7 @@ from svdlab.ui.parts.controls import OWN_SETTINGS, Controls
 from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.parts.picture import PictureBox
 from svdlab.ui.parts.player import Clip, ComparePlayer, player_value
-from svdlab.ui.visitor import Watching, kept_ids, latest_runs, may, own_runs, to_follow, with_own
+from svdlab.ui.visitor import Watching, kept_ids, latest_runs, own_runs, to_follow, with_own
 from svdlab.ui.words import sentence
 
 STRIP_RUNS = 18  # tiles in the strip of the latest runs
@@ -104,7 +104,7 @@ class Explore:
             if found.checkpoint and found.picture_here and found.picture_sha256:
                 stored = self.lab.picture(found.picture_sha256)
                 before = self.lab.before.run(self.lab.recipe(checkpoint, stored, found.settings))
-                if before and (may(self.lab, "see_all_runs") or before.id in kept_ids(mine)):
+                if before and (self.lab.policy.see_all_runs or before.id in kept_ids(mine)):
                     shown[self.following] = to_follow(before.id, True)
         except SvdlabError as error:
             return {self.picture.component: self.picture.problem(picture, error)}

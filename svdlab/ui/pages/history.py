@@ -24,7 +24,7 @@ from svdlab.ui.handover import hand_over
 from svdlab.ui.parts import gallery, marks, wall
 from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.parts.gallery.filters import choices, read_query
-from svdlab.ui.visitor import kept_ids, may, must, own_comparisons, own_runs, with_own
+from svdlab.ui.visitor import kept_ids, own_comparisons, own_runs, with_own
 from svdlab.ui.words import sentence, size
 
 TILES = 48  # a page of the gallery
@@ -84,7 +84,7 @@ class HistoryPage:
         """Does something to things of the gallery and says how they are now."""
         ids = marks.chosen(asked(event))
         try:
-            must(self.lab, "change_runs")
+            self.lab.policy.require("change_runs")
             act(ids)
             return _news(did=asked(event).get("did"), ids=ids, tiles=[self.tile_of(id) for id in ids])
         except SvdlabError as error:
@@ -134,7 +134,7 @@ class HistoryPage:
 
     def measure(self) -> dict[str, Any]:
         """How much room everything takes."""
-        if not may(self.lab, "see_the_machine"):
+        if not self.lab.policy.see_the_machine:
             return _news(disk="")
         use = self.lab.disk_use()
         parts = {
@@ -168,7 +168,7 @@ class HistoryPage:
     ) -> dict[str, Any]:
         """A page of tiles for what the address or the filters ask for."""
         kind = "comparisons" if asked_for.get("kind") == "comparisons" else "clips"
-        everything = may(self.lab, "see_all_runs")
+        everything = self.lab.policy.see_all_runs
         value: dict[str, Any] = {
             "asked": time.time(),
             "kind": kind,

@@ -18,7 +18,6 @@ from svdlab.lab.lab import Lab
 from svdlab.ui.frame import Page
 from svdlab.ui.parts import models
 from svdlab.ui.parts.element import EACH, QUIET, asked
-from svdlab.ui.visitor import may_log_in, must
 from svdlab.ui.words import sentence
 from svdlab.weights.register import read_checkpoint
 
@@ -34,7 +33,7 @@ class Models:
 
     def lay_out(self) -> None:
         """Everything on the page."""
-        if may_log_in(self.lab):
+        if self.lab.policy.log_in:
             gr.LoginButton("Log in with Hugging Face to use gated weights", size="sm")
         self.view = models.build(self.lab, "models-view")
 
@@ -79,7 +78,7 @@ class Models:
         """Checks and registers a file or folder of this machine."""
         path, frames = str(asked(event).get("place") or "").strip(), asked(event).get("frames")
         try:
-            must(self.lab, "change_weights")
+            self.lab.policy.require("change_weights")
             if not path:
                 raise BadInput("say where the file or folder is")
             count = _count(frames)
@@ -95,7 +94,7 @@ class Models:
     def remove(self, event: gr.EventData) -> dict[str, Any]:
         """Forgets a registered checkpoint."""
         try:
-            must(self.lab, "change_weights")
+            self.lab.policy.require("change_weights")
             self.lab.remove_checkpoint(str(asked(event).get("id")))
         except SvdlabError as error:
             return models.value(self.lab, added={"error": sentence(error)})
@@ -106,7 +105,7 @@ class Models:
         id = str(asked(event).get("id"))
         yield models.value(self.lab, checked={"id": id, "said": "Reading all of it…", "busy": True})
         try:
-            must(self.lab, "change_weights")
+            self.lab.policy.require("change_weights")
             facts = self.lab.verify(self.lab.catalogue.get(id))
         except SvdlabError as error:
             yield models.value(self.lab, checked={"id": id, "error": sentence(error)})
@@ -129,7 +128,7 @@ class Models:
 
     def wire(self, app: gr.Blocks) -> None:
         """Who calls what."""
-        get = self.get_with_login if may_log_in(self.lab) else self.get
+        get = self.get_with_login if self.lab.policy.log_in else self.get
         self.view.fetch(get, None, self.view, **EACH)
         self.view.halt(self.cancel, None, None, **QUIET)
         self.view.register(self.add, None, self.view, **EACH)

@@ -17,7 +17,6 @@ from svdlab.ui.frame import Page
 from svdlab.ui.parts import marks, run
 from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.parts.player import Clip, ComparePlayer, player_value
-from svdlab.ui.visitor import must
 from svdlab.ui.words import sentence
 
 
@@ -72,7 +71,7 @@ class RunPage:
         id = str(asked(event).get("id"))
         problem = {}
         try:
-            must(self.lab, "change_runs")
+            self.lab.policy.require("change_runs")
             act([id])
         except SvdlabError as error:
             problem = {"problem": sentence(error)}

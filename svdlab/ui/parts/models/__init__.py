@@ -14,7 +14,6 @@ from svdlab.lab.lab import Lab
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui.parts.element import element
-from svdlab.ui.visitor import may
 from svdlab.ui.words import PARTS, duration, size
 from svdlab.weights.availability import availability
 from svdlab.weights.downloads import Download
@@ -31,7 +30,7 @@ def value(lab: Lab, **news: Any) -> dict[str, Any]:
         "memory": memory(lab),
         "cards": [card(lab, checkpoint) for checkpoint in lab.catalogue],
         "ready": [[c.id, c.name] for c in lab.catalogue if availability(c).ready],
-        "shared": not may(lab, "change_weights"),
+        "shared": not lab.policy.change_weights,
         **news,
     }
 
@@ -84,7 +83,7 @@ def card(lab: Lab, c: Checkpoint) -> dict[str, Any]:
         for name, value in c.official.items()
         if name in KNOBS and value is not None
     ]
-    own = may(lab, "change_weights")
+    own = lab.policy.change_weights
     return {
         "id": c.id,
         "name": c.name,

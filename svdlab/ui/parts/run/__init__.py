@@ -19,7 +19,6 @@ from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui.parts.element import element
 from svdlab.ui.parts.picture.small import thumbnail
-from svdlab.ui.visitor import may
 from svdlab.ui.words import AUTOMATIC, PARTS, STATE_WORDS, clip_line, duration, knob_words, sentence, size
 
 STAGES = {
@@ -51,7 +50,7 @@ def value(lab: Lab, run: Run) -> dict[str, Any]:
         "words": measure.in_words(run.outcome.metrics, run.settings.width) if run.outcome.metrics else "",
         "problem": _problem(run, done),
         "binned": run.deleted is not None,
-        "shared": not may(lab, "change_runs"),
+        "shared": not lab.policy.change_runs,
         "starred": run.starred,
         "rating": run.rating,
         "note": run.note,
