@@ -6,10 +6,12 @@ import importlib
 import os
 import pkgutil
 from functools import cache, partial
+from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
 
 import gradio as gr
+from gradio.exceptions import InvalidPathError
 
 from svdlab.lab.lab import Lab
 from svdlab.ui import api, frame, pages
@@ -34,10 +36,23 @@ def all_pages() -> tuple[frame.Page, ...]:
     )
 
 
+class Pages(gr.Blocks):
+    """As Gradio's, but that a caller is told in a sentence what was wrong with the data of a call."""
+
+    async def preprocess_data(self, *call: Any, **more: Any) -> Any:
+        """The values of a call as its handler takes them. Raises `gr.Error`."""
+        try:
+            return await super().preprocess_data(*call, **more)
+        except InvalidPathError:
+            raise gr.Error("that file was not uploaded here; send it again", print_exception=False) from None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise gr.Error("the arguments are not those of this call", print_exception=False) from None
+
+
 def build_app(lab: Lab, device: str = "auto") -> gr.Blocks:
     """Every page over one lab. Loads no model library."""
     first, *others = all_pages()
-    with gr.Blocks(title="svdlab", fill_width=True, analytics_enabled=False) as app:
+    with Pages(title="svdlab", fill_width=True, analytics_enabled=False) as app:
         api.build(lab)  # first: a page's handler of the same name would take it
         frame.build_header(lab, all_pages(), first, device)
         first.build(lab, app)

@@ -178,30 +178,38 @@ class Controls:
         made = {"_checkpoint": checkpoint, "_preset": preset or OWN_SETTINGS}
         return {**shown, "seed": str(settings.drawn_seed), "_lock": locked, **made}
 
-    def refill(self, *values: Any) -> dict[str, Any]:
-        """The knobs after another checkpoint or preset was chosen.
+    def refill(self, *values: Any) -> Any:
+        """The knobs after another checkpoint or preset was chosen; as they are if that is not known any more.
 
         Another preset sets all knobs but seed and crop; another checkpoint keeps what the person had changed.
         """
         *chosen, preset_id, knobs = values
+        try:
+            base = self._chosen_base(chosen[0], preset_id)
+        except NotFound:  # the advice says so
+            return gr.skip()
         knobs = knobs if isinstance(knobs, dict) else {}
-        base = self._base(
-            self.lab.catalogue.get(chosen[0]), self.lab.presets.get(preset_id) if preset_id else None
-        )
         keep = {name: knobs[name] for name in ("seed", "fit", "focus_x", "focus_y") if name in knobs}
         if (knobs.get("_preset") or OWN_SETTINGS) == (preset_id or OWN_SETTINGS):
             keep |= self._changed(knobs)
         return self._filled(base, keep, chosen[0], preset_id, knobs)
 
-    def reset(self, *values: Any) -> dict[str, Any]:
+    def reset(self, *values: Any) -> Any:
         """The knobs as the preset has them, but for the seed and the focus of the crop."""
         *chosen, preset_id, knobs = values
+        try:
+            base = self._chosen_base(chosen[0], preset_id)
+        except NotFound:
+            return gr.skip()
         knobs = knobs if isinstance(knobs, dict) else {}
-        base = self._base(
-            self.lab.catalogue.get(chosen[0]), self.lab.presets.get(preset_id) if preset_id else None
-        )
         keep = {name: knobs[name] for name in ("seed", "focus_x", "focus_y") if name in knobs}
         return self._filled(base, keep, chosen[0], preset_id, knobs)
+
+    def _chosen_base(self, checkpoint: Any, preset: Any) -> GenerationSettings:
+        """What the knobs start from. Raises `NotFound`."""
+        return self._base(
+            self.lab.catalogue.get(checkpoint), self.lab.presets.get(preset) if preset else None
+        )
 
     def _filled(
         self,

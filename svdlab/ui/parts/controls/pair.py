@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from svdlab.errors import CheckpointUnavailable, SvdlabError
+from svdlab.errors import CheckpointUnavailable, NotFound, SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.ui.parts import compare_option
 from svdlab.ui.parts.controls import Controls
@@ -29,7 +29,10 @@ class PairControls(Controls):
     def choose_preset(self, *values: Any) -> dict[Any, Any]:
         """The knobs as the preset has them, and its pair where it has one: that pair if it is here."""
         *chosen, preset_id, knobs = values
-        preset = self.lab.presets.get(preset_id) if preset_id else None
+        try:
+            preset = self.lab.presets.get(preset_id) if preset_id else None
+        except NotFound:  # the advice says so
+            return {self.knobs: gr.skip()}
         if preset and preset.compare:
             chosen = list(self.pair_for(preset.compare))
         shown: dict[Any, Any] = dict(zip(self.checkpoints.values(), chosen, strict=True))
