@@ -6,19 +6,27 @@ import importlib
 import os
 import pkgutil
 from functools import cache, partial
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+# Before gradio is imported. What is uploaded gets a folder of this user's svdlab alone, so that it may be tidied.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(gettempdir()) / f"svdlab-{getattr(os, 'getuid', int)()}"))
 
 import gradio as gr
 from gradio.exceptions import InvalidPathError
+from gradio.utils import get_upload_folder
 
 from svdlab.lab.lab import Lab
 from svdlab.ui import api, frame, pages
+from svdlab.ui.handover import remove_older
 from svdlab.ui.theme import stylesheet, theme
 
 THREADS = 256  # each page that watches a run holds one while it waits for news
 MAX_UPLOAD = "64mb"  # as images.MAX_FILE_BYTES
+TIDY_SECONDS = 3600  # how often uploads and answers are looked through
+KEPT_SECONDS = 86400  # how long an upload or the answer of an endpoint is kept
 
 
 @cache
@@ -52,7 +60,12 @@ class Pages(gr.Blocks):
 def build_app(lab: Lab, device: str = "auto") -> gr.Blocks:
     """Every page over one lab. Loads no model library."""
     first, *others = all_pages()
-    with Pages(title="svdlab", fill_width=True, analytics_enabled=False) as app:
+    with Pages(
+        title="svdlab",
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(TIDY_SECONDS, KEPT_SECONDS),
+    ) as app:
         api.build(lab)  # first: a page's handler of the same name would take it
         frame.build_header(lab, all_pages(), first, device)
         first.build(lab, app)
@@ -78,6 +91,7 @@ def launch(
     `port` None takes the first free one from 7860. Closing the lab stops the serving.
     """
     _bypass_proxies()
+    remove_older(Path(get_upload_folder()), KEPT_SECONDS)  # what a killed process has left
     app = build_app(lab, device)
     _, address, _ = app.launch(
         server_name=host,

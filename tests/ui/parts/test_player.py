@@ -18,6 +18,7 @@ import pytest
 
 from svdlab.clips import video
 from svdlab.ui.parts import player
+from svdlab.ui.parts.element import PARTS, text_of
 from svdlab.ui.parts.player import Clip, ComparePlayer, player_value, preview_value
 
 if TYPE_CHECKING:
@@ -580,14 +581,14 @@ def test_a_finger_moves_the_divider_and_two_zoom(open_player: Callable[..., Play
 
 def test_the_template_holds_nothing_the_template_languages_would_run() -> None:
     for name in ("player.html", "player.css"):
-        text = (player.FOLDER / name).read_text(encoding="utf-8")
+        text = text_of(f"player/{name}")
         assert not [mark for mark in ("`", "${", "{{", "\\") if mark in text], name
         assert "http:" not in text
         assert "https:" not in text
 
 
 def test_no_script_makes_markup_from_text() -> None:
-    code = "".join((player.FOLDER / name).read_text(encoding="utf-8") for name in player.SCRIPTS)
+    code = "".join(text_of(path) for path in player.SCRIPTS)
     assert not [
         way
         for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(")
@@ -596,7 +597,7 @@ def test_no_script_makes_markup_from_text() -> None:
 
 
 def test_importing_it_leaves_no_stub_behind() -> None:
-    assert not list(player.FOLDER.glob("*.pyi"))
+    assert not list(PARTS.rglob("*.pyi"))
 
 
 def test_the_player_shows_only_what_it_knows() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 PARTS = Path(__file__).parent.parent
-COMMON = "element/common.js"  # in front of every part's script
+COMMON = ("element/address.js", "element/common.js")  # in front of every part's script
 
 # How every handler is wired: nothing dims while it runs, and no program calls it.
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -36,7 +36,7 @@ def element(
     `template` stands for the part's own markup where that is made from knobs or choices. `before` are scripts of other
     parts that it calls, put in front of its own.
     """
-    code = "".join(_text(path) for path in (COMMON, *before, f"{part}/{part}.js"))
+    code = "".join(text_of(path) for path in (*COMMON, *before, f"{part}/{part}.js"))
     return gr.HTML(
         value=value,
         html_template=safe_template(template or markup(part)),
@@ -49,10 +49,11 @@ def element(
 
 def markup(part: str) -> str:
     """A part's own markup."""
-    return _text(f"{part}/{part}.html")
+    return text_of(f"{part}/{part}.html")
 
 
-def _text(path: str) -> str:
+def text_of(path: str) -> str:
+    """A file of a part, as `<part>/<name>`."""
     return (PARTS / path).read_text(encoding="utf-8")
 
 
