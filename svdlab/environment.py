@@ -269,13 +269,13 @@ VARIABLES: dict[str, Variable] = {one.name: one.metadata["variable"] for one in 
 
 # Known names that the lab itself does not go by: they are read where they act.
 ELSEWHERE: dict[str, str] = {
-    "SVDLAB_PYTHON": "scripts/run, scripts/test: the Python that .venv is made with.",
-    "SVDLAB_TORCH": "scripts/run, scripts/test: cpu takes PyTorch's CPU build at the first install.",
-    "SVDLAB_TEST_WORKERS": "scripts/test: how many processes test; 0 is one, for a debugger.",
-    "SVDLAB_SCREENSHOTS": "scripts/test: the folder in which browser tests leave what they saw.",
-    "SVDLAB_CHROMIUM": "scripts/test: the browser to use.",
-    "SVDLAB_KILL_SEED": "scripts/test: the seed of the loop of random kills.",
-    "SVDLAB_FAILPOINT": "Tests: where this process ends as a power cut would end it (`svdlab/failpoints.py`).",
+    "SVDLAB_PYTHON": "scripts/run, scripts/test: The Python that .venv is made with.",
+    "SVDLAB_TORCH": "scripts/run, scripts/test: Which build of PyTorch is installed first.",
+    "SVDLAB_TEST_WORKERS": "scripts/test: How many processes test; 0 is one, for a debugger.",
+    "SVDLAB_SCREENSHOTS": "scripts/test: The folder in which browser tests leave what they saw.",
+    "SVDLAB_CHROMIUM": "scripts/test: The browser to use.",
+    "SVDLAB_KILL_SEED": "scripts/test: The seed of the loop of random kills.",
+    "SVDLAB_FAILPOINT": "tests: Where this process ends as a power cut would end it (`svdlab/failpoints.py`).",
 }
 
 _warned: set[str] = set()

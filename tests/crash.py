@@ -147,7 +147,7 @@ def resume(data: Path) -> None:
         lab.resume(*(run.id for run in lab.history.runs(1000, states=("interrupted",))))
 
 
-def sweep(data: Path) -> None:
+def empty_bin(data: Path) -> None:
     """Removes for good all that is in the bin."""
     with Lab(data) as lab:
         lab.history.empty_bin(0)

@@ -6,8 +6,10 @@ import json
 import random
 
 from svdlab.history.queue import History
-from svdlab.recipes.records import METRICS, Outcome, Recipe
+from svdlab.metrics.definitions import METRICS
+from svdlab.recipes.records import Outcome, Recipe
 from svdlab.recipes.settings import GenerationSettings
+from tests.rows import opened
 
 CHECKPOINTS = ("svd", "svd-xt", "svd-xt-1-1", "demo-1-0", "demo-1-1")
 PRESETS = ("official", "fast", "calm", None)
@@ -61,7 +63,7 @@ def fill(history: History, count: int, seed: int = 0) -> None:
         )
         if draw.random() < 0.1:
             tags.append((id, draw.choice(TAGS)))
-    with history._transaction() as db:
+    with opened(history) as db:
         db.executemany(
             "INSERT INTO runs (id, state, recipe, recipe_hash, checkpoint, picture, preset, created, finished,"
             " outcome, starred, rating, note, folded_note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LENT = ("presets", "assets", "scripts", "docs", "tests")  # read there, never written to
+COPIED = ("svdlab", "scripts", "docs")
+LENT = ("presets", "assets", "tests")  # read there, never written to
 
 
 def copy_tree(to: Path) -> Path:
     """The package, free to be changed, with what it reads beside it."""
-    shutil.copytree(ROOT / "svdlab", to / "svdlab", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in COPIED:
+        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "images"))
     shutil.copy(ROOT / "pyproject.toml", to)
     for name in LENT:
         (to / name).symlink_to(ROOT / name, target_is_directory=True)
@@ -40,3 +42,34 @@ def run_on(tree: Path, script: str, *arguments: object) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def add_knob(tree: Path, name: str = "grain", introduced: str = "0.0") -> None:
+    """Declares one more knob, as a later svdlab would; people are shown another default than it was introduced with."""
+    declaration = f'''    {name}: float = _knob(
+        0.5,
+        "{name.capitalize()}",
+        "How much {name} is put over the clip.",
+        unit="parts",
+        group="output",
+        ge=0.0,
+        le=1.0,
+        step=0.1,
+        usual=(0.0, 1.0),
+        introduced={introduced},
+    )
+
+'''
+    settings = tree / "svdlab" / "recipes" / "settings.py"
+    insert_before(settings, '    @field_validator("*", mode="before")', declaration)
+
+
+def add_metric(tree: Path, name: str = "brightness") -> None:
+    """Declares one more metric, as a later svdlab would."""
+    with (tree / "svdlab" / "metrics" / "definitions.py").open("a", encoding="utf-8") as file:
+        file.write(f'''
+
+@metric("{name.capitalize()}", "of 255", "Mean grey of all frames.", digits=1)
+def {name}(clip: Footage) -> float:
+    return fmean(float(frame.mean()) for frame in clip.grey)
+''')

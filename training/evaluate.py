@@ -23,7 +23,9 @@ from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 from scipy.stats import spearmanr
 
-from svdlab.metrics import measure
+from svdlab.metrics.measure import measure
+from svdlab.metrics.similarity import psnr, ssim
+from svdlab.metrics.words import in_words
 from training.clips import HEIGHT, WIDTH
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -126,9 +128,9 @@ def evaluate(seeds: int, sheet: Path | None) -> dict[str, object]:
         said[name] = value
         print(f"{name}: {value}", flush=True)
 
-    psnr = {name: measure.psnr(np.asarray(p), pair.decoded(p)) for name, p in shown.items()}
-    say("vae_psnr_db", {name: round(value, 2) for name, value in psnr.items()})
-    say("vae_psnr_db_mean", round(float(np.mean(list(psnr.values()))), 2))
+    likeness = {name: psnr(np.asarray(p), pair.decoded(p)) for name, p in shown.items()}
+    say("vae_psnr_db", {name: round(value, 2) for name, value in likeness.items()})
+    say("vae_psnr_db_mean", round(float(np.mean(list(likeness.values()))), 2))
 
     started = time.perf_counter()
     pair.render("demo-1-0", shown[names[0]], 0)
@@ -138,13 +140,13 @@ def evaluate(seeds: int, sheet: Path | None) -> dict[str, object]:
     for seed in range(seeds):
         picture = shown[names[seed % len(names)]]
         clips = {name: pair.render(name, picture, seed) for name in pair.pipes}
-        measured = {name: measure.measure(clip).to_dict() for name, clip in clips.items()}
+        measured = {name: measure(clip) for name, clip in clips.items()}
         jerks.append(measured["demo-1-1"]["camera_jerk"] < measured["demo-1-0"]["camera_jerk"])
-        move = measure.in_words(measured["demo-1-0"], WIDTH).split(" · ")[0].split()
+        move = in_words(measured["demo-1-0"], WIDTH).split(" · ")[0].split()
         directions[" ".join(word for word in move if word not in SPEEDS)] += 1
         reference = pair.decoded(picture)
-        first.append(measure.ssim(reference, clips["demo-1-0"][0]))
-        last.append(measure.ssim(reference, clips["demo-1-0"][-1]))
+        first.append(ssim(reference, clips["demo-1-0"][0]))
+        last.append(ssim(reference, clips["demo-1-0"][-1]))
         if seed < 6:
             clip = clips["demo-1-0"]
             rows.append(np.concatenate([np.asarray(picture), *clip[:: (len(clip) - 1) // 3]], axis=1))
@@ -154,7 +156,7 @@ def evaluate(seeds: int, sheet: Path | None) -> dict[str, object]:
     say("steadier_1_1_share", round(float(np.mean(jerks)), 2))
 
     long = pair.render("demo-1-0", shown[names[0]], 0, frames=25)
-    say("last_of_25_frames_ssim", round(measure.ssim(pair.decoded(shown[names[0]]), long[-1]), 3))
+    say("last_of_25_frames_ssim", round(ssim(pair.decoded(shown[names[0]]), long[-1]), 3))
 
     flows = {b: [] for b in BUCKETS}
     for seed in range(seeds):
@@ -185,7 +187,7 @@ def evaluate(seeds: int, sheet: Path | None) -> dict[str, object]:
 
 
 def _motion(clip: np.ndarray) -> float:
-    return measure.measure(clip).camera_motion
+    return measure(clip)["camera_motion"]
 
 
 def main() -> None:

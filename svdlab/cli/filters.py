@@ -12,8 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
+from svdlab.cli.flags import SectionedCommand
 from svdlab.errors import BadInput
+from svdlab.history.conditions import parse_where
 from svdlab.history.search import RunQuery
+from svdlab.metrics.definitions import METRICS
 
 SECTION = "Which runs"
 
@@ -46,6 +49,15 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "starred": (bool, _switch("--starred", "With a star."), False),
     "tag": (list[str], _option("--tag", "TAG", "With this tag. May be given again: then with each."), None),
     "text": (str, _option("--text", "WORDS", "With these words in note, tags, checkpoint or preset."), ""),
+    "where": (
+        list[str],
+        _option(
+            "--where",
+            "CONDITION",
+            "By a knob or metric: 'camera_motion>2', fps=6, 'schedule!=ays'. May be given again.",
+        ),
+        None,
+    ),
     "bin": (bool, _switch("--bin", "In the bin instead of outside."), False),
     "sort": (
         str,
@@ -82,6 +94,7 @@ def _query(
     since: str | None,
     until: str | None,
     tag: list[str] | None,
+    where: list[str] | None,
     ascending: bool,
     sort: str,
     **same: Any,
@@ -92,6 +105,7 @@ def _query(
         since=_moment(since, "since"),
         until=_moment(until, "until", day_included=True),
         tags=tuple(tag or ()),
+        where=parse_where(" ".join(where or ())),
         descending=not ascending,
         sort=sort.replace("-", "_"),
         **same,
@@ -111,3 +125,14 @@ def _moment(text: str | None, name: str, day_included: bool = False) -> float | 
         raise BadInput(
             f"{name} must be a date such as 2026-01-31 or 2026-01-31T18:00, got {text[:40]!r}"
         ) from None
+
+
+class QueryCommand(SectionedCommand):
+    """A command with `query_flags`: its --help says what is measured, so that it can be asked for."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Called by click's help formatter."""
+        with formatter.section("Measured of every clip, for --sort and --where"):
+            formatter.write_dl(
+                [(one.name, f"{one.unit}. {one.help}") for one in METRICS.values()], col_max=34
+            )

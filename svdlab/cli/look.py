@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from svdlab.cli.filters import query_flags
-from svdlab.cli.flags import SectionedCommand
+from svdlab.cli.filters import QueryCommand, query_flags
+from svdlab.cli.flags import SectionedCommand, table_flags
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, RunId, open_data
 from svdlab.errors import BadInput
 from svdlab.history.search import RunQuery
@@ -18,8 +19,22 @@ if TYPE_CHECKING:
     from svdlab.lab.lab import Lab
     from svdlab.recipes.records import Run
 
-runs_cli = typer.Typer(rich_markup_mode=None, add_completion=False)
+RENAMED = {"sweep": "empty-bin", "restore": "take-back"}
+
+
+class _Runs(TyperGroup):
+    """`svdlab runs`, which knows what its commands were called before."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Called by click for the command that was typed."""
+        if cmd_name in RENAMED:
+            raise BadInput(f"svdlab runs {cmd_name} is called svdlab runs {RENAMED[cmd_name]} now")
+        return super().get_command(ctx, cmd_name)
+
+
+runs_cli = typer.Typer(cls=_Runs, rich_markup_mode=None, add_completion=False)
 plain_runs = partial(runs_cli.command, cls=SectionedCommand)
+runs_of_a_query = partial(runs_cli.command, cls=QueryCommand)
 
 Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many.")]
 Ids = Annotated[
@@ -47,7 +62,7 @@ def runs(
         _list(ctx, query, limit, as_json, data_dir)
 
 
-@plain_runs(name="list")
+@runs_of_a_query(name="list")
 @query_flags
 def list_runs(
     ctx: typer.Context,
@@ -71,7 +86,7 @@ def _list(ctx: typer.Context, query: RunQuery, limit: int, as_json: bool, data_d
     if as_json:
         words.say_json([words.run_json(run) for run in found])
     elif found:
-        words.runs_table(found, query.sort)
+        words.runs_table(found, asked=(query.sort, *(condition.name for condition in query.where)))
     else:
         words.say("There are no runs yet." if query.everything else "There are no such runs.")
 
@@ -83,12 +98,13 @@ def show(ctx: typer.Context, run_id: RunId, as_json: AsJson = False, data_dir: D
 
     with open_data(ctx, data_dir) as lab:
         run = find(lab, run_id)
+        weights = lab.bits.sentence(run.recipe)
     if as_json:
-        words.say_json(words.run_json(run))
+        words.say_json({**words.run_json(run), "weights": weights})
         return
     typer.echo(f"{run.id}: {run.state}{f', {run.error}' if run.error else ''}")
     typer.echo(f"{run.recipe.checkpoint}: {words.run_line(run)}")
-    for line in words.marks_lines(run):
+    for line in filter(None, (weights, *words.marks_lines(run))):
         typer.echo(line)
     if run.done:
         typer.echo(f"{run.video}\n{run.frames_zip}")
@@ -193,7 +209,7 @@ def tag(
 def delete(ctx: typer.Context, ids: Ids, data_dir: DataDir = None) -> None:
     """Put runs or comparisons into the bin.
 
-    A comparison takes along the runs made for it. svdlab runs restore undoes it until the bin is swept.
+    A comparison takes along the runs made for it. svdlab runs take-back undoes it until the bin is emptied.
     """
     with open_data(ctx, data_dir) as lab:
         chosen = _ids(lab, ids)
@@ -202,18 +218,18 @@ def delete(ctx: typer.Context, ids: Ids, data_dir: DataDir = None) -> None:
         typer.echo(f"{id}: in the bin")
 
 
-@plain_runs()
-def restore(ctx: typer.Context, ids: Ids, data_dir: DataDir = None) -> None:
+@plain_runs(name="take-back")
+def take_back(ctx: typer.Context, ids: Ids, data_dir: DataDir = None) -> None:
     """Take runs or comparisons out of the bin."""
     with open_data(ctx, data_dir) as lab:
         chosen = _ids(lab, ids)
         lab.history.take_back(chosen)
     for id in chosen:
-        typer.echo(f"{id}: restored")
+        typer.echo(f"{id}: taken back")
 
 
-@plain_runs()
-def sweep(
+@plain_runs(name="empty-bin")
+def empty_bin(
     ctx: typer.Context,
     days: Annotated[
         float, typer.Option("--days", metavar="N", min=0.0, help="What has been in the bin for so long.")
@@ -226,15 +242,16 @@ def sweep(
     """Remove for good what is in the bin."""
     with open_data(ctx, data_dir) as lab:
         before = lab.disk_use()
-        swept = len(lab.history.empty_bin(days * 86400))
+        removed = len(lab.history.empty_bin(days * 86400))
         unused = len(lab.history.remove_unused_pictures()) if pictures else 0
         freed = before.total - lab.disk_use().total
     also = f" and {unused} picture{'s' * (unused != 1)}" if pictures else ""
-    typer.echo(f"{swept} run{'s' * (swept != 1)}{also} removed, {max(0, freed) / 1e6:.1f} MB freed")
+    typer.echo(f"{removed} run{'s' * (removed != 1)}{also} removed, {max(0, freed) / 1e6:.1f} MB freed")
 
 
-@plain_runs()
+@runs_of_a_query()
 @query_flags
+@table_flags
 def export(
     ctx: typer.Context,
     ids: Annotated[
@@ -245,8 +262,6 @@ def export(
             show_default=False,
         ),
     ] = [],  # noqa: B006  # what typer takes for none
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="As a table.")] = None,
-    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="As a table.")] = None,
     zip: Annotated[
         Path | None, typer.Option("--zip", metavar="FILE", help="With videos, recipes and pictures.")
     ] = None,
@@ -254,6 +269,7 @@ def export(
     latents: Annotated[bool, typer.Option("--latents", help="The zip also gets the kept latents.")] = False,
     data_dir: DataDir = None,
     *,
+    as_table: dict[str, Path],
     query: RunQuery,
 ) -> None:
     """Write runs to a table or a zip.
@@ -262,20 +278,19 @@ def export(
     """
     from svdlab.exchange import tables
 
-    wanted = {".csv": csv, ".parquet": parquet, ".zip": zip}
-    if not any(wanted.values()):
-        raise BadInput("say as what: --csv FILE, --parquet FILE or --zip FILE")
-    for ending, path in wanted.items():
-        if path is not None and path.suffix.lower() != ending:
-            raise BadInput(f"the name of that file must end in {ending}, got {path.name}")
+    wanted = {**as_table, "zip": zip} if zip else as_table
+    if not wanted:
+        flags = [f"--{name} FILE" for name in (*tables.FORMATS, "zip")]
+        raise BadInput(f"say as what: {', '.join(flags[:-1])} or {flags[-1]}")
+    for name, path in wanted.items():
+        if path.suffix.lower() != f".{name}":
+            raise BadInput(f"the name of that file must end in .{name}, got {path.name}")
     with open_data(ctx, data_dir) as lab:
         chosen = [lab.history.get(id) for id in _ids(lab, ids)] if ids else list(lab.history.every(query))
         if not chosen:
             raise BadInput("there are no such runs to export")
-        if csv:
-            typer.echo(f"{csv}: {tables.write_csv(chosen, csv)} rows")
-        if parquet:
-            typer.echo(f"{parquet}: {tables.write_parquet(chosen, parquet)} rows")
+        for name, path in as_table.items():
+            typer.echo(f"{path}: {tables.write_table(chosen, path, name)} rows")
         if zip:
             written = tables.write_zip(lab, chosen, zip, frames=frames, latents=latents)
             left = f"; {len(written.left_out)} left out, not finished" if written.left_out else ""

@@ -65,6 +65,7 @@ def generate(
     """
     from svdlab.cli import words
     from svdlab.cli.progress import can_render, must_be_here, render
+    from svdlab.workers import Compute
 
     if picture is None and like is None:
         raise BadInput("missing argument PICTURE: the picture to start from, or --like FILE; see --help")
@@ -77,6 +78,8 @@ def generate(
         if base is not None:
             checkpoint, preset = checkpoint or base.checkpoint, base.preset
         chosen = lab.catalogue.get(checkpoint) if checkpoint else lab.catalogue.default()
+        if base is not None:
+            base = _for_checkpoint(lab, base, chosen.id)
         if base is None:
             settings = lab.settings(chosen.id, changes, preset, changes.get("seed"))
         else:
@@ -84,14 +87,15 @@ def generate(
         notes = lab.notes(chosen.id, settings)
         recipe = lab.recipe(chosen.id, _start(lab, picture, base), settings)
         _say_notes(notes)
-        before = None if again else lab.before.run(recipe)
+        numbers = Compute.of(lab.environment, device, dtype).numbers
+        before = None if again else lab.before.run(recipe, numbers)
         if before is None:
             must_be_here(chosen)
             compute = can_render(lab, device, dtype)
             [run] = render(lab, [lab.submit(recipe, preset)], compute)
         else:
             run = before
-            words.say(f"Rendered before, as run {run.id}; --again renders it anew.")
+            words.say(f"Rendered before, as run {run.id}{words.numbers_of(run)}; --again renders it anew.")
         _write_video(run, output)
         _write_frames(run, frames)
     if as_json:
@@ -134,6 +138,7 @@ def compare(
     """
     from svdlab.cli import words
     from svdlab.cli.progress import can_render, must_be_here, render
+    from svdlab.workers import Compute
 
     files.check_video_path(output, picture)
     with open_data(ctx, data_dir) as lab:
@@ -144,7 +149,8 @@ def compare(
         )
         notes = _both_notes(lab, first, second)
         _say_notes(notes)
-        comparison = None if again else lab.before.pair(first, second)
+        numbers = Compute.of(lab.environment, device, dtype).numbers
+        comparison = None if again else lab.before.pair(first, second, numbers)
         before = comparison is not None
         if comparison is None:
             for recipe in (first, second):
@@ -154,7 +160,8 @@ def compare(
             render(lab, [asked.a, asked.b], compute)
             comparison = lab.history.comparison(asked.id)
         else:
-            words.say(f"Rendered before, as comparison {comparison.id}; --again renders it anew.")
+            with_what = words.numbers_of(comparison.a)
+            words.say(f"Rendered before, as comparison {comparison.id}{with_what}; --again renders it anew.")
         done = comparison
         if output is not None:
             write_whole(output, lambda path: lab.export_side_by_side(done, path))
@@ -177,6 +184,17 @@ def _restored(lab: Lab, path: Path) -> Restored:
 
     found = restore(lab, path)
     for note in found.notes:
+        words.say(f"Note: {note}")
+    return found
+
+
+def _for_checkpoint(lab: Lab, base: Restored, checkpoint: str) -> Restored:
+    """The file's settings as the chosen checkpoint can render them; what that changes is said."""
+    from svdlab.cli import words
+    from svdlab.exchange.restore import fitted
+
+    found = fitted(lab, base, checkpoint)
+    for note in found.notes[len(base.notes) :]:
         words.say(f"Note: {note}")
     return found
 

@@ -7,27 +7,30 @@ run, and what cannot be used is told in sentences instead of being passed over.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
 
-from svdlab.clips.carried import READABLE, WHOLE, Embedded, read_texts, shown
+from svdlab.clips.carried import READABLE, WHOLE, Embedded, read_texts, shown, told
 from svdlab.errors import BadInput, BadSettings, BadVideo, NotFound
-from svdlab.exchange.comfyui import Workflow, is_workflow, read_workflow, write_workflow
+from svdlab.exchange.comfyui import Reading, Workflow, parsed, read_workflow, workflows_in, write_workflow
+from svdlab.exchange.swarmui import parameters_in, read_parameters
 from svdlab.lab.lab import Lab
 from svdlab.recipes import limits
 from svdlab.recipes.checkpoint import Checkpoint, possible_size
 from svdlab.recipes.records import MAX_RECIPE_BYTES, Recipe, Run
-from svdlab.recipes.settings import KNOBS, GenerationSettings
+from svdlab.recipes.settings import KNOBS, MAX_SEED, MAX_STORED_SEED, GenerationSettings
 
 MAX_LINES = 1000  # of a text in which a recipe is looked for
 MAX_NAMES = 64  # knobs in a recipe of another version
 RECIPE = "svdlab_recipe"
+WORKFLOWS = ("prompt", "workflow")  # keys of texts that are workflows
 
-Origin = Literal["svdlab recipe", "ComfyUI workflow"]
+Origin = Literal["svdlab recipe", "ComfyUI workflow", "SwarmUI parameters"]
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,10 @@ class Restored:
 
 
 def restore(lab: Lab, source: str | Path | bytes) -> Restored:
-    """Reads an untrusted MP4, WebM, PNG, WebP or JSON file, given as a path or as its bytes.
+    """Reads an untrusted MP4, WebM, PNG, WebP, AVIF, JPEG or JSON file, given as a path or as its bytes.
 
-    A recipe of svdlab's own is preferred to a ComfyUI workflow. Raises `BadInput` (`BadVideo`) with one sentence if
-    it carries neither.
+    A recipe of svdlab's own is preferred to a ComfyUI workflow, and that to SwarmUI's parameters. Raises `BadInput`
+    (`BadVideo`) with one sentence if it carries none of them.
     """
     found = read_texts(source)
     try:
@@ -56,21 +59,44 @@ def restore(lab: Lab, source: str | Path | bytes) -> Restored:
         raise BadInput(f"{found.name} is nested too deeply, so it was not read") from None
 
 
+def fitted(lab: Lab, found: Restored, checkpoint: str) -> Restored:
+    """The same for another checkpoint than the file's, which may not be able to do all that the file's own can."""
+    if checkpoint == found.checkpoint:
+        return found
+    work = _Work(lab, found.origin, list(found.notes), lab.catalogue.get(checkpoint))
+    if found.checkpoint is None:
+        work.notes.append(f"{checkpoint} is used instead of the file's checkpoint; another can be chosen.")
+    settings = work.possible(lab.catalogue.get(checkpoint), found.settings)
+    notes = tuple(dict.fromkeys(work.notes))
+    return replace(found, settings=settings, checkpoint=checkpoint, notes=notes)
+
+
 def _restored(lab: Lab, found: Embedded) -> Restored:
     values = _values(found)
+    damaged = _damaged(found, values)
     for value in values.values():
         recipe = _recipe_in(value)
         if recipe is not None:
             return _from_recipe(lab, recipe, value.get("preset"))
+    refused: BadInput | None = None
+    for prompt, workflow in workflows_in(values):
+        try:
+            return _from_reading(
+                lab, read_workflow(prompt, workflow, lab.catalogue), "ComfyUI workflow", damaged
+            )
+        except BadInput as error:
+            refused = refused or error
     for value in (values, *values.values()):
-        prompt, workflow = (_nested(value.get(key)) for key in ("prompt", "workflow"))
-        if is_workflow(prompt) or is_workflow(workflow):
-            return _from_workflow(lab, prompt, workflow)
-    whole = values.get(WHOLE)
-    if is_workflow(whole):
-        return _from_workflow(lab, whole, whole)
-    if WHOLE in found.texts and whole is None:
+        parameters = parameters_in(value)
+        if parameters is not None:
+            reading = read_parameters(parameters, lab.catalogue)
+            return _from_reading(lab, reading, "SwarmUI parameters", damaged)
+    if refused is not None:
+        raise refused
+    if WHOLE in found.texts and values.get(WHOLE) is None:
         raise BadInput(f"{found.name} holds no JSON that can be read; give {READABLE}")
+    if found.unread:
+        raise BadInput(found.unread[0])
     raise BadInput(f"{found.name} carries neither an svdlab recipe nor a ComfyUI workflow")
 
 
@@ -88,31 +114,28 @@ def workflow_of(lab: Lab, run: Run) -> Workflow:
 
 
 def _values(found: Embedded) -> dict[str, dict[str, Any]]:
-    """Every text that is a JSON object, by its key."""
+    """Every text that is a JSON object, by its key; of several under one key the first."""
     texts = dict(found.texts)
-    if WHOLE in texts and _parsed(texts[WHOLE]) is None:  # what `svdlab runs show` prints, or a result.json
+    if WHOLE in texts and parsed(texts[WHOLE]) is None:  # what `svdlab runs show` prints, or a result.json
         lines = [line for line in texts[WHOLE].splitlines()[:MAX_LINES] if RECIPE in line]
         texts = {RECIPE: lines[0]} if lines else {}
-    parsed = {key: _parsed(text) for key, text in texts.items()}
-    return {key: value for key, value in parsed.items() if value is not None}
+    values: dict[str, dict[str, Any]] = {}
+    for key, text in texts.items():
+        value = parsed(text)
+        name = key.partition("\0")[0]
+        if value is not None:
+            values[key if name in values else name] = value
+    return values
 
 
-def _parsed(text: str) -> dict[str, Any] | None:
-    """A JSON object; None for anything else: numbers that are none, nesting without end, text."""
-    try:
-        value = json.loads(text, parse_constant=_no_number) if text.lstrip()[:1] == "{" else None
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
-
-
-def _nested(value: Any) -> Any:
-    """A workflow inside another text; some programs write it there as text once more."""
-    return _parsed(value) if isinstance(value, str) else value
+def _damaged(found: Embedded, values: Mapping[str, Any]) -> list[str]:
+    """A sentence on each text that was left out though it may have been meant."""
+    broken = [
+        f"The text {key} in the file is damaged; what else is in it was used."
+        for key, text in found.texts.items()
+        if key in WORKFLOWS and key not in values and text.lstrip()[:1] == "{"
+    ]
+    return broken + [f"{sentence[:1].upper()}{sentence[1:]}." for sentence in found.unread]
 
 
 def _recipe_in(value: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -151,19 +174,30 @@ def _preset_of(work: _Work, value: dict[str, Any], preset: Any) -> str | None:
     try:
         return work.lab.presets.get(preset).id
     except NotFound:
-        work.notes.append(f"There is no preset {shown(preset)} here; its settings are kept.")
+        work.notes.append(f"There is no preset {told(preset)} here; its settings are kept.")
         return None
 
 
-def _from_workflow(lab: Lab, prompt: Any, workflow: Any) -> Restored:
-    reading = read_workflow(prompt, workflow, lab.catalogue)
-    work = _Work(lab, "ComfyUI workflow", list(reading.notes))
+def _from_reading(lab: Lab, reading: Reading, origin: Origin, damaged: list[str]) -> Restored:
+    work = _Work(lab, origin, [*damaged, *reading.notes])
     if reading.checkpoint is not None:
         work.find_checkpoint(reading.checkpoint)
     work.picture = reading.picture
     made_for = work.checkpoint
     base = limits.defaults_for(made_for) if made_for is not None else GenerationSettings()
-    return work.restored(reading.knobs, base)
+    restored = work.restored({**reading.knobs, **work.reduced(reading.knobs.get("seed"))}, base)
+    values = restored.settings.model_dump(mode="json")
+    lost = [f"{one.sentence}, so {_here(values, one.knobs)} here." for one in reading.lost]
+    return replace(restored, notes=(*dict.fromkeys(lost), *restored.notes))
+
+
+def _here(values: Mapping[str, Any], knobs: tuple[str, ...]) -> str:
+    """What knobs are now, as words: 'seed is 42 and fps is 6'."""
+    said = [
+        f"{knob} is {told(values[knob])}" if values[knob] is not None else f"{knob} is left empty"
+        for knob in knobs
+    ]
+    return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]
 
 
 # Bringing it to what can be rendered here
@@ -189,7 +223,7 @@ class _Work:
         """Everything together, each part checked."""
         settings = self._pair(self._checked(knobs, base))
         if self.checkpoint is not None:
-            settings = self._possible(self.checkpoint, settings)
+            settings = self.possible(self.checkpoint, settings)
         sha256, here = self._picture()
         notes = tuple(dict.fromkeys(self.notes))
         id = self.checkpoint.id if self.checkpoint is not None else None
@@ -202,6 +236,9 @@ class _Work:
             if name not in KNOBS:
                 self.notes.append(f"There is no knob {shown(name, 40)} here; it was left out.")
                 continue
+            if name == "seed" and self.origin == "svdlab recipe" and _stored_seed(value):
+                values[name] = value
+                continue
             try:
                 alone = {"max_guidance_scale": 20.0} if name == "min_guidance_scale" else {}
                 values[name] = getattr(GenerationSettings.parse({**alone, name: value}), name)
@@ -212,27 +249,42 @@ class _Work:
     def _nearest(self, name: str, value: Any, otherwise: Any) -> Any:
         knob = KNOBS[name]
         used = otherwise
-        if isinstance(value, int | float) and not isinstance(value, bool) and knob.minimum is not None:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and not _none(value)
+        if number and knob.minimum is not None:
             assert knob.maximum is not None
             used = min(max(value, knob.minimum), knob.maximum)
             used = round(used) if knob.kind == "int" else float(used)
         self.notes.append(
-            f"{name} was {shown(value, 30)} in the file; {knob.wanted} is possible, so it is {used} now."
+            f"{name} was {told(value, 30)} in the file; {knob.wanted} is possible, so it is {used} now."
         )
         return used
 
     def _pair(self, values: dict[str, Any]) -> GenerationSettings:
         """The settings; a pair of guidance values that no model can use becomes no guidance."""
+        base = GenerationSettings.model_validate({"seed": values["seed"]})  # an older version's may be larger
+        values = {name: value for name, value in values.items() if name != "seed"}
         try:
-            return GenerationSettings.parse(values)
+            return GenerationSettings.parse(values, base)
         except BadSettings:
             self.notes.append(
                 f"Guidance from {values['min_guidance_scale']:g} to {values['max_guidance_scale']:g} is not possible "
                 "here; both are 1 now."
             )
-            return GenerationSettings.parse({**values, "min_guidance_scale": 1.0, "max_guidance_scale": 1.0})
+            off = {"min_guidance_scale": 1.0, "max_guidance_scale": 1.0}
+            return GenerationSettings.parse({**values, **off}, base)
 
-    def _possible(self, checkpoint: Checkpoint, settings: GenerationSettings) -> GenerationSettings:
+    def reduced(self, seed: Any) -> dict[str, int]:
+        """A seed of another program as the generator takes it: torch has 64 bits for it, and uses the last 32."""
+        if not isinstance(seed, int) or isinstance(seed, bool) or not MAX_SEED < seed < 2**64:
+            return {}
+        low = seed % (MAX_SEED + 1)
+        self.notes.append(
+            f"The seed {seed} has more than the 32 bits that torch's generator uses; {low} is the same seed and gives "
+            "the same clip."
+        )
+        return {"seed": low}
+
+    def possible(self, checkpoint: Checkpoint, settings: GenerationSettings) -> GenerationSettings:
         """The settings as the checkpoint can render them."""
         changes: dict[str, Any] = {}
         step = checkpoint.size_step
@@ -270,3 +322,13 @@ class _Work:
         if not here:
             self.notes.append(f"The picture ({sha256[:8]}…) is not in this lab; drop it in as well.")
         return sha256, here
+
+
+def _stored_seed(value: Any) -> bool:
+    """Whether a recipe of an older version may have this seed, which cannot be asked for any more."""
+    return isinstance(value, int) and not isinstance(value, bool) and MAX_SEED < value <= MAX_STORED_SEED
+
+
+def _none(value: float) -> bool:
+    """Whether a number is not one."""
+    return isinstance(value, float) and not math.isfinite(value)

@@ -35,9 +35,10 @@ from svdlab.exchange.zip_writing import (
     Marks,
     RunEntry,
 )
+from svdlab.files import publish_folder, remove_folder
 from svdlab.history.doctor import recipe_inside
-from svdlab.history.kept import new_id, remove_folder
-from svdlab.history.queue import publish_folder, write_result
+from svdlab.history.ids import new_id
+from svdlab.history.run_files import write_result
 from svdlab.history.search import clean_note, clean_tag
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Comparison, Outcome, Recipe, Run

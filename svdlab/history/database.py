@@ -1,21 +1,25 @@
 """The database file: opening it, its schema, one writer at a time. Knows SQLite; nothing of what the rows mean.
 
-A database of an older svdlab is copied aside and migrated; one of a newer svdlab is opened for reading only.
+A database of an older svdlab is copied aside and migrated; one of a newer svdlab is opened for reading only. Knobs and
+metrics need no migration: `svdlab.history.finding` gives them their columns when a database is opened.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from svdlab.errors import DataFolderError, reason
+from svdlab.history import finding
 
 FILE_NAME = "svdlab.db"
 BUSY_SECONDS = 30.0  # how long a write waits for another process's to end
 CACHE_KIB = 65_536  # 100,000 runs' worth of `finding`: a search reads memory, not the disk
+
+Connect = Callable[..., sqlite3.Connection]  # whoever wants to see the statements hands in their own
 
 # Append only. Each entry is run once, in order; PRAGMA user_version counts how many have been.
 MIGRATIONS: tuple[str, ...] = (
@@ -182,14 +186,17 @@ class Database:
     `DataFolderError` with `read_only_sentence`.
     """
 
-    def __init__(self, folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self, folder: Path, busy_seconds: float = BUSY_SECONDS, connect: Connect = sqlite3.connect
+    ) -> None:
         self.folder = folder
         self.busy_seconds = busy_seconds
         self.read_only = False
+        self._missing: list[str] = []
         self._lock = threading.RLock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
+            self._db = connect(
                 folder / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=busy_seconds
             )
         except (OSError, sqlite3.Error) as error:
@@ -216,6 +223,14 @@ class Database:
             f"update svdlab or choose another folder"
         )
 
+    @property
+    def unfindable(self) -> frozenset[str]:
+        """Knobs and metrics that have no column to be found by: what was written by another svdlab is only read."""
+        if self._missing:  # another process may have added them meanwhile
+            with self._lock:
+                self._missing = finding.missing(self._db)
+        return frozenset(self._missing)
+
     def close(self) -> None:
         """Closes the database; the object is unusable afterwards."""
         with self._lock:
@@ -237,6 +252,9 @@ class Database:
         if self._version() > len(MIGRATIONS):
             self._db.execute("PRAGMA query_only=ON")
             self.read_only = True
+        else:
+            self._extend()
+        self._missing = finding.missing(self._db)
 
     def _version(self) -> int:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])
@@ -249,6 +267,12 @@ class Database:
             if 0 < version < len(MIGRATIONS):
                 self._back_up(version + 1)
             apply(self._db, version + 1, len(MIGRATIONS))
+
+    def _extend(self) -> None:
+        """Gives knobs and metrics that came later their columns, unless nothing can be written."""
+        if finding.missing(self._db):
+            with suppress(DataFolderError), self._transaction() as db:
+                finding.extend(db)  # looks again: another process may have been faster
 
     def _back_up(self, number: int) -> Path:
         """Copies the database as it is before migration `number` to `svdlab.db.before-<number>`."""

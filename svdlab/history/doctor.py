@@ -5,7 +5,6 @@ Knows the history's folders, videos and pictures; nothing of the queue's workers
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,9 +14,12 @@ from typing import Literal
 
 from svdlab.clips import pictures, video
 from svdlab.errors import BadPicture, BadVideo
+from svdlab.files import entries, remove_folder, sha256_of
+from svdlab.history.bin import BEING_REMOVED
 from svdlab.history.database import FILE_NAME
-from svdlab.history.kept import BEING_REMOVED, ID, PICTURE_NAME, entries, remove_folder
-from svdlab.history.queue import History, read_result, write_result
+from svdlab.history.kept import ID, PICTURE_NAME
+from svdlab.history.queue import History
+from svdlab.history.run_files import read_result, write_result
 from svdlab.recipes.records import Outcome, Recipe, Run
 
 LEFTOVER_SECONDS = 3600.0  # a temporary folder that nobody has touched for this long belongs to nobody
@@ -67,7 +69,7 @@ def examine(history: History, repair: bool = False) -> list[Finding]:
         history.must_be_writable()
     return [
         *_database(history, repair),
-        *_swept(history, repair),
+        *_half_removed(history, repair),
         *_rows(history, repair),
         *_orphans(history, repair),
         *_leftovers(history, repair),
@@ -92,7 +94,7 @@ def _database(history: History, repair: bool) -> Iterator[Finding]:
         yield Finding("database", "finding", "The list that is searched differed from the runs.", repair)
 
 
-def _swept(history: History, repair: bool) -> Iterator[Finding]:
+def _half_removed(history: History, repair: bool) -> Iterator[Finding]:
     for row in history._rows("SELECT id FROM runs WHERE deleted = ?", (BEING_REMOVED,)):
         yield Finding(
             "bin", row["id"], "The program ended while this was being removed from the bin.", repair
@@ -156,12 +158,6 @@ def _files(history: History, run: Run, repair: bool) -> Iterator[Finding]:
 def recipe_inside(path: Path) -> Recipe:
     """The recipe in a video. Raises `BadVideo` if there is no video, it cannot be read or carries none."""
     return Recipe.from_json(video.read_comment(path) or "")
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _result(folder: Path) -> tuple[Recipe, Outcome] | None:

@@ -1,29 +1,25 @@
-"""What is kept: runs and comparisons to be read, found, marked and put into the bin. Knows SQLite and folders;
-nothing of the queue, of models or of screens.
+"""What is kept: runs and comparisons to be read and found, and those that come from elsewhere.
+
+Knows SQLite and folders; nothing of the queue, of models or of screens.
 """
 
 from __future__ import annotations
 
 import re
-import secrets
-import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
-from svdlab.errors import BadInput, DataFolderError, NotFound, reason
-from svdlab.failpoints import failpoint
+from svdlab.errors import BadInput, BadVideo, DataFolderError, NotFound, reason
 from svdlab.history import search
-from svdlab.history.database import BUSY_SECONDS, Database
+from svdlab.history.database import BUSY_SECONDS, Connect, Database
 from svdlab.history.search import ComparisonPage, Facets, Page, RunQuery
 from svdlab.recipes.records import Comparison, Outcome, Recipe, Run, RunState
 
 ID = re.compile(r"[0-9a-f]{17}")
 PICTURE_NAME = re.compile(r"([0-9a-f]{64})\.png")
-BEING_REMOVED = 0.0  # in `deleted`: the files are being removed, there is no way back
-REMOVE_BATCH = 100
-FRESH_SECONDS = 3600.0  # a picture nobody uses yet may have been dropped in a moment ago
 
 _WITH_TAGS = (
     "SELECT it.*, (SELECT group_concat(tag, ',') FROM (SELECT tag FROM {0}_tags WHERE {0} = it.id ORDER BY tag))"
@@ -33,16 +29,16 @@ RUNS = _WITH_TAGS.format("run")
 COMPARISONS = _WITH_TAGS.format("comparison")
 
 
-def new_id() -> str:
-    """An id that sorts by time: 11 hex digits of milliseconds and 6 random ones."""
-    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(3)}"
+One = TypeVar("One", Run, Comparison)
 
 
-class Shelf(Database):
+class Kept(Database):
     """Runs and comparisons in `folder/svdlab.db`, their files in `folder/runs/<id>`."""
 
-    def __init__(self, folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
-        super().__init__(folder, busy_seconds)
+    def __init__(
+        self, folder: Path, busy_seconds: float = BUSY_SECONDS, connect: Connect = sqlite3.connect
+    ) -> None:
+        super().__init__(folder, busy_seconds, connect)
         try:
             for part in (self.runs_folder, self.pictures_folder):
                 part.mkdir(exist_ok=True)
@@ -67,10 +63,17 @@ class Shelf(Database):
     # Reading
 
     def _run(self, row: sqlite3.Row) -> Run:
+        """The run of a row. Raises `BadVideo`, `ValueError` or `TypeError` where its JSON is not ours."""
+        try:
+            recipe = Recipe.from_json(row["recipe"])
+        except BadVideo:
+            raise BadVideo(
+                f"the recipe of run {row['id']} cannot be read: it was changed, or a newer svdlab made it"
+            ) from None
         return Run(
             id=row["id"],
             state=row["state"],
-            recipe=Recipe.from_json(row["recipe"]),
+            recipe=recipe,
             folder=self.runs_folder / row["id"],
             picture=self.picture_path(row["picture"]),
             created=row["created"],
@@ -88,6 +91,15 @@ class Shelf(Database):
             tags=_tags(row),
             deleted=row["deleted"],
         )
+
+    def _readable(self, read: Callable[[sqlite3.Row], One], rows: Iterable[sqlite3.Row]) -> Iterator[One]:
+        """What rows say, without those that cannot be read: one made by a newer svdlab must not hide the others.
+
+        The doctor names them.
+        """
+        for row in rows:
+            with suppress(BadVideo, ValueError, TypeError):
+                yield read(row)
 
     def get(self, id: str) -> Run:
         """The run of that id, also one in the bin. Raises `NotFound`."""
@@ -123,13 +135,13 @@ class Shelf(Database):
         rows = self._rows(
             f"{RUNS} WHERE deleted IS NULL {where} ORDER BY created DESC, id DESC LIMIT ?", (*wanted, limit)
         )
-        return [self._run(row) for row in rows]
+        return list(self._readable(self._run, rows))
 
     def comparisons(self, limit: int = 50) -> list[Comparison]:
         """Comparisons outside the bin with both sides outside it, newest first."""
         where, _ = search.comparison_conditions(RunQuery())
         rows = self._rows(f"{COMPARISONS} WHERE {where} ORDER BY created DESC, id DESC LIMIT ?", (limit,))
-        return [self._comparison(row) for row in rows]
+        return list(self._readable(self._comparison, rows))
 
     def same(self, recipe_hash: str, states: Sequence[RunState]) -> Iterator[Run]:
         """Runs of that recipe outside the bin in one of these states, newest first."""
@@ -138,7 +150,7 @@ class Shelf(Database):
             " ORDER BY created DESC, id DESC",
             (recipe_hash, *states),
         )
-        return map(self._run, rows)
+        return self._readable(self._run, rows)
 
     def same_pairs(self, a_hash: str, b_hash: str) -> Iterator[Comparison]:
         """Comparisons of these two recipes outside the bin, with both sides outside it, newest first."""
@@ -149,7 +161,7 @@ class Shelf(Database):
             " ORDER BY it.created DESC, it.id DESC",
             (a_hash, b_hash),
         )
-        return map(self._comparison, rows)
+        return self._readable(self._comparison, rows)
 
     def comparisons_of(self, run_id: str) -> list[str]:
         """The ids of the comparisons outside the bin that a run is a side of."""
@@ -162,12 +174,13 @@ class Shelf(Database):
     # Finding
 
     def find(self, query: RunQuery | None = None, after: str | None = None, limit: int = 50) -> Page:
-        """One page of runs, from behind the mark `after` if given: rows neither double nor miss when others come.
+        """One page of runs, from behind the cursor `after` if given: rows neither double nor miss when others come.
 
-        Raises `BadInput` for a limit outside 1 to 1000 or a mark of another list.
+        Raises `BadInput` for a limit outside 1 to 1000 or a cursor of another list.
         """
         query = query or RunQuery()
         search.check_limit(limit)
+        self._must_find_by(query)
         where, values = search.conditions(query)
         if after is not None:
             further, more = search.beyond(query, after)
@@ -175,7 +188,7 @@ class Shelf(Database):
         order = search.order(query)
         # The keys first, and whole rows only for what is shown: a sort that carried whole rows would be slow.
         chosen = (
-            f"SELECT created, run, {query.sort} AS key FROM finding WHERE {where} ORDER BY {order} LIMIT ?"
+            f"SELECT created, run, [{query.sort}] AS key FROM finding WHERE {where} ORDER BY {order} LIMIT ?"
         )
         rows = self._rows(chosen, (*values, limit + 1))
         shown = rows[:limit]
@@ -183,8 +196,16 @@ class Shelf(Database):
         last = shown[-1] if len(rows) > limit else None
         return Page(
             tuple(by_id[row["run"]] for row in shown if row["run"] in by_id),
-            search.mark(query, last["key"], last["created"], last["run"]) if last else None,
+            search.cursor(query, last["key"], last["created"], last["run"]) if last else None,
         )
+
+    def _must_find_by(self, query: RunQuery) -> None:
+        """Raises `BadInput` where the folder has no column for what is asked, because it could not be given one."""
+        for name in sorted(query.names & self.unfindable):
+            raise BadInput(
+                f"runs in {self.folder} cannot be found by {name}: the folder is only read, and the svdlab that wrote "
+                f"it does not know {name}"
+            )
 
     def every(self, query: RunQuery | None = None) -> Iterator[Run]:
         """All runs of that kind in order, read page by page. Raises `BadInput`."""
@@ -197,19 +218,20 @@ class Shelf(Database):
     def _by_id(self, ids: Iterable[str]) -> dict[str, Run]:
         wanted = tuple(ids)
         rows = self._rows(f"{RUNS} WHERE id IN ({','.join('?' * len(wanted))})", wanted)
-        return {row["id"]: self._run(row) for row in rows}
+        return {run.id: run for run in self._readable(self._run, rows)}
 
     def find_comparisons(
         self, query: RunQuery | None = None, after: str | None = None, limit: int = 50
     ) -> ComparisonPage:
         """One page of comparisons, newest first. Checkpoint, preset, picture and state are asked of their sides.
 
-        Raises `BadInput` for another order, a limit outside 1 to 1000 or a mark of another list.
+        Raises `BadInput` for another order, a limit outside 1 to 1000 or a cursor of another list.
         """
         query = query or RunQuery()
         search.check_limit(limit)
         if query.sort != "created":
             raise BadInput(f"comparisons can be sorted by created only, got {query.sort}")
+        self._must_find_by(query)
         where, values = search.comparison_conditions(query)
         if after is not None:
             further, more = search.beyond(query, after, "id")
@@ -219,13 +241,15 @@ class Shelf(Database):
         shown = rows[:limit]
         last = shown[-1] if len(rows) > limit else None
         return ComparisonPage(
-            tuple(map(self._comparison, shown)),
-            search.mark(query, None, last["created"], last["id"]) if last else None,
+            tuple(self._readable(self._comparison, shown)),
+            search.cursor(query, None, last["created"], last["id"]) if last else None,
         )
 
     def count(self, query: RunQuery | None = None) -> int:
         """How many runs there are of that kind."""
-        where, values = search.conditions(query or RunQuery())
+        query = query or RunQuery()
+        self._must_find_by(query)
+        where, values = search.conditions(query)
         return int(self._rows(f"SELECT COUNT(*) FROM finding WHERE {where}", values)[0][0])
 
     def facets(self) -> Facets:
@@ -240,137 +264,6 @@ class Shelf(Database):
             )
         )
         return Facets(checkpoints, presets, tags)
-
-    # Marks of a person
-
-    def _kind(self, id: str) -> str:
-        """'run' or 'comparison'. Raises `NotFound`."""
-        for kind in ("run", "comparison"):
-            if self._rows(f"SELECT 1 FROM {kind}s WHERE id = ?", (id,)):
-                return kind
-        raise NotFound(f"there is no run or comparison {str(id)[:40]!r}")
-
-    def set_star(self, id: str, starred: bool = True) -> None:
-        """Gives a run or comparison its star, or takes it away. Raises `NotFound`."""
-        self._mark(id, "starred = ?", int(starred))
-
-    def rate(self, id: str, rating: int | None) -> None:
-        """Rates a run or comparison from 0 to 5; None takes the rating away. Raises `BadInput`, `NotFound`."""
-        search.check_rating(rating)
-        self._mark(id, "rating = ?", rating)
-
-    def note(self, id: str, note: str) -> None:
-        """Writes a note on a run or comparison, in place of the one it has. Raises `BadInput`, `NotFound`."""
-        note = search.clean_note(note)
-        self._mark(id, "note = ?, folded_note = ?", note, folded(note))
-
-    def _mark(self, id: str, change: str, *values: object) -> None:
-        kind = self._kind(id)
-        with self._transaction() as db:
-            db.execute(f"UPDATE {kind}s SET {change} WHERE id = ?", (*values, id))
-
-    def tag(self, id: str, *tags: str) -> None:
-        """Adds tags to a run or comparison, in small letters. Raises `BadInput`, `NotFound`."""
-        kind, cleaned = self._kind(id), [search.clean_tag(tag) for tag in tags]
-        with self._transaction() as db:
-            add_tags(db, kind, id, cleaned)
-            count = db.execute(f"SELECT COUNT(*) FROM {kind}_tags WHERE {kind} = ?", (id,)).fetchone()[0]
-            if count > search.MAX_TAGS:
-                raise BadInput(f"a {kind} may have {search.MAX_TAGS} tags; remove some first")
-
-    def untag(self, id: str, *tags: str) -> None:
-        """Takes tags from a run or comparison; what it does not have is passed over. Raises `BadInput`, `NotFound`."""
-        kind, cleaned = self._kind(id), [search.clean_tag(tag) for tag in tags]
-        with self._transaction() as db:
-            db.executemany(
-                f"DELETE FROM {kind}_tags WHERE {kind} = ? AND tag = ?", [(id, tag) for tag in cleaned]
-            )
-
-    # The bin
-
-    def delete(self, ids: Iterable[str]) -> None:
-        """Puts runs and comparisons into the bin; a comparison takes along the runs that were made for it.
-
-        All or none. A waiting run is cancelled; one that is being rendered is refused. Raises `BadInput`, `NotFound`.
-        """
-        now = time.time()
-        self._each(ids, lambda db, kind, id: _delete(db, kind, id, now))
-
-    def delete_unmarked(self, older_than_seconds: float) -> list[str]:
-        """Puts finished runs of that age into the bin and returns their ids, but for what a person marked.
-
-        A star, a rating, a note or a tag keeps a run. A comparison goes with both sides or not at all: its own marks
-        keep them as well, and so does a side that is marked, younger or not finished.
-        """
-        now = time.time()
-        with self._transaction() as db:
-            rows = db.execute(_UNMARKED, {"before": now - older_than_seconds}).fetchall()
-            ids = [row["run"] for row in rows]
-            db.executemany("UPDATE runs SET deleted = ? WHERE id = ?", [(now, id) for id in ids])
-            db.executemany(
-                "UPDATE comparisons SET deleted = ? WHERE deleted IS NULL AND (a = ? OR b = ?)",
-                [(now, id, id) for id in ids],
-            )
-        return ids
-
-    def take_back(self, ids: Iterable[str]) -> None:
-        """Takes runs and comparisons out of the bin again, all or none; undoes `delete`.
-
-        Raises `NotFound` for what was swept, `BadInput` for what is being swept.
-        """
-        self._each(ids, _take_back)
-
-    def _each(self, ids: Iterable[str], act: Callable[[sqlite3.Connection, str, str], None]) -> None:
-        kinds = {id: self._kind(id) for id in ids}
-        with self._transaction() as db:
-            for id, kind in kinds.items():
-                act(db, kind, id)
-
-    def empty_bin(self, older_than_seconds: float) -> list[str]:
-        """Removes for good what has been in the bin for that long: files, then rows. Returns the runs' ids.
-
-        Whatever moment it is killed at, the next call goes on: a row stays until its files are gone, and is marked
-        first, so that nothing can be restored by halves. Pictures stay; see `remove_unused_pictures`.
-        """
-        with self._transaction() as db:
-            before = time.time() - older_than_seconds
-            db.execute(
-                "UPDATE runs SET deleted = ? WHERE deleted <= ? AND state <> 'running' AND NOT EXISTS (SELECT 1"
-                " FROM runs AS other WHERE other.latents_of = runs.id AND other.state IN ('queued', 'running'))",
-                (BEING_REMOVED, before),
-            )
-            db.execute("DELETE FROM comparisons WHERE deleted <= ?", (before,))
-            db.execute(_FREED)
-            rows = db.execute("SELECT id FROM runs WHERE deleted = ?", (BEING_REMOVED,)).fetchall()
-        failpoint("bin-marked")
-        ids, swept = [row["id"] for row in rows], []
-        for start in range(0, len(ids), REMOVE_BATCH):
-            gone = [id for id in ids[start : start + REMOVE_BATCH] if remove_folder(self.runs_folder / id)]
-            failpoint("bin-files-removed")
-            with self._transaction() as db:
-                for id in gone:
-                    db.execute("DELETE FROM comparisons WHERE a = ? OR b = ?", (id, id))
-                    db.execute("DELETE FROM runs WHERE id = ?", (id,))
-                db.execute(_FREED)
-            swept += gone
-            failpoint("bin-swept")
-        return swept
-
-    def remove_unused_pictures(self, older_than_seconds: float = FRESH_SECONDS) -> list[str]:
-        """Removes stored pictures that no run names, in the bin or outside, and returns their hashes.
-
-        Pictures that were stored or asked for less than `older_than_seconds` ago stay: their run may be on its way.
-        """
-        before, swept = time.time() - older_than_seconds, []
-        with self._transaction() as db:
-            for path in entries(self.pictures_folder):
-                name = PICTURE_NAME.fullmatch(path.name)
-                if name is None or path.stat().st_mtime > before:
-                    continue
-                if not db.execute("SELECT 1 FROM runs WHERE picture = ? LIMIT 1", (name[1],)).fetchone():
-                    path.unlink(missing_ok=True)
-                    swept.append(name[1])
-        return swept
 
     # From elsewhere
 
@@ -433,48 +326,6 @@ class Shelf(Database):
         return bool(added)
 
 
-_OLD = (  # of a row of `finding`: finished before :before and nobody said a word of it
-    "{0}.state = 'done' AND {0}.finished <= :before AND NOT {0}.starred AND {0}.rating IS NULL AND {0}.words IS NULL"
-)
-_UNMARKED = (
-    f"SELECT run FROM finding AS me WHERE deleted IS NULL AND {_OLD.format('me')} AND NOT EXISTS (SELECT 1"
-    " FROM comparisons AS pair WHERE (pair.a = me.run OR pair.b = me.run) AND pair.deleted IS NULL"
-    " AND (pair.starred OR pair.rating IS NOT NULL OR pair.note <> ''"
-    " OR EXISTS (SELECT 1 FROM comparison_tags WHERE comparison = pair.id)"
-    " OR EXISTS (SELECT 1 FROM runs JOIN finding AS side ON side.created = runs.created AND side.run = runs.id"
-    f" WHERE runs.id IN (pair.a, pair.b) AND side.deleted IS NULL AND NOT ({_OLD.format('side')}))))"
-)
-_FREED = (  # runs of comparisons that are gone stand alone
-    "UPDATE runs SET comparison = NULL WHERE comparison IS NOT NULL AND comparison NOT IN (SELECT id FROM comparisons)"
-)
-
-
-def _delete(db: sqlite3.Connection, kind: str, id: str, now: float) -> None:
-    column = "id" if kind == "run" else "comparison"
-    running = db.execute(f"SELECT id FROM runs WHERE {column} = ? AND state = 'running'", (id,)).fetchone()
-    if running:
-        raise BadInput(f"run {running['id']} is being rendered; cancel it before deleting it")
-    db.execute(
-        "UPDATE runs SET state = 'cancelled', finished = ?"
-        f" WHERE {column} = ? AND state = 'queued' AND deleted IS NULL",
-        (now, id),
-    )
-    db.execute(f"UPDATE runs SET deleted = ? WHERE {column} = ? AND deleted IS NULL", (now, id))
-    if kind == "comparison":
-        db.execute("UPDATE comparisons SET deleted = ? WHERE id = ? AND deleted IS NULL", (now, id))
-
-
-def _take_back(db: sqlite3.Connection, kind: str, id: str) -> None:
-    deleted = db.execute(f"SELECT deleted FROM {kind}s WHERE id = ?", (id,)).fetchone()
-    if deleted is None or deleted["deleted"] == BEING_REMOVED:
-        raise BadInput(f"{kind} {id} is being removed for good, so it cannot be restored")
-    if kind == "comparison":  # the runs that went with it, not those that went before
-        db.execute(
-            "UPDATE runs SET deleted = NULL WHERE comparison = ? AND deleted = ?", (id, deleted["deleted"])
-        )
-    db.execute(f"UPDATE {kind}s SET deleted = NULL WHERE id = ?", (id,))
-
-
 def add_tags(db: sqlite3.Connection, kind: str, id: str, tags: Iterable[str]) -> None:
     """Writes clean tags of a run or comparison in the transaction that is open."""
     db.executemany(f"INSERT OR IGNORE INTO {kind}_tags VALUES (?, ?)", [(id, tag) for tag in tags])
@@ -483,17 +334,6 @@ def add_tags(db: sqlite3.Connection, kind: str, id: str, tags: Iterable[str]) ->
 def folded(note: str) -> str:
     """A note as it is searched: small letters of every script, single spaces."""
     return " ".join(note.casefold().split())
-
-
-def entries(folder: Path) -> list[Path]:
-    """What is in a folder, by name; nothing where somebody removed it."""
-    return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def remove_folder(folder: Path) -> bool:
-    """Removes a folder and says whether it is gone; a file held open (Windows) is left for the next time."""
-    shutil.rmtree(folder, ignore_errors=True)
-    return not folder.exists()
 
 
 def _tags(row: sqlite3.Row) -> tuple[str, ...]:

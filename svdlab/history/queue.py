@@ -6,74 +6,25 @@ disk. Workers claim rows under a lease; a row whose worker died becomes `interru
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
-from svdlab.errors import BadInput, SvdlabError
+from svdlab.errors import BadInput
 from svdlab.failpoints import failpoint
-from svdlab.history.kept import Shelf, new_id
+from svdlab.files import put_in_place, sync_folder
+from svdlab.history.bin import Bin
+from svdlab.history.ids import new_id
+from svdlab.history.owners import is_alive
+from svdlab.history.run_files import whole_result
 from svdlab.recipes.records import UNFINISHED, Comparison, Outcome, Recipe, Run, RunState
-
-__all__ = [
-    "History",
-    "new_id",
-    "publish_folder",
-    "read_result",
-    "sync",
-    "this_process",
-    "whole_result",
-    "write_result",
-]
 
 ENDED = "The program ended while this was being rendered."
 LEASE_SECONDS = 120.0  # a worker on another host that has not been heard of for this long is taken for dead
 
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux
-
-
-def this_process() -> str:
-    """host|pid|start: names one life of one process, so a reused pid is not taken for it."""
-    return f"{socket.gethostname()}|{os.getpid()}|{_start(os.getpid())}"
-
-
-def _start(pid: int) -> str | None:
-    """When a living process was started; None if it has ended.
-
-    On Linux in ticks since the boot: psutil adds the boot's time to them, which moves when the clock is set.
-    """
-    if BOOT_ID.is_file():
-        try:
-            state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return None
-        return None if state in "ZX" else f"{BOOT_ID.read_text().strip()}-{fields[18]}"
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
-    except psutil.NoSuchProcess:
-        return None
-
-
-def is_alive(owner: str | None, lease_until: float | None, now: float) -> bool:
-    """Whether a claim's owner still lives: by its process on this host, by its lease elsewhere."""
-    if not owner:
-        return False
-    host, pid, start = owner.split("|")
-    if host != socket.gethostname():
-        return lease_until is not None and lease_until > now
-    return _start(int(pid)) == start
-
-
-class History(Shelf):
-    """What is kept (see `Shelf`) and the queue: accepting, claiming, ending, recovering."""
+class History(Bin):
+    """What is kept (see `Kept`, `Marks`, `Bin`) and the queue: accepting, claiming, ending, recovering."""
 
     # Accepting
 
@@ -246,7 +197,7 @@ class History(Shelf):
         """Puts interrupted, failed or cancelled runs back into the queue, together: a comparison's two stay one."""
         for id in ids:
             if self.get(id).deleted is not None:
-                raise BadInput(f"run {id} is in the bin; restore it first")
+                raise BadInput(f"run {id} is in the bin; take it back first")
         with self._transaction() as db:
             db.executemany(
                 "UPDATE runs SET state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL,"
@@ -291,64 +242,3 @@ class History(Shelf):
 
 _MINE = "id = ? AND state = 'running' AND owner IS COALESCE(?, owner)"
 _PAIR = "INSERT INTO comparisons (id, a, b, created) VALUES (?, ?, ?, ?)"
-
-RESULT_NAME = "result.json"
-
-
-def write_result(folder: Path, recipe: Recipe, outcome: Outcome) -> None:
-    """Writes what a row will say beside the files, so that recovery can adopt them."""
-    (folder / RESULT_NAME).write_text(recipe.to_json() + "\n" + outcome.to_json() + "\n", encoding="utf-8")
-
-
-def read_result(folder: Path) -> tuple[Recipe, Outcome] | None:
-    """What `write_result` wrote, or None where it is not there."""
-    path = folder / RESULT_NAME
-    if not path.is_file():
-        return None
-    recipe, outcome = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    return Recipe.from_json(recipe), Outcome.from_json(outcome)
-
-
-def whole_result(folder: Path) -> tuple[Recipe, Outcome] | None:
-    """What result.json says if it can be read and the video beside it is the one it names; else None."""
-    try:
-        result = read_result(folder)
-        if result is not None:
-            with (folder / "video.mp4").open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            return result if result[1].video_sha256 in ("", found) else None
-    except (SvdlabError, OSError, ValueError, TypeError, AttributeError, RecursionError):
-        pass
-    return None
-
-
-def publish_folder(temporary: Path, final: Path) -> None:
-    """Makes a folder of finished files appear whole: sync each file, sync, rename, sync the parent."""
-    sync_folder(temporary)
-    put_in_place(temporary, final)
-
-
-def sync_folder(folder: Path) -> None:
-    """Waits until a folder and the files in it are on the disk."""
-    for path in (*sorted(folder.iterdir()), folder):
-        sync(path)
-
-
-def put_in_place(temporary: Path, final: Path) -> None:
-    """Renames a synced folder to where it is looked for, in place of what was there."""
-    if final.exists():  # a rerun of an interrupted run whose row was never committed
-        shutil.rmtree(final)
-        failpoint("old-files-removed")
-    temporary.rename(final)
-    sync(final.parent)
-
-
-def sync(path: Path) -> None:
-    """fsync of a file or, where the system has it, a folder."""
-    if os.name == "nt" and path.is_dir():
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

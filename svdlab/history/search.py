@@ -1,4 +1,4 @@
-"""What to look for among runs, and in what order: a checked value, as SQL over `finding`, and the mark of a page.
+"""What to look for among runs, and in what order: a checked value, as SQL over `finding`, and the cursor of a page.
 
 Knows the columns of `finding`, knobs and metrics by name; opens no database.
 """
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from svdlab.errors import BadInput
-from svdlab.recipes.records import METRICS, RUN_STATES, Comparison, Run, RunState
+from svdlab.history.conditions import MAX_CONDITIONS, Condition
+from svdlab.metrics.definitions import METRICS
+from svdlab.recipes.records import RUN_STATES, Comparison, Run, RunState
 from svdlab.recipes.settings import KNOBS
 
 # What runs can be sorted by: columns of `finding`, each either text in all rows or numbers in all rows.
@@ -42,7 +44,8 @@ class RunQuery:
 
     `picture` is a hash or its beginning, `since` and `until` are seconds since 1970 (until is excluded), `rating` is
     the least one. `text` is words that must all occur in note, tags, checkpoint or preset. `bin` looks into the bin
-    and nowhere else. Runs without a value for `sort` come last, equal ones newest first.
+    and nowhere else. `where` are conditions on any knob or metric; `svdlab.history.conditions.parse_where` reads them
+    as they are typed. Runs without a value for `sort` come last, equal ones newest first.
     """
 
     checkpoint: str | None = None
@@ -58,6 +61,7 @@ class RunQuery:
     bin: bool = False
     sort: str = "created"
     descending: bool = True
+    where: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         if self.sort not in SORTS:
@@ -78,9 +82,18 @@ class RunQuery:
                 raise BadInput(f"{name} must be seconds since 1970, got {value!r}")
         if len(self.text) > MAX_TEXT:
             raise BadInput(f"text to look for must be at most {MAX_TEXT} characters, got {len(self.text)}")
+        if len(self.where) > MAX_CONDITIONS:
+            raise BadInput(
+                f"at most {MAX_CONDITIONS} conditions can be asked for at once, got {len(self.where)}"
+            )
         for part in (self.checkpoint, self.preset, self.text):
             check_text(part or "", "what to look for")
         object.__setattr__(self, "tags", tuple(clean_tag(tag) for tag in self.tags))
+
+    @property
+    def names(self) -> set[str]:
+        """The columns it asks for by name."""
+        return {self.sort, *(condition.name for condition in self.where)}
 
     @property
     def everything(self) -> bool:
@@ -90,7 +103,7 @@ class RunQuery:
 
 @dataclass(frozen=True)
 class Page:
-    """Some runs in order, and the mark from which to go on; None at the end."""
+    """Some runs in order, and the cursor from which to go on; None at the end."""
 
     runs: tuple[Run, ...]
     next: str | None
@@ -98,7 +111,7 @@ class Page:
 
 @dataclass(frozen=True)
 class ComparisonPage:
-    """Some comparisons, newest first, and the mark from which to go on; None at the end."""
+    """Some comparisons, newest first, and the cursor from which to go on; None at the end."""
 
     comparisons: tuple[Comparison, ...]
     next: str | None
@@ -183,6 +196,10 @@ def _about_the_run(query: RunQuery, dates: bool = True) -> tuple[list[str], list
     if query.states:
         parts.append(f"state IN ({','.join('?' * len(query.states))})")
         values += query.states
+    for condition in query.where:
+        part, of_it = condition.sql()
+        parts.append(part)
+        values += of_it
     return parts, values
 
 
@@ -203,33 +220,33 @@ def order(query: RunQuery, id: str = "run") -> str:
     newest = f"created DESC, {id} DESC"
     if query.sort == "created":
         return newest if query.descending else f"created, {id}"
-    return f"{query.sort} {'DESC' if query.descending else 'ASC NULLS LAST'}, {newest}"
+    return f"[{query.sort}] {'DESC' if query.descending else 'ASC NULLS LAST'}, {newest}"
 
 
 # Where the next page begins: sort key, time and id of the last row, as text that can stand in a URL
 
 
-def mark(query: RunQuery, key: Any, created: float, id: str) -> str:
-    """The mark of a row: `beyond` finds what comes after it, whatever was added meanwhile."""
+def cursor(query: RunQuery, key: Any, created: float, id: str) -> str:
+    """The cursor of a row: `beyond` finds what comes after it, whatever was added meanwhile."""
     content = [query.sort, query.descending, key, created, id]
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
 def beyond(query: RunQuery, after: str, id: str = "run") -> tuple[str, list[Any]]:
-    """What must hold for rows behind a mark, as SQL with its parameters. Raises `BadInput` on anything else."""
-    key, created, last = _read_mark(query, after)
+    """What must hold for rows behind a cursor, as SQL with its parameters. Raises `BadInput` on anything else."""
+    key, created, last = _read_cursor(query, after)
     older = f"(created, {id}) < (?, ?)"
     if query.sort == "created":
         return older if query.descending else f"(created, {id}) > (?, ?)", [created, last]
-    sort = query.sort
+    sort = f"[{query.sort}]"
     if key is None:
         return f"({sort} IS NULL AND {older})", [created, last]
     further = "<" if query.descending else ">"
     return f"({sort} {further} ? OR {sort} IS NULL OR ({sort} = ? AND {older}))", [key, key, created, last]
 
 
-def _read_mark(query: RunQuery, after: str) -> tuple[Any, float, str]:
-    wrong = BadInput("that mark of a page does not belong to this list; begin again at the first page")
+def _read_cursor(query: RunQuery, after: str) -> tuple[Any, float, str]:
+    wrong = BadInput("that cursor does not belong to this list; begin again at the first page")
     try:
         if len(after) > 400:
             raise wrong

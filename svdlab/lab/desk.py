@@ -28,9 +28,10 @@ from svdlab.errors import (
     reason,
 )
 from svdlab.failpoints import failpoint
+from svdlab.history.bin import FRESH_SECONDS
 from svdlab.history.doctor import remove_leftovers
-from svdlab.history.kept import FRESH_SECONDS
-from svdlab.history.queue import new_id, this_process
+from svdlab.history.ids import new_id
+from svdlab.history.owners import this_process
 from svdlab.history.retention import DAY
 from svdlab.lab.lab import Lab
 from svdlab.lab.results import write_files
@@ -194,6 +195,7 @@ class Desk:
     def job(self, run: Run) -> Job:
         """What a worker needs to know of a run. Raises `NotFound`, `BadPicture`, `BadInput`."""
         s = run.settings
+        self.lab.notice_checkpoints()
         checkpoint = self.lab.catalogue.get(run.recipe.checkpoint)
         lender = None if s.decoder in checkpoint.decoders else checkpoint.lenders.get(s.decoder)
         return Job(

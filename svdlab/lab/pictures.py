@@ -14,7 +14,9 @@ from PIL import Image
 from svdlab.clips import pictures
 from svdlab.errors import BadPicture, DataFolderError, NotFound, reason
 from svdlab.failpoints import failpoint
-from svdlab.history.queue import History, new_id, sync
+from svdlab.files import sync
+from svdlab.history.ids import new_id
+from svdlab.history.queue import History
 
 PictureSource = str | Path | bytes | Image.Image
 

@@ -17,8 +17,8 @@ from svdlab.clips import video
 from svdlab.clips.frames import write_frames_zip
 from svdlab.clips.sheets import write_poster
 from svdlab.failpoints import failpoint
-from svdlab.history.queue import write_result
-from svdlab.metrics import measure
+from svdlab.history.run_files import write_result
+from svdlab.metrics.measure import measure
 from svdlab.recipes.records import Outcome, Recipe, Run
 from svdlab.recipes.work import Rendered
 
@@ -44,7 +44,7 @@ def write_files(
     failpoint("poster-written")
     if run.latents_of is None and 0 < len(rendered.latents) <= kept_latents_bytes:
         (folder / "latents.safetensors").write_bytes(rendered.latents)
-    measured = measure.measure(frames, picture).to_dict()
+    measured = measure(frames, picture)
     spent = {**rendered.outcome.seconds, "write": time.perf_counter() - started}
     outcome = replace(
         rendered.outcome,

@@ -22,21 +22,6 @@ UNFINISHED: tuple[RunState, ...] = ("queued", "running")
 MAX_RECIPE_BYTES = 64 * 1024
 Plain = Annotated[str, Field(pattern=r"^\P{C}{0,200}$")]  # one line that a terminal shows as it is
 
-# What is measured of every clip, by the names `svdlab.metrics.measure` gives; runs can be sorted by each.
-METRICS = (
-    "camera_motion",
-    "object_motion",
-    "camera_jerk",
-    "pan_x",
-    "pan_y",
-    "zoom",
-    "rotation",
-    "flicker",
-    "sharpness_kept",
-    "fidelity",
-    "loop_closure",
-)
-
 
 class Recipe(BaseModel):
     """Checkpoint, settings and picture: all that is needed to make the same clip again.
@@ -97,7 +82,7 @@ class Outcome:
     offload: str = ""  # where the weights waited: none (on the device), model, sequential
     fallbacks: tuple[str, ...] = ()  # what was changed because memory ran out, each a sentence
     latents_of: str = ""  # the run whose latents were decoded again; empty if these were sampled
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)  # by name; `svdlab.metrics.definitions`
     video_sha256: str = ""  # of the MP4's bytes; empty in runs of older versions
 
     def to_json(self) -> str:

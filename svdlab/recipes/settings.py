@@ -16,9 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from svdlab.errors import BadSettings
 
-MAX_SEED = (
-    2**32 - 1
-)  # torch's generator on the CPU takes 32 bits: a larger seed gives one of these clips again
+MAX_SEED = 2**32 - 1  # torch's generator on the CPU uses 32 bits: a larger seed is one of these again
 MAX_STORED_SEED = 2**63 - 1  # recipes of older versions have up to these; they stay as they are
 
 FIRST_FORM = 1  # the canonical form of recipes that names every knob it knows; see `svdlab.recipes.identity`

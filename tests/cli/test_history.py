@@ -85,15 +85,15 @@ def test_marks_are_kept_and_found(shell: Shell, runs: tuple[Run, ...]) -> None:
     assert ids(shell("runs", "list", "--starred")) == [runs[0].id]
 
 
-def test_the_bin_gives_back_until_it_is_swept(shell: Shell, runs: tuple[Run, ...]) -> None:
+def test_the_bin_gives_back_until_it_is_emptied(shell: Shell, runs: tuple[Run, ...]) -> None:
     shell("runs", "delete", runs[0].id, runs[1].id)
     assert ids(shell("runs", "list", "--bin")) == [runs[1].id, runs[0].id]
-    shell("runs", "restore", runs[1].id)
+    shell("runs", "take-back", runs[1].id)
     assert ids(shell("runs", "list", "--bin")) == [runs[0].id]
-    assert "0 runs" in shell("runs", "sweep", "--days", 1).out
-    assert shell("runs", "sweep", "--days", 0, "--pictures").out.startswith("1 run and ")
+    assert "0 runs" in shell("runs", "empty-bin", "--days", 1).out
+    assert shell("runs", "empty-bin", "--days", 0, "--pictures").out.startswith("1 run and ")
     assert not runs[0].folder.exists()
-    assert shell("runs", "restore", runs[0].id).err.startswith("svdlab: there is no run")
+    assert shell("runs", "take-back", runs[0].id).err.startswith("svdlab: there is no run")
 
 
 def test_runs_go_to_tables(shell: Shell, runs: tuple[Run, ...], tmp_path: Path) -> None:
@@ -134,3 +134,9 @@ def test_the_doctor_reports_and_mends(shell: Shell, runs: tuple[Run, ...]) -> No
     assert shell("doctor", "--repair").code == 0
     assert shell("doctor").code == 0
     assert json.loads(shell("runs", "show", runs[0].id, "--json").out)["state"] == "interrupted"
+
+
+@pytest.mark.parametrize(("old", "new"), [("sweep", "empty-bin"), ("restore", "take-back")])
+def test_an_old_name_of_a_command_is_answered_with_the_new_one(shell: Shell, old: str, new: str) -> None:
+    said = shell("runs", old, "last")
+    assert (said.code, said.err) == (2, f"svdlab: svdlab runs {old} is called svdlab runs {new} now\n")

@@ -28,7 +28,8 @@ from svdlab.errors import BadInput, DataFolderError
 from svdlab.exchange.tables import ImportReport, read_zip, to_table, write_csv, write_parquet, write_zip
 from svdlab.exchange.zip_writing import FILES, CheckedOutcome
 from svdlab.lab.lab import Lab
-from svdlab.recipes.records import METRICS, Outcome, Run
+from svdlab.metrics.definitions import METRICS
+from svdlab.recipes.records import Outcome, Run
 from svdlab.recipes.settings import KNOBS
 from tests.made import make_pair, make_run, picture_of
 
@@ -530,8 +531,10 @@ while True:
             steps += 1
             if steps == at:
                 os.kill(os.getpid(), signal.SIGKILL)
+        connections = []
+        sys.addaudithook(lambda event, args: connections.append(args[0]) if event == "sqlite3.connect/handle" else None)
         lab = Lab(data / str(at))
-        lab.history._db.set_trace_callback(step)
+        connections[0].set_trace_callback(step)
         sys.addaudithook(lambda event, _: step() if event in ("open", "os.rename", "os.remove", "os.mkdir") else None)
         read_zip(lab, zipped)
         os._exit(0)

@@ -33,13 +33,15 @@ from svdlab.clips.frames import read_frames_zip
 from svdlab.engine.renderer import Renderer
 from svdlab.errors import BadInput, DataFolderError, NotFound, RenderFailed
 from svdlab.exchange import tables
-from svdlab.history.queue import LEASE_SECONDS, read_result
+from svdlab.history.queue import LEASE_SECONDS
+from svdlab.history.run_files import read_result
 from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
 from svdlab.workers import Compute, InProcess, LocalWorker
-from tests import crash, made
+from tests import crash, made, rows
 from tests.conftest import ROOT
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills and limits processes as POSIX does")
 
@@ -49,7 +51,7 @@ WRITING = ("video-written", "frames-written", "poster-written", "result-written"
 ENDING = ("published", "ending", "ended")
 RENDERING_A_PAIR = ("row-inserted:2", "claimed", "step:3", "video-written:2", "published:2", "ended")
 RESUMING = ("requeuing", "requeued")
-SWEEPING = ("bin-marked", "bin-files-removed", "bin-swept")
+EMPTYING = ("bin-marked", "bin-files-removed", "bin-rows-removed")
 OTHERS = ("recovered", "old-files-removed")
 
 KILLS = 120
@@ -165,7 +167,7 @@ def test_every_failpoint_is_one_of_these() -> None:
     placed = set()
     for path in (ROOT / "svdlab").rglob("*.py"):
         placed.update(re.findall(r'failpoint\("([a-z-]+)"\)', path.read_text("utf-8")))
-    here = {*ACCEPTING, *SAMPLING, *WRITING, *ENDING, *SWEEPING, *RESUMING, *OTHERS}
+    here = {*ACCEPTING, *SAMPLING, *WRITING, *ENDING, *EMPTYING, *RESUMING, *OTHERS}
     assert placed == here - {"step:2"}
 
 
@@ -243,12 +245,12 @@ def test_files_left_of_an_earlier_life_are_not_taken_for_a_finished_run(
         check_whole(lab.history.get(run.id))
 
 
-@pytest.mark.parametrize("at", SWEEPING)
+@pytest.mark.parametrize("at", EMPTYING)
 def test_a_program_killed_while_emptying_the_bin_goes_on_where_it_was(data: Path, at: str) -> None:
     with Lab(data) as lab:
         kept, *binned = [made.make_run(lab, seed, **crash.TINY) for seed in range(3)]
         lab.delete([run.id for run in binned])
-    killed(crash.sweep, data, at=at)
+    killed(crash.empty_bin, data, at=at)
     with Lab(data) as lab:
         for run in binned:
             with pytest.raises((BadInput, NotFound), match=r"removed for good|no run"):
@@ -294,13 +296,10 @@ def test_a_program_takes_over_when_the_other_is_killed(
 
 
 def _wait_for_a_step(lab: Lab) -> Run:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        for run in lab.history.runs(states=("running",)):
-            if run.step:
-                return run
-        time.sleep(0.02)
-    raise AssertionError("nothing was rendered")
+    def begun() -> Run | None:
+        return next((run for run in lab.history.runs(states=("running",)) if run.step), None)
+
+    return until(begun, "a first step")
 
 
 def test_a_killed_program_that_nobody_has_waited_for_is_dead(data: Path, ledger: Path) -> None:
@@ -316,15 +315,15 @@ def test_a_killed_program_that_nobody_has_waited_for_is_dead(data: Path, ledger:
             assert program.stdout.readline() == b"claimed\n"
             assert Desk(lab).recover() == []
             program.kill()
-            while Path(f"/proc/{program.pid}/stat").exists() and not _is_zombie(program.pid):
-                time.sleep(0.01)
+            until(lambda: _is_gone(program.pid), "the end of the program")
             assert [run.id for run in Desk(lab).recover()] == [
                 id
             ]  # its entry in the table of processes is still there
 
 
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+def _is_gone(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_a_worker_taken_for_dead_neither_ends_nor_overwrites_what_another_renders(data: Path) -> None:
@@ -333,8 +332,7 @@ def test_a_worker_taken_for_dead_neither_ends_nor_overwrites_what_another_render
     awake = Desk(quick)
     run = slow.submit(crash.recipe(slow, 1))
     [claimed] = asleep.claim()
-    with quick.history._transaction() as db:
-        db.execute("UPDATE runs SET lease_until = lease_until - ?", (LEASE_SECONDS + 1,))
+    rows.change(quick.history, "UPDATE runs SET lease_until = lease_until - ?", LEASE_SECONDS + 1)
     assert [settled.id for settled in awake.recover()] == [run.id]
     quick.resume(run.id)
     [rendering] = awake.claim()
@@ -393,9 +391,7 @@ def test_a_database_locked_for_a_while_does_not_stop_the_rendering(
         [id] = crash.submit(lab, ledger, 1, num_inference_steps=200)
         next(event for event in lab.watch(id) if event.kind == "step")
         with locked(data):
-            until = time.monotonic() + 30
-            while "the progress could not be noted" not in caplog.text and time.monotonic() < until:
-                time.sleep(0.02)
+            until(lambda: "the progress could not be noted" in caplog.text, "the word about it")
         assert lab.wait(id)[0].done
         assert "the progress could not be noted: the data folder" in caplog.text
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from svdlab.errors import DataFolderError, NotFound
+from svdlab.files import publish_folder
 from svdlab.history.database import MIGRATIONS
-from svdlab.history.queue import History, publish_folder, this_process, write_result
+from svdlab.history.owners import this_process
+from svdlab.history.queue import History
+from svdlab.history.run_files import write_result
 from svdlab.history.search import RunQuery
 from svdlab.recipes.records import Outcome, Recipe
 from svdlab.recipes.settings import GenerationSettings
-from tests import databases
+from tests import databases, rows
+from tests.rows import Watched
 
 DEAD = f"{this_process().split('|')[0]}|999999999|0.00"  # a process of this host that is not there
 ELSEWHERE = "another-host|1|0.00"
@@ -41,9 +46,15 @@ def test_an_accepted_run_is_on_disk_when_add_returns(history: History) -> None:
     other.close()
 
 
-def test_commits_wait_for_the_disk(history: History) -> None:
-    assert history._db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
-    assert history._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    with rows.watched(tmp_path / "data") as watched:
+        yield watched
+
+
+def test_commits_wait_for_the_disk(watched: Watched) -> None:
+    assert watched.pragma("synchronous") == 2  # FULL
+    assert watched.pragma("journal_mode") == "wal"
 
 
 def test_runs_are_claimed_in_order_and_once(history: History) -> None:
@@ -149,7 +160,7 @@ def test_a_worker_on_another_host_lives_as_long_as_its_lease(history: History) -
     run = history.add(recipe())
     history.claim(ELSEWHERE)
     assert history.recover() == []
-    history._db.execute("UPDATE runs SET lease_until = 1")
+    rows.change(history, "UPDATE runs SET lease_until = 1")
     assert [r.id for r in history.recover()] == [run.id]
 
 
@@ -192,7 +203,7 @@ def test_unknown_ids_are_named(history: History) -> None:
 
 def test_a_folder_written_by_a_newer_version_is_read_and_not_touched(history: History) -> None:
     kept = history.add(recipe())
-    history._db.execute("PRAGMA user_version=99")
+    rows.change(history, "PRAGMA user_version=99")
     history.close()
     before = (history.folder / "svdlab.db").read_bytes()
     newer = History(history.folder)
@@ -216,8 +227,8 @@ def test_a_folder_written_by_a_newer_version_is_read_and_not_touched(history: Hi
 
 
 def test_a_newer_form_that_is_not_understood_is_said_in_one_sentence(history: History) -> None:
-    history._db.execute("PRAGMA user_version=99")
-    history._db.execute("DROP TABLE run_tags")
+    rows.change(history, "PRAGMA user_version=99")
+    rows.change(history, "DROP TABLE run_tags")
     history.close()
     newer = History(history.folder)
     with pytest.raises(DataFolderError, match="in a form this one cannot read; update svdlab"):
@@ -232,15 +243,18 @@ def test_a_file_that_is_no_database_is_said_in_one_sentence(tmp_path: Path) -> N
 
 
 def test_a_failed_write_changes_nothing(history: History) -> None:
-    with pytest.raises(sqlite3.IntegrityError), history._transaction() as db:  # noqa: PT012
-        history._insert(recipe(), None, None)
-        db.execute("INSERT INTO comparisons (id, a, b, created) VALUES ('c', 'nobody', 'nobody', 0)")
+    refusing = (
+        "CREATE TRIGGER refusing BEFORE INSERT ON comparisons BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    )
+    rows.change(history, refusing)
+    with pytest.raises(sqlite3.IntegrityError, match="refused"):
+        history.add_comparison(recipe(), recipe())  # both sides' rows are in by then
     assert history.runs() == []
 
 
-def test_a_full_disk_is_one_sentence_and_loses_nothing(history: History) -> None:
-    pages = history._db.execute("PRAGMA page_count").fetchone()[0]
-    history._db.execute(f"PRAGMA max_page_count={pages}")
+def test_a_full_disk_is_one_sentence_and_loses_nothing(watched: Watched) -> None:
+    history = watched.history
+    watched.pragma(f"max_page_count={watched.pragma('page_count')}")
     accepted = []
 
     def fill() -> None:
@@ -249,7 +263,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(history: History) -> None
 
     with pytest.raises(DataFolderError, match="cannot be written: the disk is full; free some room"):
         fill()
-    history._db.execute("PRAGMA max_page_count=1073741823")
+    watched.pragma("max_page_count=1073741823")
     accepted.append(history.add(recipe(1)).id)
     assert [run.id for run in history.runs(200)][::-1] == accepted
 

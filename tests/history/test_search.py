@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,14 +19,17 @@ import typer
 
 from svdlab.cli import look, main
 from svdlab.errors import BadInput, DataFolderError, NotFound
-from svdlab.history.doctor import GONE, sha256_of
-from svdlab.history.queue import History, write_result
+from svdlab.files import sha256_of
+from svdlab.history.doctor import GONE
+from svdlab.history.queue import History
+from svdlab.history.run_files import write_result
 from svdlab.history.search import MAX_LIMIT, MAX_NOTE, MAX_TAGS, SORTS, RunQuery
 from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
-from svdlab.metrics.measure import Measures
-from svdlab.recipes.records import METRICS, Recipe, Run
+from svdlab.metrics.definitions import METRICS
+from svdlab.recipes.records import Recipe, Run
 from svdlab.recipes.settings import KNOBS, GenerationSettings
+from tests import rows
 from tests.made import make_pair, make_run, picture_of
 from tests.synthetic import EVERY, START, fill
 
@@ -62,9 +65,8 @@ def all_of(history: History, query: RunQuery, limit: int = 37) -> list[Run]:
 
 
 def test_every_knob_and_every_metric_can_be_sorted_by(many: History) -> None:
-    assert tuple(field.name for field in fields(Measures)) == METRICS
     assert {*KNOBS, *METRICS} < set(SORTS)
-    assert {row[1] for row in many._rows("PRAGMA table_info(finding)")} >= set(SORTS)
+    assert {row[1] for row in rows.read(many, "PRAGMA table_info(finding)")} >= set(SORTS)
 
 
 @pytest.mark.parametrize("sort", SORTS)
@@ -181,12 +183,12 @@ def test_a_query_that_cannot_be_is_one_sentence(bad: dict, said: str) -> None:
 @pytest.mark.parametrize(
     "after", ["", "x", "é", "W10", "bnVsbA", "A" * 500, "WyJjcmVhdGVkIiwgdHJ1ZSwgbnVsbCwgMWU5OTksICJ4Il0"]
 )
-def test_a_mark_from_elsewhere_is_refused(many: History, after: str) -> None:
+def test_a_cursor_from_elsewhere_is_refused(many: History, after: str) -> None:
     with pytest.raises(BadInput, match="begin again at the first page"):
         many.find(after=after)
 
 
-def test_a_mark_belongs_to_its_order(many: History) -> None:
+def test_a_cursor_belongs_to_its_order(many: History) -> None:
     after = many.find(RunQuery(sort="zoom"), limit=5).next
     with pytest.raises(BadInput, match="does not belong to this list"):
         many.find(RunQuery(sort="fps"), after)
@@ -299,7 +301,7 @@ def test_a_waiting_run_in_the_bin_is_never_rendered(lab: Lab) -> None:
     lab.delete([waiting.id])
     assert lab.history.get(waiting.id).state == "cancelled"
     assert Desk(lab).claim() == []
-    with pytest.raises(BadInput, match="is in the bin; restore it first"):
+    with pytest.raises(BadInput, match="is in the bin; take it back first"):
         lab.resume(waiting.id)
     lab.history.take_back([waiting.id])
     assert [run.state for run in lab.resume(waiting.id)] == ["queued"]
@@ -318,7 +320,7 @@ def test_a_comparison_takes_its_own_runs_along_and_brings_them_back(lab: Lab) ->
     assert [one.id for one in lab.history.comparisons()] == [pair.id]
 
 
-def test_sweeping_removes_files_and_rows_of_what_lay_long_enough(lab: Lab) -> None:
+def test_emptying_the_bin_removes_files_and_rows_of_what_lay_long_enough(lab: Lab) -> None:
     pair, kept = make_pair(lab), make_run(lab, seed=9)
     lab.delete([pair.a.id, kept.id])
     lab.history.take_back([kept.id])
@@ -337,7 +339,7 @@ def test_sweeping_removes_files_and_rows_of_what_lay_long_enough(lab: Lab) -> No
     assert lab.doctor() == []
 
 
-def test_latents_that_a_waiting_run_needs_are_not_swept(lab: Lab) -> None:
+def test_latents_that_a_waiting_run_needs_are_not_removed(lab: Lab) -> None:
     source = make_run(lab, latents=b"not looked at")
     again = lab.decode_again(source.id, decode_chunk_size=1)
     lab.delete([source.id])
@@ -362,19 +364,23 @@ while True:
             steps += 1
             if steps == at:
                 os.kill(os.getpid(), signal.SIGKILL)
-        history = History(folder)
-        history._db.set_trace_callback(step)
+        connections = []
+        def connect(*given, **options):
+            connections.append(sqlite3.connect(*given, **options))
+            return connections[-1]
+        history = History(folder, connect=connect)
+        connections[0].set_trace_callback(step)
         sys.addaudithook(lambda event, _: step() if event in ("os.remove", "os.rmdir") else None)
         history.empty_bin(-1)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     history = History(folder)
-    rows = {row["id"]: row["deleted"] for row in history._rows("SELECT id, deleted FROM runs")}
+    rows = dict(sqlite3.connect(history.file).execute("SELECT id, deleted FROM runs").fetchall())
     folders = {path.name for path in history.runs_folder.iterdir()}
     assert folders <= set(rows), (at, "files without a row")
     for id, deleted in rows.items():
         whole = len(list((history.runs_folder / id).glob("*"))) == 3
-        assert whole or deleted == 0.0, (at, "half a run that can be restored")
+        assert whole or deleted == 0.0, (at, "half a run that can be taken back")
     assert [id for id, deleted in rows.items() if deleted is None] == [sys.argv[2]]
     history.close()
     if status == 0:
@@ -384,7 +390,7 @@ print(at, len(rows))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_sweeping_can_be_killed_at_every_step(tmp_path: Path) -> None:
+def test_emptying_the_bin_can_be_killed_at_every_step(tmp_path: Path) -> None:
     history = History(tmp_path)
     ids = [history.add(replace_seed(RECIPE, seed)).id for seed in range(4)]
     for id in ids:
@@ -523,10 +529,10 @@ def test_a_picture_that_is_not_its_hash_is_put_aside(lab: Lab) -> None:
 
 def test_a_row_that_differs_from_itself_is_mended(lab: Lab) -> None:
     run, other = make_run(lab, seed=1), make_run(lab, seed=2)
-    with lab.history._transaction() as db:
+    with rows.opened(lab.history) as db:
         db.execute("UPDATE runs SET recipe_hash = 'x', comparison = 'gone' WHERE id = ?", (run.id,))
         db.execute("UPDATE finding SET fps = 99")
-        db.execute("UPDATE runs SET deleted = 0 WHERE id = ?", (other.id,))  # as a kill leaves a sweep
+        db.execute("UPDATE runs SET deleted = 0 WHERE id = ?", (other.id,))  # as a kill leaves it
     kinds = [(kind, about) for kind, about, _ in said(lab)]
     assert kinds == [("database", "finding"), ("bin", other.id), ("row", run.id), ("row", run.id)]
     assert all(repaired for *_, repaired in said(lab, repair=True))
@@ -550,13 +556,12 @@ def test_disk_use_is_counted_by_kind(lab: Lab) -> None:
 
 def test_a_clock_set_back_a_day_loses_nothing(lab: Lab) -> None:
     run = make_run(lab)
-    with lab.history._transaction() as db:  # made and deleted "tomorrow"
-        db.execute("UPDATE runs SET created = created + 86400 WHERE id = ?", (run.id,))
+    # Made and deleted "tomorrow".
+    rows.change(lab.history, "UPDATE runs SET created = created + 86400 WHERE id = ?", run.id)
     newer = make_run(lab, seed=2)
     assert [one.id for one in lab.history.find().runs] == [run.id, newer.id]
     lab.delete([run.id])
-    with lab.history._transaction() as db:
-        db.execute("UPDATE runs SET deleted = deleted + 86400 WHERE id = ?", (run.id,))
+    rows.change(lab.history, "UPDATE runs SET deleted = deleted + 86400 WHERE id = ?", run.id)
     assert lab.history.empty_bin(3600) == []
     lab.history.take_back([run.id])
     assert lab.doctor() == []
@@ -564,7 +569,7 @@ def test_a_clock_set_back_a_day_loses_nothing(lab: Lab) -> None:
 
 def test_a_read_only_lab_still_finds(lab: Lab) -> None:
     run = make_run(lab)
-    lab.history._db.execute("PRAGMA user_version=99")
+    rows.change(lab.history, "PRAGMA user_version=99")
     with Lab(lab.data_dir) as newer:
         assert newer.history.read_only
         assert [one.id for one in newer.history.find().runs] == [run.id]
@@ -617,11 +622,11 @@ def test_the_shell_finds_marks_deletes_and_restores(
     )
     assert shell(capsys, "runs")[2] == "There are no runs yet.\n"
     assert len(shell(capsys, "runs", "--bin")[1].splitlines()) == 4
-    assert shell(capsys, "runs", "restore", run.id)[0] == 0
-    assert shell(capsys, "runs", "sweep", "--days", "0", "--pictures")[1].startswith(
+    assert shell(capsys, "runs", "take-back", run.id)[0] == 0
+    assert shell(capsys, "runs", "empty-bin", "--days", "0", "--pictures")[1].startswith(
         "2 runs and 0 pictures removed"
     )
-    code, _, err = shell(capsys, "runs", "restore", pair.id)
+    code, _, err = shell(capsys, "runs", "take-back", pair.id)
     assert (code, err) == (2, f"svdlab: there is no run or comparison '{pair.id}'\n")
 
 

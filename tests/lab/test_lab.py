@@ -26,6 +26,7 @@ from svdlab.lab.lab import Lab
 from svdlab.recipes.events import Event
 from svdlab.recipes.records import Recipe
 from svdlab.workers import Compute, LocalWorker, open_lab
+from tests import rows
 from tests.made import make_run
 
 SMALL = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3}
@@ -318,6 +319,7 @@ def test_a_full_disk_fails_the_run_in_one_sentence(picture: Path, tmp_path: Path
 CHILD = """
 import sys, time
 from svdlab.workers import Compute, LocalWorker, open_lab
+from tests import rows
 lab = open_lab(sys.argv[1], device="cpu")
 settings = lab.settings("demo-1-0", {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 200}, seed=3)
 stored = lab.add_picture(sys.argv[2])
@@ -347,8 +349,9 @@ def test_after_kill_9_the_run_is_listed_as_interrupted_and_can_be_resumed(
         assert again.history.get(waiting).state == "queued"
         assert not again.history.get(running).folder.exists()
         again.cancel(waiting)
-        again.history._db.execute(
-            "UPDATE runs SET recipe = replace(recipe, '\"num_inference_steps\": 200', '\"num_inference_steps\": 2')"
+        rows.change(
+            again.history,
+            "UPDATE runs SET recipe = replace(recipe, '\"num_inference_steps\": 200', '\"num_inference_steps\": 2')",
         )
         assert [run.state for run in again.resume(running)] == ["queued"]
     with open_lab(data, device="cpu") as once_more:

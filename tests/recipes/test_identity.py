@@ -11,7 +11,7 @@ from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import FIRST_FORM, KNOBS, GenerationSettings
 from tests.made import make_pair, make_run
-from tests.tree import copy_tree, insert_before, run_on
+from tests.tree import add_knob, copy_tree, insert_before, run_on
 
 # What the knobs of the first form were introduced with. Nothing here may ever change.
 FIRST = {
@@ -68,9 +68,7 @@ HASHES = [
 def test_hashes_are_those_of_the_first_svdlab(
     checkpoint: str, picture: str, settings: dict, known: str
 ) -> None:
-    recipe = Recipe(
-        checkpoint=checkpoint, picture_sha256=picture, settings=GenerationSettings.parse(settings)
-    )
+    recipe = Recipe(checkpoint=checkpoint, picture_sha256=picture, settings=GenerationSettings(**settings))
     assert recipe.hash == known
     assert Recipe.from_json(recipe.to_json()).hash == known
     assert json.loads(recipe.to_json())["settings"] == settings
@@ -109,19 +107,6 @@ def test_a_later_default_is_not_what_older_recipes_mean(tmp_path: Path) -> None:
     assert said.split() == ["8", "6", HASHES[0][3]]
 
 
-NEW_KNOB = """    grain: float = _knob(
-        0.5,
-        "Grain",
-        "Grain put over the clip.",
-        group="output",
-        ge=0.0,
-        le=1.0,
-        step=0.1,
-        usual=(0.0, 1.0),
-        introduced=0.0,
-    )
-
-"""
 FINDS = """
 import sys
 from svdlab.clips.video import read_comment
@@ -137,8 +122,8 @@ with Lab(folder) as lab:
     assert [run.settings.grain for run in runs] == [0.0] * len(runs)
     for run in runs:
         assert Recipe.from_json(read_comment(run.video)) == run.recipe, "the recipe in an old video"
-        assert lab.rendered_before(run.recipe).recipe == run.recipe, "rendered before"
-        assert lab.rendered_before(run.recipe.model_copy(update={"settings": run.settings.but(grain=0.1)})) is None
+        assert lab.before.run(run.recipe).recipe == run.recipe, "rendered before"
+        assert lab.before.run(run.recipe.model_copy(update={"settings": run.settings.but(grain=0.1)})) is None
     assert lab.doctor() == [], lab.doctor()
     again = lab.submit(runs[0].recipe.model_copy(update={"settings": runs[0].settings.but(grain=0.25)}))
     assert Recipe.from_json(again.recipe.to_json()).settings.grain == 0.25
@@ -154,11 +139,8 @@ def test_a_knob_that_comes_later_leaves_rows_videos_and_rendered_before_intact(t
         make_pair(lab, seed=2)
         hashes = [run.recipe.hash for run in lab.history.runs()]
     tree = tmp_path / "later"
-    tree.mkdir()
     copy_tree(tree)
-    insert_before(
-        tree / "svdlab" / "recipes" / "settings.py", '    @field_validator("*", mode="before")', NEW_KNOB
-    )
+    add_knob(tree)
     run_on(tree, FINDS, tmp_path / "data", *hashes)
 
 

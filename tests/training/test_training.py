@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from svdlab.metrics import measure
+from svdlab.metrics.measure import measure
 from training import clips, unet, vae
 from training.export import adopt, export, preview_matrix
 from training.pictures import PictureMaker
@@ -34,8 +34,9 @@ def test_pictures_are_made_from_the_seed_alone() -> None:
 @pytest.mark.parametrize("move", clips.MOVES)
 def test_the_camera_moves_as_it_is_told(move: str, pool: list[np.ndarray]) -> None:
     frames = clips.film(pool[0], clips.camera(move, 1.5, 6), (160, 104), 1.0)
-    measured = measure.measure((frames * 255).astype(np.uint8))
-    found = (measured.pan_x, measured.pan_y, np.log(1 + measured.zoom / 100), np.radians(measured.rotation))
+    measured = measure((frames * 255).astype(np.uint8))
+    turn, closer = np.radians(measured["rotation"]), np.log(1 + measured["zoom"] / 100)
+    found = (measured["pan_x"], measured["pan_y"], closer, turn)
     travelled = clips.BOUND * np.tanh(1.5 * 5 / clips.BOUND) / 5
     radius = clips.RADIUS * clips.WIDTH
     wanted = np.array(clips.MOVES[move]) / (1, 1, radius, radius)
@@ -225,9 +226,9 @@ def test_moving_crops_drift_evenly_over_a_picture(pool: list[np.ndarray]) -> Non
     made = vae.moving_crops(pool, np.random.default_rng(5), 2, 4, 64)
     assert made.shape == (8, 3, 64, 64)
     frames = ((made[:4].permute(0, 2, 3, 1).numpy() + 1) * 127.5).astype(np.uint8)
-    measured = measure.measure(frames)
-    assert 0 < np.hypot(measured.pan_x, measured.pan_y) < 3
-    assert measured.camera_jerk < 0.3
+    measured = measure(frames)
+    assert 0 < np.hypot(measured["pan_x"], measured["pan_y"]) < 3
+    assert measured["camera_jerk"] < 0.3
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:

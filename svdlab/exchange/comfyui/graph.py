@@ -1,101 +1,59 @@
-"""ComfyUI's two formats of a workflow as one graph. Knows nodes and links; nothing of what they mean for us.
+"""A workflow as one graph, whatever format it came in: nodes, links, and where a value really comes from.
 
-The API format (`prompt`) names every input; the UI format (`workflow`, version 0.4) has the widgets' values in order
-and links in a list of their own. Both are untrusted.
+Follows what only hands on: reroutes, bypassed nodes, switches, contexts and pipes, constants. Knows nodes by the names
+of their inputs, not by their own; nothing of what they mean for us, and nothing of the two formats. Untrusted.
 """
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from svdlab.errors import BadInput
+from svdlab.exchange.comfyui.declared import CONTROL, SPECS
 
 MAX_NODES = 2000
+MAX_WORK = 1_000_000  # links that are looked up; thousands are usual
 MAX_DEPTH = 64  # links that are followed one after another
-MUTED, BYPASSED = 2, 4  # a node's mode; 0 is on
-CONTROL = "control_after_generate"  # the widget behind a seed; not part of the API format
-CONTROLS = ("fixed", "randomize", "increment", "decrement", "increment-wrap")
 REROUTES = ("Reroute", "Reroute (rgthree)", "ReroutePrimitive|pysssss")
 
-
-@dataclass(frozen=True)
-class Spec:
-    """A node type as ComfyUI declares it: sockets and outputs as (name, type), widgets in their order."""
-
-    sockets: tuple[tuple[str, str], ...] = ()
-    widgets: tuple[str, ...] = ()
-    outputs: tuple[tuple[str, str], ...] = ()
-    size: tuple[int, int] = (315, 58)  # pixels, on ComfyUI's canvas
-
-
-def _spec(sockets: str = "", widgets: str = "", outputs: str = "", size: tuple[int, int] = (315, 58)) -> Spec:
-    def pairs(text: str) -> tuple[tuple[str, str], ...]:
-        return tuple((name, kind) for name, _, kind in (part.partition(":") for part in text.split()))
-
-    return Spec(pairs(sockets), tuple(widgets.split()), pairs(outputs), size)
-
-
-_CONDITIONED = "positive:CONDITIONING negative:CONDITIONING"
-_IMAGE = "IMAGE:IMAGE"
-# Source: ComfyUI's nodes.py, comfy_extras/nodes_video_model.py, nodes_custom_sampler.py, nodes_align_your_steps.py,
-# nodes_images.py, nodes_post_processing.py and nodes_video.py.
-SPECS: dict[str, Spec] = {
-    "ImageOnlyCheckpointLoader": _spec(
-        "", "ckpt_name", "MODEL:MODEL CLIP_VISION:CLIP_VISION VAE:VAE", (370, 98)
-    ),
-    "LoadImage": _spec("", "image upload", f"{_IMAGE} MASK:MASK", (315, 314)),
-    "ImageCrop": _spec("image:IMAGE", "width height x y", _IMAGE, (315, 130)),
-    "ImageScale": _spec("image:IMAGE", "upscale_method width height crop", _IMAGE, (315, 130)),
-    "ResizeAndPadImage": _spec(
-        "image:IMAGE", "target_width target_height padding_color interpolation", _IMAGE, (315, 130)
-    ),
-    "SVD_img2vid_Conditioning": _spec(
-        "clip_vision:CLIP_VISION init_image:IMAGE vae:VAE",
-        "width height video_frames motion_bucket_id fps augmentation_level",
-        f"{_CONDITIONED} latent:LATENT",
-        (315, 218),
-    ),
-    "VideoLinearCFGGuidance": _spec("model:MODEL", "min_cfg", "MODEL:MODEL"),
-    "VideoTriangleCFGGuidance": _spec("model:MODEL", "min_cfg", "MODEL:MODEL"),
-    "KSampler": _spec(
-        f"model:MODEL {_CONDITIONED} latent_image:LATENT",
-        f"seed {CONTROL} steps cfg sampler_name scheduler denoise",
-        "LATENT:LATENT",
-        (315, 262),
-    ),
-    "KSamplerAdvanced": _spec(
-        f"model:MODEL {_CONDITIONED} latent_image:LATENT",
-        f"add_noise noise_seed {CONTROL} steps cfg sampler_name scheduler start_at_step end_at_step "
-        "return_with_leftover_noise",
-        "LATENT:LATENT",
-        (315, 334),
-    ),
-    "SamplerCustom": _spec(
-        f"model:MODEL {_CONDITIONED} sampler:SAMPLER sigmas:SIGMAS latent_image:LATENT",
-        f"add_noise noise_seed {CONTROL} cfg",
-        "output:LATENT denoised_output:LATENT",
-        (315, 230),
-    ),
-    "RandomNoise": _spec("", f"noise_seed {CONTROL}", "NOISE:NOISE"),
-    "CFGGuider": _spec(f"model:MODEL {_CONDITIONED}", "cfg", "GUIDER:GUIDER"),
-    "KSamplerSelect": _spec("", "sampler_name", "SAMPLER:SAMPLER"),
-    "AlignYourStepsScheduler": _spec("", "model_type steps denoise", "SIGMAS:SIGMAS", (315, 106)),
-    "BasicScheduler": _spec("model:MODEL", "scheduler steps denoise", "SIGMAS:SIGMAS"),
-    "KarrasScheduler": _spec("", "steps sigma_max sigma_min rho", "SIGMAS:SIGMAS"),
-    "VAEDecode": _spec("samples:LATENT vae:VAE", "", _IMAGE, (210, 46)),
-    "VAEDecodeTiled": _spec("samples:LATENT vae:VAE", "tile_size", _IMAGE),
-    "SaveAnimatedWEBP": _spec("images:IMAGE", "filename_prefix fps lossless quality method", "", (420, 400)),
-    "SaveAnimatedPNG": _spec("images:IMAGE", "filename_prefix fps compress_level"),
-    "SaveWEBM": _spec("images:IMAGE", "filename_prefix codec fps crf"),
-    "CreateVideo": _spec("images:IMAGE", "fps", "VIDEO:VIDEO"),
-    "PrimitiveNode": _spec("", f"value {CONTROL}"),
-    "PrimitiveInt": _spec("", f"value {CONTROL}"),
-    "PrimitiveFloat": _spec("", "value"),
-    "PrimitiveString": _spec("", "value"),
-    "VAELoader": _spec("", "vae_name", "VAE:VAE"),
+# Inputs that a walk along pictures and latents does not follow.
+ASIDE = {
+    *("model", "model_opt", "vae", "optional_vae", "clip", "clip_vision", "positive", "negative", "mask"),
+    *("conditioning", "noise", "guider", "sampler", "sigmas", "control_net", "upscale_model", "audio"),
+    *("meta_batch", "script", "optional_interpolation_states", "get_image_size", "destination"),
 }
+SAME = {  # inputs that carry on what another input of this name began
+    "init_image": ("image", "images", "pixels", "source", "image1", "image_1", "input_image", "frames"),
+    "positive": ("conditioning", "pipe", "basic_pipe", "base_ctx"),
+    "latent_image": ("latent", "samples", "latents", "pipe", "basic_pipe", "base_ctx"),
+    "model": ("unet", "pipe", "basic_pipe", "base_ctx"),
+    "vae": ("optional_vae", "pipe", "basic_pipe", "base_ctx"),
+}
+SAME["latent"] = SAME["samples"] = ("latent_image", *SAME["latent_image"])
+
+PIPES = ("base_ctx", "ctx", "context", "pipe", "basic_pipe")
+# Source: rgthree-comfy's context_utils.py; the API format does not name a node's outputs.
+CONTEXT = (
+    *("base_ctx", "model", "clip", "vae", "positive", "negative", "latent", "images", "seed", "steps"),
+    *("step_refiner", "cfg", "ckpt_name", "sampler", "scheduler"),
+)
+CASES = (("on_true", "on_false"), ("if_true", "if_false"), ("tt_value", "ff_value"), ("true", "false"))
+CONDITIONS = ("boolean", "switch", "condition", "cond", "bool", "value")
+CHOICES = ("select", "index", "input", "selected", "switch", "choice")
+VALUES = ("value", "seed", "noise_seed", "number", "int", "integer", "float", "string", "text", "num")
+NAMED = {  # values that a node of several hands out under the names they are asked for
+    *("seed", "noise_seed", "steps", "cfg", "sampler_name", "scheduler", "denoise", "ckpt_name", "fps"),
+    *("frame_rate", "motion_bucket_id", "augmentation_level", "video_frames", "min_cfg"),
+}
+WORKS_OUT = re.compile(
+    r"math|random|calc|expression|operat|increment|counter|list|batch|ratio|size|resolution", re.I
+)
+WORKED_WITH = {"expression", "operation", "operator", "op", "formula", "min", "max", "minimum", "maximum"}
+MISSING: Any = None  # what comes out of a link that leads nowhere
 
 
 @dataclass(frozen=True)
@@ -113,134 +71,227 @@ class Node:
     id: str
     type: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    sockets: tuple[tuple[str, str], ...] = ()  # (name, type) of all that can be linked, as far as known
+    outputs: tuple[tuple[str, str], ...] = ()  # (name, type), as far as known
     bypassed: bool = False
 
     @property
-    def passed_through(self) -> bool:
-        """Whether it only hands on what it is given."""
-        return self.bypassed or self.type in REROUTES
+    def links(self) -> dict[str, Link]:
+        """The inputs that come from other nodes."""
+        return {name: value for name, value in self.inputs.items() if isinstance(value, Link)}
+
+    def output(self, slot: int) -> tuple[str, str]:
+        """An output's name and type; empty where they are not known."""
+        declared = self.outputs or (SPECS[self.type].outputs if self.type in SPECS else ())
+        return declared[slot] if 0 <= slot < len(declared) else ("", "")
+
+    def has(self, *names: str) -> bool:
+        """Whether it has all of these inputs."""
+        return all(name in self.inputs for name in names)
+
+    def first(self, *names: str) -> str | None:
+        """The first of these inputs that it has."""
+        return next((name for name in names if name in self.inputs), None)
 
 
 class Graph(dict[str, Node]):
-    """A workflow's nodes by id."""
+    """A workflow's nodes by id, `through` what is no node once the page has run, and `unread` what is not known."""
 
-    def source(self, value: Any) -> Any:
-        """What a value really comes from: a node behind reroutes and bypassed ones, or a value; None if cut off."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.through: dict[tuple[str, int], Any] = {}  # (subgraph or Get node, output) → where it comes from
+        self.unread: list[str] = []  # types of nodes that hold others which could not be read
+        self.passed: set[str] = set()  # ids of nodes that handed something on when they were asked
+        self._known: dict[tuple[str, int, str], Any] = {}  # sources that were looked up already
+        self._plain: set[str] = set()  # ids of nodes that are no switch and no pipe
+        self._work = self._nested = 0
+
+    def source(self, value: Any, wanted: str = "") -> Any:
+        """What a value really comes from: the node that makes it, or a value; None if cut off.
+
+        With `wanted`, the name of an input that is a number or a word, constants are values too.
+        """
+        if not isinstance(value, Link):
+            return value
+        key = value.node, value.slot, wanted
+        if key not in self._known:
+            self._spend(1 if self._nested <= MAX_DEPTH else MAX_WORK)
+            self._known[key] = MISSING  # for links in a circle
+            self._nested += 1
+            self._known[key] = self._followed(value, wanted)
+            self._nested -= 1
+        return self._known[key]
+
+    def _spend(self, work: int) -> None:
+        """Counts links that are looked up. Raises `BadInput` where somebody tied a knot."""
+        self._work += work
+        if self._work >= MAX_WORK:
+            raise BadInput("the workflow's links are too tangled to be followed, so it was not read")
+
+    def _followed(self, value: Any, wanted: str) -> Any:
         for _ in range(MAX_DEPTH):
             if not isinstance(value, Link):
                 return value
+            if (value.node, value.slot) in self.through:
+                value = self.through[value.node, value.slot]
+                continue
             node = self.get(value.node)
             if node is None:
-                return None
-            if node.passed_through:
-                value = next((one for one in node.inputs.values() if isinstance(one, Link)), None)
-            elif node.type.startswith("Primitive"):
-                value = node.inputs.get("value")
-            else:
+                return MISSING
+            found = self._handed_on(node, value.slot, wanted)
+            if found is node:
                 return node
-        return None
+            self.passed.add(node.id)
+            value = found
+        return MISSING
+
+    def _handed_on(self, node: Node, slot: int, wanted: str) -> Any:
+        """What a node that only hands on hands on; the node itself if it makes something of its own."""
+        if node.bypassed:
+            return _past(node, slot)
+        if node.type in REROUTES:
+            return next(iter(node.links.values()), MISSING)
+        if node.id not in self._plain:
+            chosen = self._switched(node)
+            if isinstance(chosen, Link) and node.type.startswith(
+                "Context"
+            ):  # a context is chosen, not what is in it
+                chosen = Link(chosen.node, slot)
+            if chosen is node:
+                chosen = self._unpacked(node, slot)
+            if chosen is not node:
+                return chosen
+            if not any(name in node.inputs for name in PIPES):  # what a pipe holds depends on the output
+                self._plain.add(node.id)
+        return _constant(node, slot, wanted) if wanted else node
+
+    def _switched(self, node: Node) -> Any:
+        """The branch that a switch takes; the node itself if it is none, or its choice is not known."""
+        names = {name.lower(): name for name in node.inputs}
+        for yes, no in CASES:
+            if yes in names or no in names:
+                by = next((name for name in CONDITIONS if name in names), "")
+                picked = self.source(node.inputs.get(names.get(by, "")), by) if by else None
+                if isinstance(picked, bool | int):
+                    return node.inputs.get(names.get(yes if picked else no, ""))
+        links = node.links
+        if links and all(re.fullmatch(r"(any|value|input|ctx)_\d+", name) for name in links):
+            return next((link for _, link in sorted(links.items()) if self.source(link) is not None), MISSING)
+        by = next((name for name in CHOICES if name in names), "")
+        numbered = {int(found[0]): name for name in links if (found := re.search(r"\d+$", name))}
+        if by and numbered and set(links) - {names[by]} <= set(numbered.values()):
+            picked = self.source(node.inputs[names[by]], by)
+            if isinstance(picked, int) and picked in numbered:
+                return links[numbered[picked]]
+        return node
+
+    def _unpacked(self, node: Node, slot: int) -> Any:
+        """What a context or a pipe holds under an output's name; the node itself if it holds nothing."""
+        packed = next((name for name in PIPES if name in node.inputs), None)
+        if packed is None and not node.type.startswith("Context"):
+            return node
+        named = CONTEXT[slot] if node.type.startswith("Context") and 0 < slot < len(CONTEXT) else ""
+        name = (node.output(slot)[0] or named).lower()
+        name = {"image": "images"}.get(name, name)
+        if not name or name in PIPES:  # a pipe that is handed on with more in it is the node's own
+            return node
+        behind: Any = node
+        for _ in range(MAX_DEPTH):
+            if isinstance(behind.inputs.get(name), Link):
+                return behind.inputs[name]
+            link = next(
+                (behind.inputs[one] for one in PIPES if isinstance(behind.inputs.get(one), Link)), None
+            )
+            behind = self.get(link.node) if link is not None else None
+            if behind is None or behind.bypassed:
+                return node
+        return node
 
     def upstream(self, node: Node, socket: str) -> Iterator[Node]:
-        """The nodes behind a socket, nearest first, going on through sockets of the same name (image, images, …)."""
-        names, seen = {socket, *ALIASES.get(socket, ())}, {node.id}
-        value = node.inputs.get(socket)
+        """The nodes behind a socket, nearest first, going on through sockets that carry the same thing."""
+        names = (socket, *SAME.get(socket, ()))
+        value, seen = node.inputs.get(socket), {node.id}
         while (
             isinstance(found := self.source(value), Node) and found.id not in seen and len(seen) < MAX_DEPTH
         ):
             seen.add(found.id)
             yield found
-            value = next((v for k, v in found.inputs.items() if k in names and isinstance(v, Link)), None)
+            value = next(
+                (found.inputs[name] for name in names if isinstance(found.inputs.get(name), Link)), None
+            )
+
+    def way(self, start: Node, goal: Node, around: frozenset[str] = frozenset()) -> list[Node] | None:
+        """The nodes from one up along pictures and latents to another, both included; None if there is no way.
+
+        Nodes `around` are not gone through.
+        """
+        came: dict[str, Node | None] = {start.id: None}
+        waiting = deque([start])
+        while waiting:
+            node = waiting.popleft()
+            if node.id == goal.id:
+                steps = [node]
+                while (before := came[steps[-1].id]) is not None:
+                    steps.append(before)
+                return steps[::-1]
+            if node.id in around:
+                continue
+            self._spend(len(node.inputs))
+            for name, link in node.links.items():
+                found = self.source(link) if name.lower() not in ASIDE else None
+                if isinstance(found, Node) and found.id not in came:
+                    came[found.id] = node
+                    waiting.append(found)
+        return None
 
 
-ALIASES = {
-    "init_image": ("image", "images"),
-    "images": ("image", "frames"),
-    "positive": ("conditioning",),
-    "samples": ("latent", "latent_image"),
-}
-
-
-def is_api(value: Any) -> bool:
-    """Whether this is a workflow in the API format."""
+def _past(node: Node, slot: int) -> Any:
+    """What comes out of a bypassed node: its input of the output's type, at the same place if it can be."""
+    kind = node.output(slot)[1]
+    sockets = node.sockets or (SPECS[node.type].sockets if node.type in SPECS else ())
+    if not kind or not sockets:
+        return next(iter(node.links.values()), MISSING)
+    same = [name for at, (name, type) in enumerate(sockets) if type == kind and at == slot]
+    fitting = same + [name for name, type in sockets if type == kind]
     return (
-        isinstance(value, dict)
-        and bool(value)
-        and any(isinstance(node, dict) and "class_type" in node for node in value.values())
+        node.inputs.get(fitting[0]) if fitting and isinstance(node.inputs.get(fitting[0]), Link) else MISSING
     )
 
 
-def is_ui(value: Any) -> bool:
-    """Whether this is a workflow in the UI format."""
-    return isinstance(value, dict) and isinstance(value.get("nodes"), list)
+def _constant(node: Node, slot: int, wanted: str) -> Any:
+    """The value of a node that holds one, a seed's or a number's; the node itself if it works something out."""
+    if WORKS_OUT.search(node.type) or WORKED_WITH & {name.lower() for name in node.inputs}:
+        return node
+    given = {
+        name: value
+        for name, value in node.inputs.items()
+        if value is not None and name != CONTROL and not name.startswith("is")
+    }
+    names = {name.lower(): name for name in given}
+    links = node.links
+    if len(links) == 1 and next(iter(links)).lower() in VALUES and len(numbers_in(given)) == 0:
+        return next(iter(links.values()))
+    if links:
+        return node
+    for name in (wanted, node.output(slot)[0].lower()):
+        own = next((one for one in (name, f"{name}_total") if name in NAMED and one in names), None)
+        if own is not None:
+            return given[names[own]]
+    named = next((names[name] for name in VALUES if name in names), None)
+    if named is not None and not isinstance(given[named], list | dict):
+        return given[named]
+    numbers = numbers_in(given)
+    if len(numbers) == 1:
+        return numbers[0]
+    words = [value for value in given.values() if isinstance(value, str) and value]
+    return words[0] if not numbers and len(words) == 1 else node
 
 
-def is_workflow(value: Any) -> bool:
-    """Whether this is a workflow in either format."""
-    return is_api(value) or is_ui(value)
+def numbers_in(given: Mapping[str, Any]) -> list[Any]:
+    """The different numbers among values."""
+    return list(dict.fromkeys(value for value in given.values() if is_number(value)))
 
 
-def graph_of(value: Any) -> Graph:
-    """A workflow in either format. Raises `BadInput` if it has more nodes than anybody draws."""
-    nodes = value["nodes"] if is_ui(value) else list(value.values())
-    if len(nodes) > MAX_NODES:
-        raise BadInput(f"the workflow has more than {MAX_NODES} nodes, so it was not read")
-    return _from_ui(value) if is_ui(value) else _from_api(value)
-
-
-def _from_api(value: dict[str, Any]) -> Graph:
-    graph = Graph()
-    for id, node in value.items():
-        if isinstance(node, dict) and isinstance(node.get("class_type"), str):
-            given = node.get("inputs")
-            inputs = {k: _api_input(v) for k, v in given.items()} if isinstance(given, dict) else {}
-            graph[id] = Node(id, node["class_type"], inputs)
-    return graph
-
-
-def _api_input(value: Any) -> Any:
-    if isinstance(value, list) and len(value) == 2 and isinstance(value[1], int):
-        return Link(str(value[0])[:80], value[1])
-    return value
-
-
-def _from_ui(value: dict[str, Any]) -> Graph:
-    links = dict(filter(None, map(_ui_link, value["links"] if isinstance(value.get("links"), list) else [])))
-    graph = Graph()
-    for node in value["nodes"]:
-        if not isinstance(node, dict) or not isinstance(node.get("type"), str) or node.get("mode") == MUTED:
-            continue
-        id = str(node.get("id"))[:80]
-        inputs = _widgets(node)
-        for one in node["inputs"] if isinstance(node.get("inputs"), list) else []:
-            if isinstance(one, dict) and isinstance(one.get("name"), str) and _key(one.get("link")) in links:
-                inputs[one["name"]] = links[_key(one.get("link"))]
-        graph[id] = Node(id, node["type"], inputs, node.get("mode") == BYPASSED)
-    return graph
-
-
-def _ui_link(link: Any) -> tuple[str, Link] | None:
-    """An entry of `links`: [id, from node, from slot, to node, to slot, type], or the same as an object."""
-    if isinstance(link, dict):
-        link = [link.get(key) for key in ("id", "origin_id", "origin_slot")]
-    if isinstance(link, list) and len(link) >= 3 and isinstance(link[2], int):
-        return _key(link[0]), Link(str(link[1])[:80], link[2])
-    return None
-
-
-def _key(link: Any) -> str:
-    return str(link)[:40]
-
-
-def _widgets(node: dict[str, Any]) -> dict[str, Any]:
-    """The widgets' values by name; VideoHelperSuite's nodes have them so already."""
-    values = node.get("widgets_values")
-    if isinstance(values, dict):
-        return {str(name)[:80]: value for name, value in values.items()}
-    names = list(SPECS[node["type"]].widgets) if node["type"] in SPECS else []
-    found: dict[str, Any] = {}
-    rest = list(values) if isinstance(values, list) else []
-    for name in names:
-        if not rest or (name == CONTROL and rest[0] not in CONTROLS):
-            continue  # older pages wrote no control widget for converted seeds
-        found[name] = rest.pop(0)
-    return found
+def is_number(value: Any) -> bool:
+    """Whether a value out of a file is a number; truths are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

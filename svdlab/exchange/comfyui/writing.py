@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from svdlab.clips.fitting import fit_box
+from svdlab.clips.fitting import fit_box, pad_box
 from svdlab.errors import NotFound
-from svdlab.exchange.comfyui.graph import CONTROL, SPECS
+from svdlab.exchange.comfyui.declared import CONTROL, SPECS
 from svdlab.exchange.comfyui.reading import (
     CARRIED,
     CONDITIONING,
@@ -23,7 +23,6 @@ from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.sources.file import RELEASED
 
 LARGEST_SEED_OF_A_PAGE = 2**53  # a browser's numbers are exact up to here
-AYS_STEPS = 10  # the steps the table was made for
 COLUMN, ROW = 400, 60  # pixels between nodes on ComfyUI's canvas
 
 
@@ -67,7 +66,9 @@ def write_workflow(
     api = _api(puts, ids)
     read = read_workflow(api, None, catalogue)
     told = read.knobs
-    knobs = {k: v for k, v in settings.model_dump().items() if k not in told or told[k] != v}
+    # The playback rate always: a node says one, and whether ours was left empty it cannot say.
+    own = settings.model_dump()
+    knobs = {k: v for k, v in own.items() if k not in told or told[k] != v or k == "playback_fps"}
     carried = {CARRIED: {"of": read.digest, "knobs": knobs}}
     ui = {**_ui(puts, ids), "extra": carried}
     api[ids["conditioning"]]["_meta"] |= carried
@@ -126,13 +127,9 @@ def _nodes(
 
 
 def _fitted(puts: dict[str, _Put], s: GenerationSettings, size: tuple[int, int] | None) -> str:
-    """Nodes that bring the picture to the clip's shape as `images.fit_picture` does; the key of the last."""
+    """Nodes that bring the picture to the clip's shape as `fitting.fit_picture` does; the key of the last."""
     if s.fit == "pad":
-        pad = {"target_width": s.width, "target_height": s.height, "padding_color": "black"}
-        puts["fit"] = _Put(
-            "ResizeAndPadImage", {"image": ("picture", 0), **pad, "interpolation": "lanczos"}, 1
-        )
-        return "fit"
+        return _padded(puts, s, size)
     image = "picture"
     if size is not None and _cropped(s):
         left, top, right, bottom = fit_box(*size, s.width, s.height, s.focus_x, s.focus_y)
@@ -142,6 +139,25 @@ def _fitted(puts: dict[str, _Put], s: GenerationSettings, size: tuple[int, int] 
     scale = {"upscale_method": "lanczos", "width": s.width, "height": s.height}
     crop = "disabled" if s.fit == "stretch" else "center"
     puts["fit"] = _Put("ImageScale", {"image": (image, 0), **scale, "crop": crop}, 1)
+    return "fit"
+
+
+def _padded(puts: dict[str, _Put], s: GenerationSettings, size: tuple[int, int] | None) -> str:
+    """Black bars. ComfyUI's own node for them cuts fractions of a pixel off where we round to the nearest, so where
+    the picture's size is known it is scaled and laid onto a black picture, at our pixels."""
+    if size is None:
+        pad = {"target_width": s.width, "target_height": s.height, "padding_color": "black"}
+        puts["fit"] = _Put(
+            "ResizeAndPadImage", {"image": ("picture", 0), **pad, "interpolation": "lanczos"}, 1
+        )
+        return "fit"
+    left, top, right, bottom = pad_box(*size, s.width, s.height)
+    scale = {"upscale_method": "lanczos", "width": right - left, "height": bottom - top, "crop": "disabled"}
+    puts["scaled"] = _Put("ImageScale", {"image": ("picture", 0), **scale}, 1)
+    black = {"width": s.width, "height": s.height, "batch_size": 1, "color": 0}
+    puts["bars"] = _Put("EmptyImage", black, 1)
+    laid = {"destination": ("bars", 0), "source": ("scaled", 0), "x": left, "y": top, "resize_source": False}
+    puts["fit"] = _Put("ImageCompositeMasked", laid, 1)
     return "fit"
 
 
@@ -201,6 +217,9 @@ def _ui(puts: dict[str, _Put], ids: dict[str, str]) -> dict[str, Any]:
     for key, put in puts.items():
         inputs[key] = []
         for slot, (name, kind) in enumerate(SPECS[put.type].sockets):
+            if name not in put.inputs:  # one that may stay open
+                inputs[key].append({"name": name, "type": kind, "link": None})
+                continue
             source, output = put.inputs[name]
             number = len(links) + 1
             links.append([number, int(ids[source]), output, int(ids[key]), slot, kind])
@@ -256,10 +275,6 @@ def _notes(recipe: Recipe, checkpoint: Checkpoint | None, size: tuple[int, int] 
         )
     if s.noise_aug_strength > 0:
         notes.append(OTHER_AUGMENTATION)
-    if s.schedule == "ays" and s.num_inference_steps != AYS_STEPS:
-        notes.append(
-            f"Apart from {AYS_STEPS} steps ComfyUI interpolates the AYS schedule a little differently."
-        )
     if s.decode_chunk_size is not None:
         notes.append("ComfyUI decodes as many frames at once as memory allows.")
     if s.motion_bucket_id < 1:
@@ -268,4 +283,6 @@ def _notes(recipe: Recipe, checkpoint: Checkpoint | None, size: tuple[int, int] 
         notes.append("The seed is larger than ComfyUI's page can hold exactly; the API format keeps it.")
     if size is None and _cropped(s):
         notes.append("The picture is not here, so it is cropped in the middle there.")
+    if size is None and s.fit == "pad":
+        notes.append("The picture is not here, so its bars may be a row of pixels off there.")
     return notes

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from svdlab.errors import NotFound, SvdlabError
+from svdlab.exchange.restore import fitted
 from svdlab.lab.lab import Lab
 from svdlab.recipes.events import Event
 from svdlab.recipes.records import Recipe, Run
@@ -94,14 +95,16 @@ class Explore:
             found = self.picture.recipe_in(event)
             if found is None:
                 return {self.picture.component: self.picture.receive(picture, event)}
+            known = found.checkpoint is not None
             checkpoint = found.checkpoint or self.lab.catalogue.default().id
+            found = fitted(self.lab, found, checkpoint)
             shown: dict[Any, Any] = {
                 self.picture.component: self.picture.restored(picture, found, event),
                 self.controls.checkpoints["checkpoint"]: checkpoint,
                 self.controls.preset: found.preset or OWN_SETTINGS,
                 self.controls.knobs: self.controls.fill(found.settings, checkpoint, found.preset),
             }
-            if found.checkpoint and found.picture_here and found.picture_sha256:
+            if known and found.picture_here and found.picture_sha256:
                 stored = self.lab.picture(found.picture_sha256)
                 before = self.lab.before.run(self.lab.recipe(checkpoint, stored, found.settings))
                 if before and (self.lab.policy.see_all_runs or before.id in kept_ids(mine)):

@@ -19,7 +19,6 @@ from svdlab.ui.frame import Page
 from svdlab.ui.parts import models
 from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.words import sentence
-from svdlab.weights.register import read_checkpoint
 
 WATCH_SECONDS = 0.5  # how often a running download is drawn
 
@@ -83,7 +82,7 @@ class Models:
                 raise BadInput("say where the file or folder is")
             count = _count(frames)
             yield models.value(self.lab, added={"said": f"Reading {path}…"})
-            facts = self.lab.verify(read_checkpoint(Path(path), None, count))
+            facts = self.lab.verify(self.lab.registry.read(Path(path), None, count))
             added = self.lab.add_checkpoint(path, None, count)
         except (SvdlabError, OSError) as error:
             yield models.value(self.lab, added={"error": sentence(error)})

@@ -1,19 +1,19 @@
-"""Weights in a single safetensors file."""
+"""Weights in a single safetensors file: a whole checkpoint, or a UNet whose other components a base lends."""
 
 from __future__ import annotations
 
-import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from svdlab.errors import BadCheckpoint
+from svdlab.errors import BadCheckpoint, SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint, Source, possible_size
-from svdlab.weights.availability import Asked, Availability, SourceKind
+from svdlab.weights.availability import Asked, Availability, SourceKind, availability
+from svdlab.weights.bases import sockets
 from svdlab.weights.catalogue import official_xt
-from svdlab.weights.layouts.single_files import decoder_of, looks_like, original_layout
-from svdlab.weights.safetensors import read_header
-from svdlab.words import size
+from svdlab.weights.layouts.single_files import PART_NAMES, SingleFile, recognise_file
+from svdlab.words import listed, size
 
 # Names of the released files → the checkpoint they are, and the frames it was made for.
 RELEASED = {
@@ -25,8 +25,14 @@ RELEASED = {
 }
 
 
+# Pixels per latent of every released autoencoder: what a UNet without one is assumed to be for.
+VAE_SCALE = 8
+
+
 class File(SourceKind):
     """A file that a person has."""
+
+    general = True
 
     def claims(self, path: Path) -> bool:
         """Any file: what it is not is said when it is read."""
@@ -34,49 +40,87 @@ class File(SourceKind):
 
     def read(self, path: Path, asked: Asked) -> Checkpoint:
         """By its header; a released file's name says for how many frames it was made."""
-        header = read_header(path)
-        layout = original_layout(header)
-        if layout is None:
-            raise BadCheckpoint(
-                f"{path.name} is not a Stable Video Diffusion checkpoint: {looks_like(header)}"
-            )
+        found, parameters = recognise_file(path)
+        base = asked.base if found.lacks else None
         released = RELEASED.get(stem(path))
-        frames = asked.num_frames or (released[1] if released else layout.native_frames)
-        decoder = decoder_of(header)
-        full = layout.size_step == 64
-        step = layout.size_step
-        width, height = (
-            (1024, 576) if full else (possible_size(16 * step, step), possible_size(9 * step, step))
-        )
-        if not asked.num_frames and not released:
-            made_for = f"the file does not say for how many frames; {frames} assumed"
-        else:
-            made_for = f"made for {frames} frames"
+        frames = asked.num_frames or (released[1] if released else 25)
+        known = asked.num_frames or released
+        decoder = found.decoder or (base.decoders[0] if base else "temporal")
+        step = size_step(found, base)
+        width, height = 1024, 576
+        if step != 64:
+            width, height = possible_size(16 * step, step), possible_size(9 * step, step)
         return Checkpoint(
             id=asked.id or path.stem,
             name=asked.name or path.stem,
             version="1.1" if released and released[0] == "svd-xt-1-1" else "",
-            summary=f"Weights in {path.name}, Stability's original layout.",
+            summary=_summary(path, found, base),
             source=Source("file", str(path)),
             native_frames=frames,
             width=width,
             height=height,
-            size_step=layout.size_step,
+            size_step=step,
             official=MappingProxyType(
                 {**official_xt(), "width": width, "height": height, "num_frames": frames, "decoder": decoder}
             ),
-            trained_for=made_for,
+            trained_for=f"made for {frames} frames"
+            if known
+            else f"the file does not say for how many frames; {frames} assumed",
             decoders=(decoder,),
-            parameters=sum(math.prod(t.shape) for t in header.tensors.values()),
+            parameters=parameters,
+            lacks=found.lacks,
+            base=base,
         )
 
     def availability(self, checkpoint: Checkpoint) -> Availability:
-        """Whether it is there."""
+        """Whether it is there, is what it was, and what it lacks is here, too."""
         path = Path(checkpoint.source.location)
         if not path.is_file():
             return Availability("missing", f"The file {path} is gone.")
+        try:
+            found, _ = recognise_file(path)
+        except BadCheckpoint as error:
+            return Availability("broken", f"It cannot be used: {error}.")
+        if found.lacks != checkpoint.lacks:
+            return Availability(
+                "broken",
+                f"It cannot be used: {path.name} holds other components than when it was looked at; list them again.",
+            )
         count = path.stat().st_size
-        return Availability("on disk", f"In {path.parent}, {size(count)}.", path, count)
+        where = f"In {path.parent}, {size(count)}"
+        if not found.lacks:
+            return Availability("on disk", f"{where}.", path, count)
+        lacking = listed([PART_NAMES[part] for part in found.lacks])
+        base = checkpoint.base
+        if base is None:
+            return Availability(
+                "missing",
+                f"{where}, without {lacking}, and no checkpoint that fits lends them here: get one "
+                "(svdlab checkpoints pull svd-xt) or name one that you have (svdlab checkpoints add --base ID).",
+            )
+        lent = availability(base)
+        if not lent.ready:
+            how = f"get them with svdlab checkpoints pull {base.id}." if lent.obtainable else lent.sentence
+            return Availability("missing", f"{where}, without {lacking}, which are those of {base.id}: {how}")
+        return Availability("on disk", f"{where}; {lacking} of {base.id}.", path, count)
+
+
+def size_step(found: SingleFile, base: Checkpoint | None) -> int:
+    """What sizes must be multiples of, in pixels; without an autoencoder at hand, as for the released one."""
+    scale = found.vae_scale
+    if scale is None and base is not None:
+        with suppress(SvdlabError):  # it may have gone
+            scale = sockets(base).vae_scale
+    return int((scale or VAE_SCALE) * 2 ** (found.levels - 1))
+
+
+def _summary(path: Path, found: SingleFile, base: Checkpoint | None) -> str:
+    style = "Stability's original layout" if found.parts["unet"].style == "original" else "diffusers layout"
+    if not found.lacks:
+        return f"Weights in {path.name}, {style}."
+    lent = f", those of {base.id}" if base else ""
+    lacking = listed([PART_NAMES[part] for part in found.lacks])
+    return f"A UNet in {path.name}, {style}, without {lacking}{lent}."
 
 
 def stem(path: Path) -> str:

@@ -23,6 +23,7 @@ from svdlab.ui.pages.compare import Compare
 from svdlab.ui.parts import compare_result
 from svdlab.weights.catalogue import Catalogue
 from svdlab.workers import open_lab
+from tests import rows
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -361,11 +362,11 @@ def test_one_failed_side_says_why_and_the_other_plays(
     served: Served, page_1440: Page, example_picture: Path, screenshots: Path
 ) -> None:
     made = served.lab.compare(example_picture, "demo-1-0", "demo-1-1", seed=51, **SMALL)
-    with served.lab.history._transaction() as db:  # as the worker leaves a side that did not fit
-        db.execute(
-            "UPDATE runs SET state = 'failed', error = 'the device has too little memory' WHERE id = ?",
-            (made.a.id,),
-        )
+    rows.change(  # as the worker leaves a side that did not fit
+        served.lab.history,
+        "UPDATE runs SET state = 'failed', error = 'the device has too little memory' WHERE id = ?",
+        made.a.id,
+    )
     page_1440.goto(f"{served.page}?compare={made.id}")
     page_1440.get_by_text("A was not rendered. The device has too little memory.").wait_for()
     ready(page_1440)
@@ -383,8 +384,8 @@ def test_an_interrupted_comparison_is_offered_to_be_resumed(
     served: Served, page_1440: Page, example_picture: Path
 ) -> None:
     made = served.lab.compare(example_picture, "demo-1-0", "demo-1-1", seed=61, **SMALL)
-    with served.lab.history._transaction() as db:  # as a kill −9 leaves it once the next start has looked
-        db.execute("UPDATE runs SET state = 'interrupted' WHERE comparison = ?", (made.id,))
+    # As a kill −9 leaves it once the next start has looked.
+    rows.change(served.lab.history, "UPDATE runs SET state = 'interrupted' WHERE comparison = ?", made.id)
     visit(page_1440, served.page)
     page_1440.locator(".strip-notice").get_by_text("interrupted").wait_for()
     page_1440.locator(".strip .resume").click()

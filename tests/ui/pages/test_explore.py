@@ -16,6 +16,7 @@ from svdlab.lab.lab import Lab
 from svdlab.ui import launch
 from svdlab.ui.pages.explore import Explore
 from svdlab.workers import open_lab
+from tests import rows
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -279,8 +280,8 @@ def test_a_link_to_a_run_opens_it(served: Served, explore: Page, new_page: Calla
 def test_an_interrupted_run_is_offered_to_be_resumed(served: Served, page_1440: Page) -> None:
     run = served.lab.submit(served.lab.history.runs(limit=1, states=("done",))[0].recipe)
     served.lab.wait(run.id)
-    with served.lab.history._transaction() as db:  # as a kill −9 leaves it once the next start has looked
-        db.execute("UPDATE runs SET state = 'interrupted' WHERE id = ?", (run.id,))
+    # As a kill −9 leaves it once the next start has looked.
+    rows.change(served.lab.history, "UPDATE runs SET state = 'interrupted' WHERE id = ?", run.id)
     visit(page_1440, served.address)
     page_1440.get_by_text("One run was interrupted.").wait_for()
     page_1440.get_by_role("button", name="Resume").click()

@@ -12,14 +12,13 @@ from typing import Any
 import gradio as gr
 
 from svdlab.lab.lab import Lab
-from svdlab.metrics import measure
+from svdlab.metrics.definitions import METRICS
+from svdlab.metrics.words import in_words
 from svdlab.recipes.fairness import Fairness
 from svdlab.recipes.records import Comparison, Run
 from svdlab.ui.parts.element import element
 from svdlab.ui.words import clip_line, duration, sentence
 
-DIGITS = {"SSIM": 3}  # of a measure by its unit; two for all others
-ABSENT = "–"
 LOOK = (
     "Camera: even speed, or does it start, stop and jerk? Step through with the arrow keys.",
     "Motion of the scene: does anything move by itself, or does only the camera?",
@@ -64,7 +63,7 @@ def value(lab: Lab, pair: Comparison, before: bool) -> dict[str, Any]:
             {
                 "letter": letter,
                 "name": called,
-                "words": measure.in_words(run.outcome.metrics, run.settings.width),
+                "words": in_words(run.outcome.metrics, run.settings.width),
                 "file": str(run.video) if run.done else "",
                 "stem": f"svdlab-{run.recipe.checkpoint}-{run.id}",
             }
@@ -138,31 +137,19 @@ def _title(fairness: Fairness) -> str:
 
 
 def measures(a: Run, b: Run) -> list[dict[str, str]]:
-    """The table's rows: each measure on A, on B, and B minus A."""
+    """The table's rows: each metric on A, on B, and B minus A."""
     rows = []
-    for key, (label, unit, help) in measure.WORDS.items():
-        mine, other = a.outcome.metrics.get(key), b.outcome.metrics.get(key)
-        digits = DIGITS.get(unit, 2)
-        known = mine is not None and other is not None
+    for metric in METRICS.values():
+        mine, other = a.outcome.metrics.get(metric.name), b.outcome.metrics.get(metric.name)
+        apart = other - mine if mine is not None and other is not None else None
         rows.append(
             {
-                "label": label,
-                "unit": unit,
-                "help": help[:1].upper() + help[1:] + ".",
-                "a": _number(mine, digits),
-                "b": _number(other, digits),
-                "difference": _number(other - mine, digits, signed=True) if known else ABSENT,  # type: ignore[operator]
+                "label": metric.label,
+                "unit": metric.unit,
+                "help": metric.help,
+                "a": metric.number(mine),
+                "b": metric.number(other),
+                "difference": metric.number(apart, signed=True),
             }
         )
     return rows
-
-
-def _number(value: float | None, digits: int, signed: bool = False) -> str:
-    """'1.20', '−0.35', '+0.10'; a rounded zero has no sign."""
-    if value is None:
-        return ABSENT
-    value = round(value, digits) + 0.0
-    if value == 0:
-        return f"{0:.{digits}f}"
-    text = f"{abs(value):.{digits}f}"
-    return ("−" if value < 0 else "+" if signed else "") + text

@@ -33,7 +33,7 @@ from svdlab.ui.parts import advice, choice
 from svdlab.ui.parts import knobs as panel
 from svdlab.ui.parts.element import QUIET
 from svdlab.ui.words import duration, sentence
-from svdlab.weights.availability import availability
+from svdlab.weights.availability import availability, fetches
 
 PRESET_GROUPS = {
     "official": "Official settings",
@@ -89,7 +89,8 @@ class Controls:
         notes = {}
         for checkpoint in self.lab.catalogue:
             here = availability(checkpoint)
-            groups["Here" if here.ready else "To be fetched"].append((checkpoint.id, checkpoint.name))
+            group = "Here" if here.ready else "To be fetched" if fetches(checkpoint) else "Missing or broken"
+            groups.setdefault(group, []).append((checkpoint.id, checkpoint.name))
             notes[checkpoint.id] = {
                 "summary": checkpoint.summary,
                 "state": "" if here.ready else here.sentence,

@@ -12,8 +12,8 @@ from typing import Any
 from svdlab.errors import BadInput
 from svdlab.history.search import RunQuery
 from svdlab.lab.lab import Lab
-from svdlab.metrics import measure
-from svdlab.recipes.records import METRICS, RUN_STATES, Run
+from svdlab.metrics.definitions import METRICS
+from svdlab.recipes.records import RUN_STATES, Run
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui.words import STATE_WORDS, duration, knob_words, size
 
@@ -40,7 +40,7 @@ def choices(lab: Lab) -> dict[str, Any]:
         "rating": [[str(n), f"{n} or more" if n < 5 else "5"] for n in range(1, 6)],
         "sort": [
             ["", [[name, words] for name, words in SORT_WORDS.items()]],
-            ["Measured", [[name, _measure_label(name)] for name in METRICS]],
+            ["Measured", [[name, metric.label] for name, metric in METRICS.items()]],
             ["Knobs", [[name, knob.label] for name, knob in KNOBS.items()]],
         ],
     }
@@ -87,8 +87,7 @@ def sort_line(run: Run, sort: str) -> str:
     """The value a gallery is sorted by, as a tile shows it; empty where the tile shows it anyway."""
     if sort in METRICS:
         value = run.outcome.metrics.get(sort)
-        unit = measure.WORDS[sort][1] if sort in measure.WORDS else "px/frame"
-        return "" if value is None else f"{_measure_label(sort)} {value:.2f} {unit}"
+        return "" if value is None else f"{METRICS[sort].label} {METRICS[sort].text(value)}"
     if sort in KNOBS:
         return f"{KNOBS[sort].label} {knob_words(run, sort)}"
     if sort == "seconds":
@@ -97,8 +96,3 @@ def sort_line(run: Run, sort: str) -> str:
     if sort == "peak_memory_bytes":
         return f"{size(run.outcome.peak_memory_bytes)} of memory" if run.outcome.peak_memory_bytes else ""
     return ""
-
-
-def _measure_label(name: str) -> str:
-    labels = {"pan_x": "Pan across", "pan_y": "Tilt"}
-    return measure.WORDS[name][0] if name in measure.WORDS else labels.get(name, name)

@@ -15,7 +15,7 @@ from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui.parts.element import element
 from svdlab.ui.words import PARTS, duration, size
-from svdlab.weights.availability import availability
+from svdlab.weights.availability import availability, fetches
 from svdlab.weights.downloads import Download
 
 
@@ -67,21 +67,21 @@ def card(lab: Lab, c: Checkpoint) -> dict[str, Any]:
     """One checkpoint as the page shows it."""
     here = availability(c)
     download = lab.downloads.get(c.id)
+    made = f"{c.native_frames} frames, {c.width}×{c.height}, sizes in steps of {c.size_step}"
     facts = [
-        [
-            "Frames and size",
-            f"{c.native_frames} frames, {c.width}×{c.height}, sizes in steps of {c.size_step}",
-        ],
+        ["Frames and size", made],
         ["Trained for", c.trained_for[:1].upper() + c.trained_for[1:]],
         ["Decoder", " or ".join(c.decoders)],
     ]
+    if c.fault:  # nothing is known of it
+        facts.clear()
     if c.parameters:
         facts.append(["Parameters", f"{c.parameters / 1e6:,.1f} M"])
     facts += [[f"File, {precision}", f"{name}, {size(count)}"] for name, precision, count in c.files]
     official = [
         [KNOBS[name].label, f"{value} {KNOBS[name].unit}".strip()]
         for name, value in c.official.items()
-        if name in KNOBS and value is not None
+        if name in KNOBS and value is not None and not c.fault
     ]
     own = lab.policy.change_weights
     return {
@@ -95,7 +95,7 @@ def card(lab: Lab, c: Checkpoint) -> dict[str, Any]:
         "limits": list(c.limits),
         "licence": c.licence,
         "licence_url": c.licence_url,
-        "gettable": c.source.kind == "hub" and not here.ready,
+        "gettable": fetches(c) and not here.ready,
         "removable": own and lab.registry.has(c.id),
         "checkable": here.ready and own,
         "download": _download(download) if download and not here.ready else None,

@@ -81,7 +81,7 @@ class PictureBox:
         value = dict(before) if isinstance(before, dict) else {}
         if found.picture_here and found.picture_sha256:
             value = self.value(self.lab.picture(found.picture_sha256))
-        source = "its recipe" if found.origin == "svdlab recipe" else "its ComfyUI workflow"
+        source = f"its {found.origin.removeprefix('svdlab ')}"
         said = f"{name}: the settings were read from {source}."
         plain = None if path.suffix.lower() in CARRIERS else {"place": str(path), "name": name}
         return {**value, "notes": [said, *found.notes], "error": "", "plain": plain}

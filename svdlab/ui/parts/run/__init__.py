@@ -13,7 +13,8 @@ import gradio as gr
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.restore import workflow_of
 from svdlab.lab.lab import Lab
-from svdlab.metrics import measure
+from svdlab.metrics.definitions import METRICS
+from svdlab.metrics.words import in_words
 from svdlab.recipes import limits
 from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
@@ -47,8 +48,8 @@ def value(lab: Lab, run: Run) -> dict[str, Any]:
         "id": run.id,
         "title": lab.name(run),
         "line": clip_line(run),
-        "words": measure.in_words(run.outcome.metrics, run.settings.width) if run.outcome.metrics else "",
-        "problem": _problem(run, done),
+        "words": in_words(run.outcome.metrics, run.settings.width) if run.outcome.metrics else "",
+        "problem": _problem(run, done) or lab.bits.sentence(run.recipe),
         "binned": run.deleted is not None,
         "shared": not lab.policy.change_runs,
         "starred": run.starred,
@@ -109,10 +110,10 @@ def settings_rows(lab: Lab, run: Run) -> list[list[str]]:
 
 
 def measured_rows(run: Run) -> list[list[str]]:
-    """[label, value with unit, what it says] of each measure there is."""
+    """[label, value with unit, what it says] of each metric there is."""
     return [
-        [label, f"{run.outcome.metrics[name]:.2f} {unit}", help[:1].upper() + help[1:] + "."]
-        for name, (label, unit, help) in measure.WORDS.items()
+        [metric.label, metric.text(run.outcome.metrics[name]), metric.help]
+        for name, metric in METRICS.items()
         if name in run.outcome.metrics
     ]
 
