@@ -1,4 +1,4 @@
-"""How pages say things: sentences, durations, sizes, lines about a run. Knows records and knobs; nothing of Gradio."""
+"""How pages say things: sentences, moments, lines about a run. Knows records and knobs; nothing of Gradio."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 
 from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
+from svdlab.words import duration
 
 STATE_WORDS = {
     "queued": "Waiting",
@@ -28,12 +29,6 @@ def sentence(error: Exception) -> str:
     if name.isalpha():  # a file or checkpoint stays as it is called
         text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "?", "!")) else text + "."
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: '8 s', '1:20 min'."""
-    whole = max(1, round(seconds))
-    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02d} min"
 
 
 def ago(when: float) -> str:
@@ -71,10 +66,3 @@ def knob_words(run: Run, name: str) -> str:
     """A knob's value with its unit: '6 fps', 'automatic'."""
     given = getattr(run.settings, name)
     return AUTOMATIC[name] if given is None and name in AUTOMATIC else f"{given} {KNOBS[name].unit}".strip()
-
-
-def size(count: int) -> str:
-    """Bytes as a person says them: '4.5 GB', '27.4 MB'."""
-    if count >= 1e8:
-        return f"{count / 1e9:.1f} GB"
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.0f} kB"

@@ -25,7 +25,8 @@ from svdlab.ui.parts import gallery, marks, wall
 from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.parts.gallery.filters import choices, read_query
 from svdlab.ui.visitor import kept_ids, own_comparisons, own_runs, with_own
-from svdlab.ui.words import sentence, size
+from svdlab.ui.words import sentence
+from svdlab.words import size
 
 TILES = 48  # a page of the gallery
 

@@ -17,7 +17,8 @@ from svdlab.metrics.words import in_words
 from svdlab.recipes.fairness import Fairness
 from svdlab.recipes.records import Comparison, Run
 from svdlab.ui.parts.element import element
-from svdlab.ui.words import clip_line, duration, sentence
+from svdlab.ui.words import clip_line, sentence
+from svdlab.words import duration
 
 LOOK = (
     "Camera: even speed, or does it start, stop and jerk? Step through with the arrow keys.",

@@ -14,7 +14,7 @@ from svdlab.recipes.records import Comparison
 from svdlab.ui.parts.picture.small import as_the_model_sees, preview
 from svdlab.ui.parts.player import preview_value
 from svdlab.ui.parts.stage import fraction
-from svdlab.ui.words import duration
+from svdlab.words import duration
 
 
 class Forming:

@@ -32,8 +32,9 @@ from svdlab.recipes.settings import KNOBS, GenerationSettings, resolve_seed
 from svdlab.ui.parts import advice, choice
 from svdlab.ui.parts import knobs as panel
 from svdlab.ui.parts.element import QUIET
-from svdlab.ui.words import duration, sentence
+from svdlab.ui.words import sentence
 from svdlab.weights.availability import availability, fetches
+from svdlab.words import duration
 
 PRESET_GROUPS = {
     "official": "Official settings",

@@ -15,7 +15,8 @@ from svdlab.lab.lab import Lab
 from svdlab.metrics.definitions import METRICS
 from svdlab.recipes.records import RUN_STATES, Run
 from svdlab.recipes.settings import KNOBS
-from svdlab.ui.words import STATE_WORDS, duration, knob_words, size
+from svdlab.ui.words import STATE_WORDS, knob_words
+from svdlab.words import duration, size
 
 SORT_WORDS = {
     "created": "Date",

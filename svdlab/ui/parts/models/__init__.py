@@ -14,9 +14,10 @@ from svdlab.lab.lab import Lab
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui.parts.element import element
-from svdlab.ui.words import PARTS, duration, size
+from svdlab.ui.words import PARTS
 from svdlab.weights.availability import availability, fetches
 from svdlab.weights.downloads import Download
+from svdlab.words import duration, size
 
 
 def build(lab: Lab, name: str) -> gr.HTML:

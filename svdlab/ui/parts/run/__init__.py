@@ -20,7 +20,8 @@ from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui.parts.element import element
 from svdlab.ui.parts.picture.small import thumbnail
-from svdlab.ui.words import AUTOMATIC, PARTS, STATE_WORDS, clip_line, duration, knob_words, sentence, size
+from svdlab.ui.words import AUTOMATIC, PARTS, STATE_WORDS, clip_line, knob_words, sentence
+from svdlab.words import duration, size
 
 STAGES = {
     "load": "Loading weights",
