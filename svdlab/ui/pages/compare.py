@@ -33,7 +33,8 @@ from svdlab.ui.parts.controls import OWN_SETTINGS, Form
 from svdlab.ui.parts.controls.pair import PairControls
 from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.parts.picture import PictureBox
-from svdlab.ui.parts.player import Clip, ComparePlayer, player_value
+from svdlab.ui.parts.player import ComparePlayer
+from svdlab.ui.parts.player.clips import of_comparison
 from svdlab.ui.visitor import Watching, kept_ids, latest_comparisons, own_comparisons, to_follow, with_own
 from svdlab.ui.words import sentence
 
@@ -317,23 +318,12 @@ class Compare:
             return {self.stage: why, self.player: None, self.result: {}, self.strip: tiles}
         return {
             self.stage: compare_stage.problems(pair),
-            self.player: self.clips(pair),
+            self.player: of_comparison(self.lab, pair),
             self.result: compare_result.value(self.lab, pair, before),
             self.strip: tiles,
         }
 
     # What the elements show
-
-    def clips(self, pair: Comparison) -> dict[str, Any]:
-        """The player's value for a comparison of which at least one side is done."""
-        labels = dict(zip("AB", self.lab.labels(pair), strict=True))
-        done = [(letter, run) for letter, run in (("A", pair.a), ("B", pair.b)) if run.done]
-        s = done[0][1].settings
-        clips = [Clip(run.video, labels[letter], run.settings.num_frames) for letter, run in done]
-        if len(done) == 1:
-            letter, run = done[0]
-            clips = [Clip(run.video, f"{letter} · {labels[letter]}", s.num_frames)]
-        return player_value(*clips, fps=s.effective_playback_fps, size=(s.width, s.height))
 
     def strip_value(self, ids: list[str], open: str = "") -> dict[str, Any]:
         """The tiles of the latest comparisons."""

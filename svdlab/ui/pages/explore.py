@@ -22,7 +22,8 @@ from svdlab.ui.parts import decoded, result, stage, strip
 from svdlab.ui.parts.controls import OWN_SETTINGS, Controls
 from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.parts.picture import PictureBox
-from svdlab.ui.parts.player import Clip, ComparePlayer, player_value
+from svdlab.ui.parts.player import ComparePlayer
+from svdlab.ui.parts.player.clips import of_run
 from svdlab.ui.visitor import Watching, kept_ids, latest_runs, own_runs, to_follow, with_own
 from svdlab.ui.words import sentence
 
@@ -243,19 +244,12 @@ class Explore:
             return {self.stage: stage.unrendered(run), self.result: {}, self.strip: tiles}
         return {
             self.stage: stage.shown(run),
-            self.player: self.clip(run),
+            self.player: of_run(run),
             self.result: result.value(self.lab, run, before),
             self.strip: tiles,
         }
 
     # What the elements show
-
-    def clip(self, run: Run) -> dict[str, Any]:
-        """The player's value for a finished run."""
-        s = run.settings
-        return player_value(
-            Clip(run.video, "", s.num_frames), fps=s.effective_playback_fps, size=(s.width, s.height)
-        )
 
     def strip_value(self, ids: list[str], open: str = "", event: Event | None = None) -> dict[str, Any]:
         """The tiles of the latest runs; `event` is news of one of them."""

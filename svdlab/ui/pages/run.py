@@ -16,7 +16,8 @@ from svdlab.recipes.records import Run
 from svdlab.ui.frame import Page
 from svdlab.ui.parts import marks, run
 from svdlab.ui.parts.element import EACH, QUIET, asked
-from svdlab.ui.parts.player import Clip, ComparePlayer, player_value
+from svdlab.ui.parts.player import ComparePlayer
+from svdlab.ui.parts.player.clips import of_run
 from svdlab.ui.words import sentence
 
 
@@ -47,11 +48,9 @@ class RunPage:
 
     def shown(self, found: Run) -> dict[Any, Any]:
         """A run and its clip."""
-        s = found.settings
         shown: dict[Any, Any] = {self.view: run.value(self.lab, found)}
         if found.done and found.video.is_file():
-            clip = Clip(found.video, "", s.num_frames)
-            shown[self.player] = player_value(clip, fps=s.effective_playback_fps, size=(s.width, s.height))
+            shown[self.player] = of_run(found)
         return shown
 
     def mark(self, event: gr.EventData) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 import pytest
+from gradio.processing_utils import move_files_to_cache
 
 from svdlab.clips import video
 from svdlab.ui.parts import player
@@ -608,3 +609,17 @@ def test_the_player_shows_only_what_it_knows() -> None:
 def test_one_label_makes_one_side() -> None:
     assert preview_value(None, text="", fraction=0, labels=("A",))["b"] is None
     assert preview_value(None, text="", fraction=0, labels=("A", "B"))["b"] == {"url": None, "label": "B"}
+
+
+def test_a_clip_is_shown_where_it_lies_and_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "passing"))
+    clip = tmp_path / "video.mp4"
+    clip.write_bytes(b"a clip")
+    with gr.Blocks():
+        shown = ComparePlayer()
+    value = shown.postprocess(player_value(Clip(clip, "A", 4), fps=6))
+    sent = move_files_to_cache(value, shown, postprocess=True)
+    assert sent["a"]["path"] == str(clip)
+    assert not (tmp_path / "passing").exists()
