@@ -5,7 +5,7 @@ Knows the browser's storage and asks the lab; nothing of pages. What comes from 
 
 from __future__ import annotations
 
-import time
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from svdlab.recipes.records import Comparison, Run
 
 KEPT_IDS = 60  # what a browser remembers of its own runs, and of its own comparisons
 SECRET = "svdlab"  # the same for every start: what a browser keeps outlives the server
+_turns = itertools.count(1)
 
 # What this browser has asked for
 
@@ -80,7 +81,7 @@ def newest(ids: Iterable[str]) -> list[str]:
 class Watching:
     """Which turn of following is the present one in a visitor's session; shared by the handlers running in it."""
 
-    since: float = 0.0
+    turn: int = 0
 
 
 def to_follow(id: str, before: bool = False) -> dict[str, Any]:
@@ -88,4 +89,4 @@ def to_follow(id: str, before: bool = False) -> dict[str, Any]:
 
     `before` says that it was rendered earlier.
     """
-    return {"id": id, "before": before, "asked": time.time()}
+    return {"id": id, "before": before, "turn": next(_turns)}

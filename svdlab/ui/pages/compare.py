@@ -267,7 +267,7 @@ class Compare:
             pair = self._meant(event)
             name = file_name(pair, str(asked(event).get("kind")))
             path = hand_over(name, lambda path: write_pair(self.lab, pair, path), key=name + pair.id)
-        except (SvdlabError, ValueError, OSError) as error:
+        except (SvdlabError, OSError) as error:
             return compare_delivery.problem(sentence(Exception(f"The file could not be made: {error}")))
         return compare_delivery.file(path)
 
@@ -278,7 +278,7 @@ class Compare:
         """
         if not isinstance(following, dict):
             return
-        watching.since = following["asked"]
+        watching.turn = following["turn"]
         ids, id = kept_ids(mine), str(following["id"])
         pair = self.lab.history.comparison(id)
         if not pair.unfinished:
@@ -295,7 +295,7 @@ class Compare:
             }
         shown = time.monotonic()
         for event in self.lab.watch(*waiting):
-            if watching.since != following["asked"]:
+            if watching.turn != following["turn"]:
                 break
             news: dict[Any, Any] = {}
             if forming.take(event):

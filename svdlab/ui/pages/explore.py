@@ -161,9 +161,9 @@ class Explore:
         """Decodes a run's latents again; the page then goes to the comparison of the two."""
         wanted = asked(event)
         try:
-            count = int(wanted["chunk"]) if wanted.get("chunk") else None
-            pair = self.lab.decode_again(str(wanted.get("run")), wanted.get("decoder"), count)
-        except (SvdlabError, ValueError) as error:
+            chunk = wanted.get("chunk") or None
+            pair = self.lab.decode_again(str(wanted.get("run")), wanted.get("decoder"), chunk)
+        except SvdlabError as error:
             return decoded.problem(sentence(error))
         return decoded.go(f"compare?compare={pair.id}")
 
@@ -218,14 +218,14 @@ class Explore:
         """
         if not isinstance(following, dict):
             return
-        watching.since = following["asked"]
+        watching.turn = following["turn"]
         ids, id = kept_ids(mine), str(following["id"])
         run = self.lab.history.get(id)
         if not run.unfinished:
             yield self.ended(run, ids, bool(following.get("before")))
         waiting = [other.id for other in self._latest(ids) if other.unfinished]
         for event in self.lab.watch(*waiting):
-            if watching.since != following["asked"]:
+            if watching.turn != following["turn"]:
                 break
             tiles = self.strip_value(ids, id, event)
             if event.run_id != id:

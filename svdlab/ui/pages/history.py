@@ -23,10 +23,10 @@ from svdlab.ui.frame import Page
 from svdlab.ui.handover import hand_over
 from svdlab.ui.parts import gallery, marks, wall
 from svdlab.ui.parts.element import EACH, QUIET, asked
+from svdlab.ui.parts.gallery import room
 from svdlab.ui.parts.gallery.filters import choices, read_query
 from svdlab.ui.visitor import kept_ids, own_comparisons, own_runs, with_own
 from svdlab.ui.words import sentence
-from svdlab.words import size
 
 TILES = 48  # a page of the gallery
 
@@ -95,9 +95,9 @@ class HistoryPage:
         """What two chosen runs differ in, in one line."""
         ids = marks.chosen(asked(event))
         try:
-            a, b = (self.lab.history.get(id) for id in ids[:2])
+            a, b = (self.lab.history.get(id) for id in marks.two(asked(event)))
             said = self.lab.fairness(Comparison("", a, b, time.time()))
-        except (SvdlabError, ValueError) as error:
+        except SvdlabError as error:
             return _news(ids=ids, differs=sentence(error))
         parts = said.differences if said.differences else ("same picture, settings and noise",)
         line = " ".join(sentence(Exception(part)) for part in (*parts, *said.remarks))
@@ -108,9 +108,8 @@ class HistoryPage:
         """Puts two chosen runs side by side on the Compare page."""
         kept = kept_ids(pairs)
         try:
-            a, b = sorted(marks.chosen(asked(event)))  # an id begins with its time: the older one is A
-            made = self.lab.pair(a, b)
-        except (SvdlabError, ValueError) as error:
+            made = self.lab.pair(*marks.two(asked(event)))
+        except SvdlabError as error:
             return _news(error=sentence(error)), kept
         return _news(go=f"compare?compare={made.id}"), with_own(made.id, kept)
 
@@ -137,30 +136,7 @@ class HistoryPage:
         """How much room everything takes."""
         if not self.lab.policy.see_the_machine:
             return _news(disk="")
-        use = self.lab.disk_use()
-        parts = {
-            "videos": use.videos,
-            "lossless frames": use.frames,
-            "latents": use.latents,
-            "pictures": use.pictures,
-            "the bin": use.bin,
-            "the database": use.database + use.backups,
-            "the rest": use.other + use.leftovers,
-        }
-        line = ", ".join(f"{size(count)} {name}" for name, count in parts.items() if count)
-        said = [
-            f"{size(use.total)} in {self.lab.history.folder}: {line}. {size(use.free)} are free on that disk."
-        ]
-        bin_days, keep_days = self.lab.retention.bin_days, self.lab.retention.keep_days
-        if bin_days is not None:
-            said.append(
-                f"What has been in the bin for {bin_days:g} days is removed for good (SVDLAB_BIN_DAYS)."
-            )
-        if keep_days is not None:
-            said.append(
-                f"Clips that nobody marked go to the bin after {keep_days:g} days (SVDLAB_KEEP_DAYS)."
-            )
-        return _news(disk=" ".join(said))
+        return _news(disk=room.said(self.lab))
 
     # What the gallery shows
 

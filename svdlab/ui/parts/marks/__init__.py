@@ -37,6 +37,14 @@ def chosen(asked: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(str(id) for id in ids))[:MOST_CHOSEN] if isinstance(ids, list) else []
 
 
+def two(asked: Mapping[str, Any]) -> tuple[str, str]:
+    """The two ids a page names, the older one first: an id begins with its time. Raises `BadInput`."""
+    ids = sorted(chosen(asked))
+    if len(ids) != 2:
+        raise BadInput(f"choose two runs, got {len(ids)}")
+    return ids[0], ids[1]
+
+
 def put(lab: Lab, asked: Mapping[str, Any], ids: list[str]) -> None:
     """Puts the mark that is asked for on runs and comparisons. Raises `SvdlabError`."""
     what, value = str(asked.get("what")), asked.get("value")
