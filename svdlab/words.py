@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them: '8 s', '1:20 min'."""
@@ -20,3 +22,8 @@ def size(count: int) -> str:
 def counted(count: int, what: str) -> str:
     """'1 tensor', '2 tensors'."""
     return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1] if words else "")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Comparison, Outcome, Run
-from svdlab.recipes.work import Rendered
+from svdlab.recipes.settings import GenerationSettings
+from svdlab.recipes.work import Job, Rendered, Stop, Update
 
 SMALL = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3}
 
@@ -60,18 +62,30 @@ def render(lab: Lab, run: Run, picture: Image.Image, latents: bytes = b"") -> Ru
 def finish(desk: Desk, run: Run, picture: Image.Image, latents: bytes = b"") -> Run:
     """Ends a claimed run as done, with a few drawn frames."""
     still = np.asarray(picture)
-    shift = 1 + run.settings.seed % 5
-    frames = np.stack([np.roll(still, shift * index, axis=1) for index in range(run.settings.num_frames)])
+    return desk.finish(run, drawn(run.id, run.settings, still, latents, run.latents_of or ""), still)
+
+
+def draw(jobs: Sequence[Job], stop: Stop) -> Generator[Update, None, None]:
+    """What whoever renders does, with frames that are drawn: for tests of all that is around it."""
+    for job in jobs:
+        yield drawn(job.id, job.settings, job.picture, b"", job.latents_of)
+
+
+def drawn(
+    id: str, settings: GenerationSettings, still: np.ndarray, latents: bytes, latents_of: str
+) -> Rendered:
+    """A clip of a picture that moves to the right, by a seed's number of pixels a frame."""
+    shift = 1 + settings.seed % 5
+    frames = np.stack([np.roll(still, shift * index, axis=1) for index in range(settings.num_frames)])
     outcome = Outcome(
-        noise_sha256=f"{run.settings.seed:064x}",
-        noise_frames=tuple(f"{index:012x}" for index in range(run.settings.num_frames + 1)),
-        seconds={"load": 5.0, "encode": 0.1, "denoise": 1.0 + run.settings.seed, "decode": 0.4},
+        noise_sha256=f"{settings.seed:064x}",
+        noise_frames=tuple(f"{index:012x}" for index in range(settings.num_frames + 1)),
+        seconds={"load": 5.0, "encode": 0.1, "denoise": 1.0 + settings.seed, "decode": 0.4},
         device="cpu",
         dtype="float32",
         peak_memory_bytes=123_456_789,
-        decode_chunk_size=run.settings.num_frames,
+        decode_chunk_size=settings.num_frames,
         offload="none",
-        latents_of=run.latents_of or "",
+        latents_of=latents_of,
     )
-    versions = {"svdlab": "0.1.0", "torch": "2.8.0"}
-    return desk.finish(run, Rendered(run.id, frames, latents, versions, outcome), still)
+    return Rendered(id, frames, latents, {"svdlab": "0.1.0", "torch": "2.8.0"}, outcome)

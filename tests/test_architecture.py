@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,52 @@ def test_training_stands_apart_from_the_product() -> None:
         assert allowed or not ours, path
     for path in sorted((ROOT / "svdlab").rglob("*.py")):
         assert "training" not in {name.split(".")[0] for name in imported_names(path)}, path
+
+
+# Of others, where there is no public way.
+PRIVATE_OF_OTHERS = {
+    "os._exit": "how a forked child ends without doing what its parent has still to do",
+    "psutil._pslinux": "where psutil keeps the time of the boot, which moves with a clock that is set back",
+}
+
+
+def private_names(text: str) -> Iterator[str]:
+    """The private names of others that a program touches, and so do the programs that it holds as texts."""
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                pass  # its own
+            case ast.Attribute(attr=name) if is_private(name):
+                yield ast.unparse(node)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield from (f"{module}.{one.name}" for one in names if is_private(one.name))
+            case ast.Import(names=names):
+                yield from (one.name for one in names if any(map(is_private, one.name.split("."))))
+            case ast.Call(func=ast.Name(id="getattr" | "setattr") | ast.Attribute(attr="setattr"), args=args):
+                named = [one.value for one in args[1:2] if isinstance(one, ast.Constant)]
+                yield from (name for name in named if is_private(str(name)))
+            case ast.Constant(value=str(inner)) if "import " in inner:
+                with suppress(SyntaxError):  # a sentence, not a program
+                    yield from private_names(inner)
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def test_private_names_are_seen() -> None:
+    program = (
+        "import a._b\nfrom a import _c\nx.y._d = 1\nsetattr(x, '_e', 1)\npatch.setattr(x, '_f', 1)\n"
+        "self._mine = x.__dict__\nchild = 'import z; z._g()'\n"
+    )
+    assert set(private_names(program)) == {"a._b", "a._c", "_e", "_f", "x.y._d", "z._g"}
+
+
+def test_no_test_touches_what_is_private() -> None:
+    touched = {
+        (str(path.relative_to(ROOT)), name)
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if path != Path(__file__)  # its examples
+        for name in private_names(path.read_text(encoding="utf-8"))
+    }
+    assert {name for _, name in touched} == set(PRIVATE_OF_OTHERS), touched

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import typer
 
+from svdlab.cli.interrupt import INTERRUPTED, second_leaves_at_once
 from svdlab.environment import VARIABLES, misspelt
 from svdlab.errors import SvdlabError
 
@@ -31,14 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not debug:
         _hush()
     try:
-        code = command().main(arguments, prog_name="svdlab", standalone_mode=False)
+        with second_leaves_at_once():
+            code = command().main(arguments, prog_name="svdlab", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:  # `svdlab runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if debug:
             raise

@@ -5,6 +5,7 @@ Everything slow to import is imported inside the commands.
 
 from __future__ import annotations
 
+import signal
 from functools import cache
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from typer.core import TyperGroup
 from svdlab import __version__
 from svdlab.cli import again, look, make, weights
 from svdlab.cli.flags import HELP_WIDTH, SectionedCommand, dashed, knob_flags
+from svdlab.cli.interrupt import second_leaves_at_once
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of, environment_of
 from svdlab.errors import BadInput
 
@@ -116,17 +118,15 @@ def app(
     SVDLAB_HOST, SVDLAB_PORT, SVDLAB_DATA_DIR, SVDLAB_WORKER, SVDLAB_DEVICE and SVDLAB_DTYPE stand for the options. On a
     Hugging Face Space the page is served to everybody, and visitors do not see each other's runs.
     """
-    import signal
-
     from svdlab.ui import launch
     from svdlab.workers import open_lab
 
     environment = environment_of(ctx)
     host, port = host or environment.listening, port or environment.port
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # containers stop with it; close as on Ctrl-C
-    with open_lab(
+    opened = open_lab(
         data_dir_of(ctx, data_dir), device, dtype, worker=worker or None, warm=True, environment=environment
-    ) as lab:
+    )
+    with second_leaves_at_once(signal.SIGTERM), opened as lab:  # containers stop with it; close as on Ctrl-C
         try:
             launch(lab, host, port, device=device, open_browser=open_browser)
         except OSError as error:

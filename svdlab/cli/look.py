@@ -98,12 +98,13 @@ def show(ctx: typer.Context, run_id: RunId, as_json: AsJson = False, data_dir: D
 
     with open_data(ctx, data_dir) as lab:
         run = find(lab, run_id)
+        weights = lab.bits.sentence(run.recipe)
     if as_json:
-        words.say_json(words.run_json(run))
+        words.say_json({**words.run_json(run), "weights": weights})
         return
     typer.echo(f"{run.id}: {run.state}{f', {run.error}' if run.error else ''}")
     typer.echo(f"{run.recipe.checkpoint}: {words.run_line(run)}")
-    for line in words.marks_lines(run):
+    for line in filter(None, (weights, *words.marks_lines(run))):
         typer.echo(line)
     if run.done:
         typer.echo(f"{run.video}\n{run.frames_zip}")

@@ -65,6 +65,7 @@ def generate(
     """
     from svdlab.cli import words
     from svdlab.cli.progress import can_render, must_be_here, render
+    from svdlab.workers import Compute
 
     if picture is None and like is None:
         raise BadInput("missing argument PICTURE: the picture to start from, or --like FILE; see --help")
@@ -86,14 +87,15 @@ def generate(
         notes = lab.notes(chosen.id, settings)
         recipe = lab.recipe(chosen.id, _start(lab, picture, base), settings)
         _say_notes(notes)
-        before = None if again else lab.before.run(recipe)
+        numbers = Compute.of(lab.environment, device, dtype).numbers
+        before = None if again else lab.before.run(recipe, numbers)
         if before is None:
             must_be_here(chosen)
             compute = can_render(lab, device, dtype)
             [run] = render(lab, [lab.submit(recipe, preset)], compute)
         else:
             run = before
-            words.say(f"Rendered before, as run {run.id}; --again renders it anew.")
+            words.say(f"Rendered before, as run {run.id}{words.numbers_of(run)}; --again renders it anew.")
         _write_video(run, output)
         _write_frames(run, frames)
     if as_json:
@@ -136,6 +138,7 @@ def compare(
     """
     from svdlab.cli import words
     from svdlab.cli.progress import can_render, must_be_here, render
+    from svdlab.workers import Compute
 
     files.check_video_path(output, picture)
     with open_data(ctx, data_dir) as lab:
@@ -146,7 +149,8 @@ def compare(
         )
         notes = _both_notes(lab, first, second)
         _say_notes(notes)
-        comparison = None if again else lab.before.pair(first, second)
+        numbers = Compute.of(lab.environment, device, dtype).numbers
+        comparison = None if again else lab.before.pair(first, second, numbers)
         before = comparison is not None
         if comparison is None:
             for recipe in (first, second):
@@ -156,7 +160,8 @@ def compare(
             render(lab, [asked.a, asked.b], compute)
             comparison = lab.history.comparison(asked.id)
         else:
-            words.say(f"Rendered before, as comparison {comparison.id}; --again renders it anew.")
+            with_what = words.numbers_of(comparison.a)
+            words.say(f"Rendered before, as comparison {comparison.id}{with_what}; --again renders it anew.")
         done = comparison
         if output is not None:
             write_whole(output, lambda path: lab.export_side_by_side(done, path))

@@ -13,7 +13,9 @@ import typer
 from svdlab.cli.flags import SectionedCommand
 from svdlab.cli.options import AsJson, DataDir, open_data
 from svdlab.errors import Cancelled, CheckpointUnavailable
-from svdlab.weights.availability import availability
+from svdlab.weights.availability import availability, fetches
+from svdlab.weights.layouts.single_files import PART_NAMES
+from svdlab.words import listed
 
 if TYPE_CHECKING:
     from svdlab.lab.lab import Lab
@@ -79,6 +81,14 @@ def add(
             help="Frames it was made for, where the name does not say.",
         ),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            metavar="ID",
+            help="The checkpoint that lends what a UNet alone does not hold. Default: one that fits and is here.",
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Read all of it first: shapes, names, numbers.")
     ] = True,
@@ -86,16 +96,25 @@ def add(
 ) -> None:
     """Register a file or folder of weights.
 
-    The file stays where it is. Anything that is not Stable Video Diffusion, is broken or holds no finite numbers is
+    The file stays where it is. A UNet alone, in Stability's layout or diffusers', goes with the autoencoder and image
+    encoder of another checkpoint. Anything that is not Stable Video Diffusion, is broken or holds no finite numbers is
     refused with the defect named. Pickles (.ckpt) are never read.
     """
-    from svdlab.weights.register import read_checkpoint
-
-    if check:
-        _verify(read_checkpoint(path, id, frames))
+    remarks: list[str] = []
     with open_data(ctx, data_dir) as lab:
-        added = lab.add_checkpoint(path, id, frames)
-    typer.echo(f"{added.id}: {added.native_frames} frames, {added.width}×{added.height}, {added.trained_for}")
+        if check:
+            remarks = _verify(lab.registry.read(path, id, frames, base), lab)[3:]
+        added = lab.add_checkpoint(path, id, frames, base)
+    lent = (
+        f", with the {listed([PART_NAMES[part] for part in added.lacks])} of {added.base.id}"
+        if added.base
+        else ""
+    )
+    typer.echo(
+        f"{added.id}: {added.native_frames} frames, {added.width}×{added.height}, {added.trained_for}{lent}"
+    )
+    for remark in remarks:
+        typer.echo(f"{added.id}: {remark}")
 
 
 @plain()
@@ -118,7 +137,7 @@ def pull(ctx: typer.Context, id: CheckpointId, data_dir: DataDir = None) -> None
         if here.ready:
             typer.echo(f"{id}: {here.sentence}")
             return
-        if checkpoint.source.kind != "hub":
+        if not fetches(checkpoint):
             raise CheckpointUnavailable(f"{id}: {here.sentence}")
         ended = _download(lab, checkpoint)
         if ended.state == "cancelled":
@@ -154,16 +173,17 @@ def _download(lab: Lab, checkpoint: Checkpoint) -> Download:
 def verify(ctx: typer.Context, id: CheckpointId, data_dir: DataDir = None) -> None:
     """Read all of a checkpoint's weights: layers, shapes, finite numbers."""
     with open_data(ctx, data_dir) as lab:
-        checkpoint = lab.catalogue.get(id)
-    for line in _verify(checkpoint):
+        lines = _verify(lab.catalogue.get(id), lab)
+    for line in lines:
         typer.echo(line)
     typer.echo(f"{id}: whole")
 
 
-def _verify(checkpoint: Checkpoint) -> list[str]:
+def _verify(checkpoint: Checkpoint, lab: Lab) -> list[str]:
+    """What all of it is, a line per component, then remarks."""
     from svdlab.engine import examine
 
-    return list(examine.verify(checkpoint))
+    return list(examine.verify(checkpoint, lab.hashes))
 
 
 @plain()

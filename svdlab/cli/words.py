@@ -15,7 +15,8 @@ from svdlab.recipes.fairness import Fairness
 from svdlab.recipes.limits import Note
 from svdlab.recipes.presets import Preset
 from svdlab.recipes.records import Comparison, Run
-from svdlab.weights.availability import availability
+from svdlab.weights.availability import Availability, availability
+from svdlab.words import size
 
 if TYPE_CHECKING:
     from svdlab.exchange.tables import ImportReport
@@ -100,6 +101,12 @@ def run_line(run: Run) -> str:
     effort = f", {spent:.1f} s on {run.outcome.device}" if spent else ""
     noise = f", noise {run.outcome.noise_sha256[:8]}" if run.outcome.noise_sha256 else ""
     return f"{clip} (fps {s.fps}, the model saw {s.conditioning_fps}), seed {s.seed}{noise}{effort}"
+
+
+def numbers_of(run: Run) -> str:
+    """' (float32 on cpu)', what a clip was rendered with; nothing where it does not say."""
+    made = run.outcome
+    return f" ({made.dtype} on {made.device})" if made.dtype and made.device else ""
 
 
 def seconds_spent(run: Run) -> float:
@@ -200,16 +207,25 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
         "path": str(here.path) if here.path else None,
         "bytes_on_disk": here.bytes_on_disk,
         "download_bytes": checkpoint.download_bytes,
-        "frames": checkpoint.native_frames,
-        "width": checkpoint.width,
-        "height": checkpoint.height,
-        "size_step": checkpoint.size_step,
+        "base": checkpoint.base.id if checkpoint.base else None,
+        **_sizes(checkpoint),
         "decoders": list(checkpoint.decoders),
         "trained_for": checkpoint.trained_for,
         "official": dict(checkpoint.official),
         "licence": checkpoint.licence,
         "licence_url": checkpoint.licence_url,
     }
+
+
+def _sizes(checkpoint: Checkpoint) -> dict[str, int | None]:
+    """Frames and pixels; of one that cannot be read they are not known."""
+    sizes = {
+        "frames": checkpoint.native_frames,
+        "width": checkpoint.width,
+        "height": checkpoint.height,
+        "size_step": checkpoint.size_step,
+    }
+    return {name: None if checkpoint.fault else value for name, value in sizes.items()}
 
 
 def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> None:
@@ -220,24 +236,23 @@ def checkpoints_table(checkpoints: Iterable[Checkpoint]) -> None:
             c.id,
             c.name,
             here.state,
-            str(c.native_frames),
-            f"{c.width}×{c.height}",
-            str(c.size_step),
-            size_of(c),
+            *(("", "", "") if c.fault else (str(c.native_frames), f"{c.width}×{c.height}", str(c.size_step))),
+            size_of(c, here),
         )
         for c, here in everything
     ]
     table(("id", "name", "weights", "frames", "size", "step", "bytes"), rows)
     for c, here in everything:
-        typer.echo(f"\n{c.id}: {c.summary}\n  {c.trained_for}. {here.sentence}\n  Licence: {c.licence}")
+        made = "" if c.fault else f"{c.trained_for}. "
+        typer.echo(f"\n{c.id}: {c.summary}\n  {made}{here.sentence}\n  Licence: {c.licence or 'not known'}")
         if c.licence_url:
             typer.echo(f"  {c.licence_url}")
 
 
-def size_of(checkpoint: Checkpoint) -> str:
-    """On disk, else to be downloaded: '27.4 MB', '4.5 GB'."""
-    size = availability(checkpoint).bytes_on_disk or checkpoint.download_bytes
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+def size_of(checkpoint: Checkpoint, here: Availability) -> str:
+    """On disk, else to be downloaded: '27.4 MB', '4.5 GB'; nothing where neither is known."""
+    count = here.bytes_on_disk or checkpoint.download_bytes
+    return size(count) if count else ""
 
 
 def presets_table(presets: Iterable[Preset]) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import safetensors
 import torch
 
-from svdlab.engine import loading, single_file
-from svdlab.engine.loading import PARTS, FileWeights, FolderWeights, Weights
+from svdlab.engine import loading
+from svdlab.engine.loading import Weights
+from svdlab.engine.writing import write_folder
 from svdlab.errors import BadCheckpoint, BadInput
 from svdlab.recipes.changes import Change
 from svdlab.recipes.checkpoint import Checkpoint
-from svdlab.weights.safetensors import read_header
+from svdlab.weights.content import Hashes
+from svdlab.weights.layouts.single_files import PART_NAMES
+from svdlab.words import counted, listed
+
+PARTS = ("unet", "image_encoder", "vae")  # the largest first
 
 # What in a tensor's name says which kind of layer it belongs to; the first that fits counts.
 KINDS = (
@@ -28,34 +32,45 @@ KINDS = (
 )
 
 
-def verify(checkpoint: Checkpoint) -> Iterator[str]:
+def verify(checkpoint: Checkpoint, hashes: Hashes | None = None) -> Iterator[str]:
     """Reads all weights and says of each part what it is. Raises `BadCheckpoint` with the defect named."""
-    weights = loading.open_weights(checkpoint)
-    if isinstance(weights, FileWeights):
-        single_file.check_numbers(weights.path, weights.original)
-    elif isinstance(weights, FolderWeights):
-        for part in PARTS:
-            _check_numbers(weights.file(part), part)
+    weights = loading.open_weights(checkpoint, hashes)
+    too_large = {part: _check_numbers(weights, part) for part in PARTS}
     keys = weights.keys(torch.float32)
     for part in PARTS:
-        module = weights.load(part, torch.float16)
-        name = type(module).__name__
-        yield f"{part}: {name}, {weights.values(part) / 1e6:.1f} M values, sha256 {keys[part][:12]}"
-        del module
+        yield (
+            f"{part}: {weights.class_of(part)}, {weights.values(part) / 1e6:.1f} M values, sha256 {keys[part][:12]}"
+        )
+    names = [PART_NAMES[part] for part in PARTS if too_large[part]]
+    if names:
+        yield (
+            f"the {listed(names)} {'holds' if len(names) == 1 else 'hold'} numbers above 65504, which float16 cannot: "
+            "render with --dtype bfloat16 or float32"
+        )
 
 
-def _check_numbers(path: Path, part: str) -> None:
-    """Refuses what is cut off or not finite. Raises `BadCheckpoint`."""
-    read_header(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - safe_open is not a mapping
-                tensor = file.get_tensor(name)
-                if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                    raise BadCheckpoint(f"{part}/{path.name} holds numbers that are not finite, in {name}")
-    except (OSError, safetensors.SafetensorError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise BadCheckpoint(f"{part}/{path.name} cannot be read: {reason}") from error
+def _check_numbers(weights: Weights, part: str) -> bool:
+    """Whether float16 is too narrow for a component. Raises `BadCheckpoint` if it is not finite or holds nothing."""
+    matrices, empty, largest = 0, 0, 0.0
+    file = weights.file(part).name
+    for name, tensor in weights.tensors(part):
+        if not tensor.is_floating_point() or not tensor.numel():
+            continue
+        low, high = (float(value) for value in torch.aminmax(tensor))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            broken = tensor.numel() - int(torch.isfinite(tensor).sum())
+            raise BadCheckpoint(
+                f"{name} in {file} holds {counted(broken, 'number')} of {tensor.numel()} that "
+                f"{'is' if broken == 1 else 'are'} not finite"
+            )
+        matrices += tensor.ndim > 1
+        empty += tensor.ndim > 1 and low == high == 0
+        largest = max(largest, -low, high)
+    if 2 * empty > matrices:
+        raise BadCheckpoint(
+            f"the {PART_NAMES[part]} in {file} is not whole: {empty} of its {matrices} matrices hold nothing but zeros"
+        )
+    return largest > torch.finfo(torch.float16).max
 
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
@@ -68,29 +83,14 @@ def convert(checkpoint: Checkpoint, folder: Path, dtype: str | None = None) -> P
     """
     if dtype is not None and dtype not in DTYPES:
         raise BadInput(f"dtype must be float16 or float32, got {dtype!r}")
-    wanted = DTYPES[dtype] if dtype else None
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadInput(f"{folder} is there already and not empty; choose another folder")
-    weights = loading.open_weights(checkpoint)
-    if isinstance(weights, FileWeights):
-        single_file.convert(weights.path, folder, weights.original, wanted)
-        return folder
-    if not isinstance(weights, FolderWeights):
-        raise BadInput(f"{checkpoint.id} cannot be converted")
-    temporary = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        loading.save_folder(weights, temporary, wanted)
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    write_folder(loading.open_weights(checkpoint), folder, DTYPES[dtype] if dtype else None)
     return folder
 
 
-def diff(a: Checkpoint, b: Checkpoint) -> Iterator[Change]:
+def diff(a: Checkpoint, b: Checkpoint, hashes: Hashes | None = None) -> Iterator[Change]:
     """What differs between two checkpoints' weights, by block. Raises `BadCheckpoint` if they cannot be compared."""
-    one, two = loading.open_weights(a), loading.open_weights(b)
+    hashes = hashes or Hashes()
+    one, two = loading.open_weights(a, hashes), loading.open_weights(b, hashes)
     for part in PARTS:
         stored = {weights.stored_dtype(part) for weights in (one, two)}
         dtype = torch.float16 if torch.float16 in stored else stored.pop()  # rounding is no difference

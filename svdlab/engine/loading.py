@@ -1,25 +1,22 @@
 """A checkpoint → its components, as diffusers' and transformers' own classes.
 
-Knows folders in diffusers layout and the hub's cache; nothing of sampling, runs or screens. Weights are
-read from safetensors only, classes only from the five that Stable Video Diffusion has; no code of a
+Knows folders in diffusers layout and single files; nothing of where they came from, of sampling, runs or screens.
+Weights are read from safetensors only, classes only from the five that Stable Video Diffusion has; no code of a
 checkpoint is ever run.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import re
-import shutil
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import huggingface_hub.utils
 import safetensors
@@ -38,7 +35,10 @@ from svdlab.engine import single_file
 from svdlab.errors import BadCheckpoint
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.weights.availability import place
+from svdlab.weights.content import Hashes
 from svdlab.weights.layouts import folders
+from svdlab.weights.layouts.configs import check_fit
+from svdlab.weights.layouts.single_files import PARTS
 from svdlab.weights.safetensors import Header, read_header
 
 # SD-family 4-channel latents → RGB, rows are channels (values as ComfyUI and others publish them);
@@ -67,6 +67,14 @@ ALLOWED_CLASSES = {
 }
 
 
+class Stamp(NamedTuple):
+    """What a component is, whatever checkpoint has it: its part, its numbers' hash, what its class is built from."""
+
+    part: str
+    key: str
+    config: str
+
+
 @dataclass(frozen=True)
 class Components:
     """What a generation needs, on one device. `latent_rgb` is (channels, 3) and (3,): scaled latents → 0..1."""
@@ -77,8 +85,13 @@ class Components:
     scheduler: EulerDiscreteScheduler
     feature_extractor: CLIPImageProcessor
     latent_rgb: tuple[torch.Tensor, torch.Tensor]
-    keys: dict[str, str] = field(default_factory=dict)  # component → hash of its weights
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)  # component → what it is
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))  # where they compute
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Component → hash of its weights."""
+        return {part: stamp.key for part, stamp in self.stamps.items()}
 
     @property
     def dtype(self) -> torch.dtype:
@@ -105,10 +118,19 @@ class Weights(ABC):
     """A checkpoint's weights on this disk: what they are, and how each part is loaded."""
 
     checkpoint: Checkpoint
+    hashes: Hashes
 
-    @abstractmethod
     def keys(self, dtype: torch.dtype) -> dict[str, str]:
         """Component → hash of its weights as they are in that dtype: equal hashes need to be in memory once."""
+        return self.hashes.keys(self.checkpoint, str(dtype).removeprefix("torch."))
+
+    @abstractmethod
+    def config(self, part: str) -> Mapping[str, Any]:
+        """What a component's class is built from."""
+
+    @abstractmethod
+    def file(self, part: str) -> Path:
+        """The file a component's tensors are in. Raises `BadCheckpoint`."""
 
     @abstractmethod
     def values(self, part: str) -> int:
@@ -119,25 +141,39 @@ class Weights(ABC):
         """What a component's numbers are on disk."""
 
     @abstractmethod
+    def tensors(self, part: str) -> Iterator[tuple[str, torch.Tensor]]:
+        """A component's tensors as they are stored, one after another, with their names. Raises `BadCheckpoint`."""
+
+    @abstractmethod
     def load(self, part: str, dtype: torch.dtype) -> Any:
         """A component on the CPU in evaluation mode. Raises `BadCheckpoint`."""
+
+    @abstractmethod
+    def class_of(self, part: str) -> str:
+        """The name of a component's class, having seen that all of it is there. Raises `BadCheckpoint`."""
 
     @abstractmethod
     def light_parts(self) -> tuple[EulerDiscreteScheduler, CLIPImageProcessor]:
         """The scheduler and feature extractor: configuration only."""
 
-    @abstractmethod
+    def extras(self) -> tuple[Path, ...]:
+        """Files of ours beside the components."""
+        return ()
+
     def latent_rgb(self, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The matrix (channels, 3) and bias (3,) that make scaled latents into RGB in 0..1, for previews."""
+        return latent_rgb(next(iter(self.extras()), None), channels)
 
 
-def open_weights(checkpoint: Checkpoint) -> Weights:
-    """The checkpoint's weights on this disk; nothing is loaded yet.
+def open_weights(checkpoint: Checkpoint, hashes: Hashes | None = None) -> Weights:
+    """The checkpoint's weights on this disk; nothing is loaded yet. Without `hashes` none are remembered.
 
     Raises `CheckpointUnavailable` with what to do, `BadCheckpoint`.
     """
-    path = place(checkpoint)
-    return FolderWeights(checkpoint, path) if path.is_dir() else FileWeights(checkpoint, path)
+    path, hashes = place(checkpoint), hashes or Hashes()
+    if path.is_dir():
+        return FolderWeights(checkpoint, path, hashes)
+    return FileWeights(checkpoint, path, hashes)
 
 
 def check_index(folder: Path) -> None:
@@ -153,21 +189,6 @@ def check_index(folder: Path) -> None:
                 f"{folder.name} is not a Stable Video Diffusion checkpoint: its {part} is {named}, "
                 f"expected {' or '.join('.'.join(pair) for pair in sorted(allowed))}"
             )
-
-
-@lru_cache(maxsize=256)
-def _content_hash(path: str, size: int, modified: int) -> str:
-    with open(path, "rb") as file:  # noqa: PTH123 - file_digest wants an open file
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def content_key(path: Path) -> str:
-    """SHA-256 of a weights file, read from its name where the hub's cache stores it so."""
-    real = path.resolve()
-    if re.fullmatch(r"[0-9a-f]{64}", real.name):
-        return real.name
-    stat = real.stat()
-    return _content_hash(str(real), stat.st_size, stat.st_mtime_ns)
 
 
 @contextmanager
@@ -189,35 +210,42 @@ _CLASSES: dict[str, Any] = {
     "AutoencoderKL": AutoencoderKL,
     "AutoencoderKLTemporalDecoder": AutoencoderKLTemporalDecoder,
 }
-PARTS = ("unet", "image_encoder", "vae")
 
 
 class FolderWeights(Weights):
     """A folder in diffusers layout; its `vae` may be replaced by a frame-wise one out of an original file."""
 
-    def __init__(self, checkpoint: Checkpoint, folder: Path) -> None:
+    def __init__(self, checkpoint: Checkpoint, folder: Path, hashes: Hashes) -> None:
         check_index(folder)
         check_layout(checkpoint, folder)
-        self.checkpoint, self.folder = checkpoint, folder
+        self.checkpoint, self.folder, self.hashes = checkpoint, folder, hashes
 
     @cached_property
     def image_decoder(self) -> single_file.Original:
         """What the file with the frame-wise decoder holds. Raises `BadCheckpoint`."""
         path = self.file("vae")
-        return single_file.recognise(read_header(path), path.name)
-
-    def keys(self, dtype: torch.dtype) -> dict[str, str]:
-        keys = {part: content_key(self.file(part)) for part in PARTS if not self._borrowed(part)}
-        if self._borrowed("vae"):
-            keys["vae"] = single_file.part_keys(self.file("vae"), self.image_decoder, dtype)["vae"]
-        return keys
+        original = single_file.recognise(read_header(path), path.name)
+        if original.decoder is None:
+            raise BadCheckpoint(f"{path.name} holds no autoencoder, so it lends no decoder")
+        return original
 
     def _borrowed(self, part: str) -> bool:
         """Whether a component comes out of the file with the frame-wise decoder."""
         return part == "vae" and self.checkpoint.source.image_decoder_file is not None
 
+    def config(self, part: str) -> Mapping[str, Any]:
+        if self._borrowed(part):
+            return self.image_decoder.configs["vae"]
+        path = self.folder / part / "config.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadCheckpoint(
+                f"{part}/config.json of {self.checkpoint.id} cannot be read: {error}"
+            ) from error
+        return content if isinstance(content, dict) else {}
+
     def file(self, part: str) -> Path:
-        """The file one component's tensors are in. Raises `BadCheckpoint`."""
         path = folders.weights_file(self.folder, part, self.checkpoint.source)
         if path is None:
             raise BadCheckpoint(
@@ -231,6 +259,8 @@ class FolderWeights(Weights):
         return sum(math.prod(tensor.shape) for tensor in self._header(part).tensors.values())
 
     def stored_dtype(self, part: str) -> torch.dtype:
+        if self._borrowed(part):
+            return self.image_decoder.stored_dtype("vae")
         return _most_common_dtype(self._header(part))
 
     def _header(self, part: str) -> Header:
@@ -239,12 +269,26 @@ class FolderWeights(Weights):
         except BadCheckpoint as error:
             raise BadCheckpoint(f"the {part} of {self.checkpoint.id} does not load: {error}") from error
 
+    def tensors(self, part: str) -> Iterator[tuple[str, torch.Tensor]]:
+        path = self.file(part)
+        if self._borrowed(part):
+            yield from single_file.tensors(path, self.image_decoder, part)
+            return
+        read_header(path)
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118 - safe_open is not a mapping
+                    yield name, file.get_tensor(name)
+        except (OSError, safetensors.SafetensorError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise BadCheckpoint(f"{part}/{path.name} cannot be read: {reason}") from error
+
     def load(self, part: str, dtype: torch.dtype) -> Any:
         if self._borrowed(part):
-            return single_file.part_loaders(self.file("vae"), self.image_decoder, dtype)["vae"]()
+            return single_file.load_part(self.file("vae"), self.image_decoder, "vae", dtype)
         name = part
         if part == "vae":
-            index = json.loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
+            index = json.loads((self.folder / folders.INDEX).read_text(encoding="utf-8"))
             name = index["vae"][1]
         variant = "fp16" if ".fp16." in self.file(part).name else None
         try:
@@ -259,7 +303,15 @@ class FolderWeights(Weights):
         except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
             reason = str(error).splitlines()[0][:200]
             raise BadCheckpoint(f"the {part} of {self.checkpoint.id} does not load: {reason}") from error
+        if dtype == torch.float16 and self.stored_dtype(part) != dtype:
+            for tensor_name, tensor in model.named_parameters():
+                if not tensor.isfinite().all():
+                    raise BadCheckpoint(single_file.too_large(tensor_name, self.file(part).name))
         return model.eval().requires_grad_(False)
+
+    def class_of(self, part: str) -> str:
+        # As wide as float32 in half of its room: the numbers are looked at as they are stored.
+        return type(self.load(part, torch.bfloat16)).__name__
 
     def light_parts(self) -> tuple[EulerDiscreteScheduler, CLIPImageProcessor]:
         scheduler = EulerDiscreteScheduler.from_pretrained(self.folder / "scheduler", local_files_only=True)
@@ -268,59 +320,83 @@ class FolderWeights(Weights):
         )
         return scheduler, extractor
 
-    def latent_rgb(self, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return latent_rgb(self.folder / "latent_rgb.json", channels)
+    def extras(self) -> tuple[Path, ...]:
+        matrix = self.folder / "latent_rgb.json"
+        return (matrix,) if matrix.is_file() else ()
 
 
 class FileWeights(Weights):
-    """A single file in Stability's original layout, converted in memory."""
+    """A single file, converted in memory; what it does not hold is its base's."""
 
-    def __init__(self, checkpoint: Checkpoint, path: Path) -> None:
-        self.checkpoint, self.path = checkpoint, path
-        self.original = single_file.recognise(
-            read_header(self.path), self.path.name, checkpoint.native_frames
-        )
+    def __init__(self, checkpoint: Checkpoint, path: Path, hashes: Hashes) -> None:
+        self.checkpoint, self.path, self.hashes = checkpoint, path, hashes
+        self.original = single_file.recognise(read_header(path), path.name, checkpoint.native_frames)
+        self.base: Weights | None = None
+        if self.original.file.lacks:
+            if checkpoint.base is None:  # the file was whole when it was looked at
+                raise BadCheckpoint(f"{path.name} has changed since it was looked at")
+            self.base = open_weights(checkpoint.base, hashes)
+            self.original = self._fitted(self.base)
 
-    def keys(self, dtype: torch.dtype) -> dict[str, str]:
-        return single_file.part_keys(self.path, self.original, dtype)
+    def _fitted(self, base: Weights) -> single_file.Original:
+        """As recognised, with what a file cannot say taken from the base. Raises `BadCheckpoint` if they do not fit."""
+        own = self.original.configs
+        check_fit({part: own.get(part) or base.config(part) for part in PARTS}, self.path.name)
+        unet, theirs = own["unet"], base.config("unet")
+        if list(unet["block_out_channels"]) != list(theirs.get("block_out_channels", ())):
+            return self.original
+        heads = theirs.get("num_attention_heads", unet["num_attention_heads"])
+        return self.original.with_heads(tuple(heads) if isinstance(heads, list) else heads)
+
+    def _from(self, part: str) -> Weights | None:
+        """The base, for a component that the file does not hold."""
+        return self.base if part in self.original.file.lacks else None
+
+    def config(self, part: str) -> Mapping[str, Any]:
+        lent = self._from(part)
+        return lent.config(part) if lent else self.original.configs[part]
+
+    def file(self, part: str) -> Path:
+        lent = self._from(part)
+        return lent.file(part) if lent else self.path
 
     def values(self, part: str) -> int:
-        return self.original.values(part)
+        lent = self._from(part)
+        return lent.values(part) if lent else self.original.values(part)
 
     def stored_dtype(self, part: str) -> torch.dtype:
-        return self.original.stored_dtype(part)
+        lent = self._from(part)
+        return lent.stored_dtype(part) if lent else self.original.stored_dtype(part)
+
+    def tensors(self, part: str) -> Iterator[tuple[str, torch.Tensor]]:
+        lent = self._from(part)
+        return lent.tensors(part) if lent else single_file.tensors(self.path, self.original, part)
 
     def load(self, part: str, dtype: torch.dtype) -> Any:
-        return single_file.part_loaders(self.path, self.original, dtype)[part]()
+        lent = self._from(part)
+        return (
+            lent.load(part, dtype) if lent else single_file.load_part(self.path, self.original, part, dtype)
+        )
+
+    def class_of(self, part: str) -> str:
+        lent = self._from(part)
+        if lent:
+            return lent.class_of(part)
+        return type(single_file.empty(part, self.original.configs[part], self.original.decoder)).__name__
 
     def light_parts(self) -> tuple[EulerDiscreteScheduler, CLIPImageProcessor]:
+        if self.base:
+            return self.base.light_parts()
         return single_file.scheduler(), single_file.feature_extractor()
 
-    def latent_rgb(self, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return latent_rgb(None, channels)
+    def extras(self) -> tuple[Path, ...]:
+        return self.base.extras() if self.base else ()
 
 
 def _most_common_dtype(header: Header) -> torch.dtype:
     counts = Counter(tensor.dtype for tensor in header.tensors.values())
-    return {"F16": torch.float16, "BF16": torch.bfloat16}.get(counts.most_common(1)[0][0], torch.float32)
-
-
-def save_folder(weights: FolderWeights, folder: Path, dtype: torch.dtype | None) -> None:
-    """Writes a diffusers folder with other numbers or another decoder in it: part by part, so one is in memory."""
-    shutil.copytree(
-        weights.folder,
-        folder,
-        ignore=shutil.ignore_patterns("*.safetensors", "*.bin", "*.ckpt", "*.pt", ".*"),
-    )
-    for part in PARTS:
-        module = weights.load(part, dtype or weights.stored_dtype(part))
-        module.save_pretrained(folder / part)
-        if part == "vae":
-            index_path = folder / "model_index.json"
-            index = json.loads(index_path.read_text(encoding="utf-8"))
-            index["vae"] = ["diffusers", type(module).__name__]
-            index_path.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-        del module
+    most = counts.most_common(1)
+    return single_file.DTYPES.get(most[0][0] if most else "", torch.float32)
 
 
 def latent_rgb(path: Path | None, channels: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -40,6 +40,7 @@ from svdlab.recipes.work import (
     Stopped,
     Update,
 )
+from svdlab.weights.content import Hashes
 
 CACHED_CONDITIONINGS = 16  # each a few hundred KB at full size
 
@@ -74,8 +75,9 @@ class Renderer:
         budget_bytes: int | None = None,
         previews: bool = True,
         offload: Offload | None = None,
+        hashes: Hashes | None = None,
     ) -> None:
-        self.residency = Residency(device, dtype, budget_bytes, offload)
+        self.residency = Residency(device, dtype, budget_bytes, offload, hashes)
         self.previews = previews
         self.encodes = 0
         self._conditionings: OrderedDict[tuple[Any, ...], Conditioning] = OrderedDict()
@@ -135,7 +137,7 @@ class Renderer:
 
         check()
         clock = time.perf_counter()
-        if not self.residency.holds(job.checkpoint.id):
+        if not self.residency.holds(job.checkpoint):
             yield Loading(job.id)
         fallbacks: list[str] = []
         parts = self._load(job, keep, fallbacks)
@@ -160,8 +162,8 @@ class Renderer:
                 parts = self.residency.get(job.checkpoint, keep)
                 if job.decoder_from is None:
                     return parts
-                vae, key = self.residency.get_part(job.decoder_from, "vae")
-                return replace(parts, vae=vae, keys={**parts.keys, "vae": key})
+                vae, stamp = self.residency.get_part(job.decoder_from, "vae")
+                return replace(parts, vae=vae, stamps={**parts.stamps, "vae": stamp})
             except Exception as error:
                 if not memory.is_exhausted(error):
                     raise
@@ -264,8 +266,16 @@ class Renderer:
     def _conditioning(self, job: Job, parts: Components, noise: Noise) -> Conditioning:
         """From the cache, or computed: the same picture, size, seed and strength give the same tensors."""
         s = job.settings
-        clip_key = ("clip", parts.keys["image_encoder"], job.picture_key)
-        vae_key = ("vae", parts.keys["vae"], job.picture_key, s.width, s.height, s.seed, s.noise_aug_strength)
+        clip_key = ("clip", parts.stamps["image_encoder"], job.picture_key)
+        vae_key = (
+            "vae",
+            parts.stamps["vae"],
+            job.picture_key,
+            s.width,
+            s.height,
+            s.seed,
+            s.noise_aug_strength,
+        )
         key = (*clip_key, *vae_key)
         held = self._conditionings.get(key)
         if held is None:

@@ -5,19 +5,33 @@ Knows loading and memory sizes; nothing of sampling, runs or screens.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from svdlab.engine import loading, memory
-from svdlab.engine.loading import Components, Weights
+from svdlab.engine.loading import Components, Stamp, Weights
 from svdlab.engine.memory import choose_device, choose_dtype, module_bytes
 from svdlab.environment import Offload
+from svdlab.errors import SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.records import Resident
+from svdlab.weights.content import Hashes, State, signature
+from svdlab.weights.layouts.single_files import PARTS
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A checkpoint in memory, and the state of its files when it was loaded."""
+
+    components: Components
+    stamps: frozenset[Stamp]
+    signature: tuple[State, ...]
 
 
 class Residency:
@@ -34,33 +48,39 @@ class Residency:
         dtype: str = "auto",
         budget_bytes: int | None = None,
         offload: Offload | None = None,
+        hashes: Hashes | None = None,
     ) -> None:
+        self.hashes = hashes or Hashes()
         self.device = choose_device(device)
         self.dtype = choose_dtype(self.device, dtype)
         self.budget_bytes = budget_bytes or memory.default_budget(self.device)
         self.loads = 0
         self._wanted = offload
         self.offload: Offload = self._wanted or "none"
-        self._parts: dict[tuple[str, str], Any] = {}
-        self._sizes: dict[tuple[str, str], int] = {}
-        self._held: OrderedDict[str, Components] = OrderedDict()
+        self._parts: dict[Stamp, Any] = {}
+        self._sizes: dict[Stamp, int] = {}
+        self._held: OrderedDict[str, _Held] = OrderedDict()
         self._busy: Counter[int] = Counter()  # how many stages compute with a module now
 
-    def holds(self, checkpoint_id: str) -> bool:
-        """Whether a checkpoint would be served without loading anything."""
-        return checkpoint_id in self._held
+    def holds(self, checkpoint: Checkpoint) -> bool:
+        """Whether a checkpoint would be served without loading anything: its files are those that were loaded."""
+        held = self._held.get(checkpoint.id)
+        try:
+            return held is not None and held.signature == signature(checkpoint)
+        except SvdlabError:
+            return False
 
     def resident(self) -> list[Resident]:
         """What is in memory now, shared components once."""
         return [
             Resident(
-                part,
-                key,
+                stamp.part,
+                stamp.key,
                 size,
-                tuple(id for id, c in self._held.items() if c.keys[part] == key),
+                tuple(id for id, held in list(self._held.items()) if stamp in held.stamps),
                 self.offload,
             )
-            for (part, key), size in list(self._sizes.items())
+            for stamp, size in list(self._sizes.items())
         ]
 
     @property
@@ -71,21 +91,26 @@ class Residency:
     def get(self, checkpoint: Checkpoint, keep: tuple[str, ...] = ()) -> Components:
         """The components of a checkpoint, loading what is not in memory.
 
-        Checkpoints in `keep` are not evicted. Raises `CheckpointUnavailable`, `BadCheckpoint`.
+        What is in memory is used only while the files are the same: an id may be given to other weights, and a file may
+        be written over. Checkpoints in `keep` are not evicted. Raises `CheckpointUnavailable`, `BadCheckpoint`.
         """
+        now = signature(checkpoint)
         held = self._held.get(checkpoint.id)
-        if held is not None:
+        if held is not None and held.signature == now:
             self._held.move_to_end(checkpoint.id)
-            return held
-        weights = loading.open_weights(checkpoint)
-        keys = weights.keys(self.dtype)
-        missing = [(part, key) for part, key in keys.items() if (part, key) not in self._parts]
-        needed = {part: self._bytes_of(weights, part) for part, _ in missing}
-        self._make_room(sum(needed.values()), {checkpoint.id, *keep}, keys)
+            return held.components
+        weights = loading.open_weights(checkpoint, self.hashes)
+        stamps = self._stamps(weights)
+        self._held.pop(checkpoint.id, None)
+        missing = [stamp for stamp in stamps if stamp not in self._parts]
+        needed = {stamp: self._bytes_of(weights, stamp.part) for stamp in missing}
+        if held is not None:
+            self._forget_unused(set(stamps))
+        self._make_room(sum(needed.values()), {checkpoint.id, *keep}, set(stamps))
         self._choose_offload([*self._sizes.values(), *needed.values()])
-        for part, key in missing:
-            self._load(weights, part, key)
-        parts = {part: self._parts[part, key] for part, key in keys.items()}
+        for stamp in missing:
+            self._load(weights, stamp)
+        parts = {stamp.part: self._parts[stamp] for stamp in stamps}
         scheduler, extractor = weights.light_parts()
         channels = int(parts["unet"].config.in_channels) // 2
         components = Components(
@@ -93,37 +118,44 @@ class Residency:
             scheduler=scheduler,
             feature_extractor=extractor,
             latent_rgb=weights.latent_rgb(channels),
-            keys=keys,
+            stamps={stamp.part: stamp for stamp in stamps},
             device=self.device,
         )
-        self._held[checkpoint.id] = components
+        self._held[checkpoint.id] = _Held(components, frozenset(stamps), now)
         return components
 
-    def get_part(self, checkpoint: Checkpoint, part: str) -> tuple[Any, str]:
-        """One component and its key, without the rest of its checkpoint; it stays while its checkpoint is not evicted.
+    def get_part(self, checkpoint: Checkpoint, part: str) -> tuple[Any, Stamp]:
+        """One component and what it is, without the rest of its checkpoint; it stays until something is evicted.
 
         Raises `CheckpointUnavailable`, `BadCheckpoint`.
         """
-        weights = loading.open_weights(checkpoint)
-        key = weights.keys(self.dtype)[part]
-        if (part, key) not in self._parts:
-            self._load(weights, part, key)
-        return self._parts[part, key], key
+        weights = loading.open_weights(checkpoint, self.hashes)
+        [stamp] = self._stamps(weights, (part,))
+        if stamp not in self._parts:
+            self._load(weights, stamp)
+        return self._parts[stamp], stamp
 
-    def _load(self, weights: Weights, part: str, key: str) -> None:
-        module = weights.load(part, self.dtype)
-        self._sizes[part, key] = module_bytes(module)
-        self._parts[part, key] = self._settle(part, module)
+    def _stamps(self, weights: Weights, parts: tuple[str, ...] = PARTS) -> list[Stamp]:
+        """What each component is: its numbers, and what its class is built from."""
+        stamps = []
+        for part in parts:
+            key = self.hashes.key(weights.checkpoint, part, str(self.dtype).removeprefix("torch."))
+            config = json.dumps(dict(weights.config(part)), sort_keys=True, default=str)
+            stamps.append(Stamp(part, key, config))
+        return stamps
+
+    def _load(self, weights: Weights, stamp: Stamp) -> None:
+        module = weights.load(stamp.part, self.dtype)
+        self._sizes[stamp] = module_bytes(module)
+        self._parts[stamp] = self._settle(stamp.part, module)
         self.loads += 1
 
     def fits_beside(self, checkpoint: Checkpoint, other: Checkpoint) -> bool:
         """Whether both checkpoints' weights, shared ones counted once, fit in the budget."""
-        sizes: dict[tuple[str, str], int] = {}
+        sizes: dict[Stamp, int] = {}
         for one in (checkpoint, other):
-            weights = loading.open_weights(one)
-            sizes |= {
-                (part, key): self._bytes_of(weights, part) for part, key in weights.keys(self.dtype).items()
-            }
+            weights = loading.open_weights(one, self.hashes)
+            sizes |= {stamp: self._bytes_of(weights, stamp.part) for stamp in self._stamps(weights)}
         return sum(sizes.values()) <= self.budget_bytes
 
     def _bytes_of(self, weights: Weights, part: str) -> int:
@@ -155,8 +187,8 @@ class Residency:
         if offload == self.offload:
             return
         self.offload = offload
-        for (part, _), module in self._parts.items():
-            self._settle(part, module)
+        for stamp, module in self._parts.items():
+            self._settle(stamp.part, module)
         memory.give_back(self.device)
 
     def next_offload(self) -> Offload | None:
@@ -194,21 +226,24 @@ class Residency:
 
     # What leaves
 
-    def _make_room(self, needed: int, keep: set[str], keys: dict[str, str]) -> None:
+    def _make_room(self, needed: int, keep: set[str], stamps: set[Stamp]) -> None:
         """Forgets the least recently used checkpoints until `needed` bytes fit beside the rest."""
         for id in list(self._held):
             if self.bytes + needed <= self.budget_bytes:
                 return
             if id not in keep:
-                self.evict(id, still_needed=set(keys.items()))
+                self.evict(id, still_needed=stamps)
 
-    def evict(self, checkpoint_id: str, still_needed: set[tuple[str, str]] | None = None) -> None:
+    def evict(self, checkpoint_id: str, still_needed: set[Stamp] | None = None) -> None:
         """Forgets a checkpoint; components no other one uses leave memory."""
         self._held.pop(checkpoint_id, None)
-        used = {pair for c in self._held.values() for pair in c.keys.items()} | (still_needed or set())
-        for pair in [pair for pair in self._parts if pair not in used]:
-            del self._parts[pair], self._sizes[pair]
+        self._forget_unused(still_needed or set())
         memory.give_back(self.device)
+
+    def _forget_unused(self, still_needed: set[Stamp]) -> None:
+        used = still_needed.union(*(held.stamps for held in self._held.values()))
+        for stamp in [stamp for stamp in self._parts if stamp not in used]:
+            del self._parts[stamp], self._sizes[stamp]
 
     def evict_all_but(self, keep: set[str]) -> bool:
         """Forgets every other checkpoint; returns whether there was one."""

@@ -208,9 +208,19 @@ def denoise(
         each = (time.perf_counter() - started) / index
         yield Step(index, total, latents, result.pred_original_sample, each * (total - index))
     if not torch.isfinite(latents).all():
-        raise RenderFailed(
-            f"the model's numbers ran away in {dtype}; try float32 or other settings".replace("torch.", "")
+        raise RenderFailed(_ran_away(parts))
+
+
+def _ran_away(parts: Components) -> str:
+    """Why latents are not finite, and what may help: never what was done already."""
+    if not all(tensor.isfinite().all() for tensor in parts.unet.parameters() if not tensor.is_meta):
+        return (
+            "the UNet's weights hold numbers that are not finite, so nothing can be rendered with them; "
+            "svdlab checkpoints verify names the first"
         )
+    name = str(parts.dtype).removeprefix("torch.")
+    wider = "float32 (--dtype) or " if parts.dtype != torch.float32 else ""
+    return f"the model's numbers ran away in {name}; try {wider}other settings"
 
 
 @torch.inference_mode()

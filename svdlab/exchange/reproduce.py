@@ -22,6 +22,7 @@ from svdlab.history.search import RunQuery
 from svdlab.lab.lab import Lab
 from svdlab.metrics.similarity import psnr
 from svdlab.recipes.records import Recipe, Run
+from svdlab.weights.layouts.single_files import PART_NAMES
 
 Verdict = Literal["identical bytes", "identical frames", "different"]
 
@@ -136,10 +137,17 @@ def judge(asked: Asked, run: Run) -> Reproduction:
 def _differences(asked: Asked, run: Run) -> tuple[str, ...]:
     """What the recipe and, where it is known, the original's outcome say that is another now."""
     then, now = asked.recipe.versions, run.recipe.versions
+    parts = {f"{part}_sha256": name for part, name in PART_NAMES.items()}
     found = [
+        f"{run.recipe.checkpoint} has other weights now: its {name} was {_short(then[key])} then and is "
+        f"{_short(now[key])} now."
+        for key, name in parts.items()
+        if then.get(key, now.get(key)) != now.get(key)
+    ]
+    found += [
         f"{shown(name)} was {_short(value)} then and is {_short(now[name]) if name in now else 'not used'} now."
         for name, value in sorted(then.items())
-        if now.get(name) != value
+        if now.get(name) != value and name not in parts
     ]
     if not then:
         found.append("The clip does not say with which versions it was rendered.")

@@ -5,30 +5,39 @@ Whatever decides the bits is part of the question, and the question is put toget
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from svdlab.history.queue import History
+from svdlab.lab.bits import Bits, Numbers
 from svdlab.recipes.records import Comparison, Recipe, Run
 
 
 class Before:
-    """What one history knows of recipes that are asked for again. Each answer is one indexed query."""
+    """What one history knows of recipes that are asked for again. Each answer is one indexed query.
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    A finished run answers only if it was rendered with the weights that are here now, and with the device and number
+    format that are asked for: `numbers`, else what the lab's worker renders with.
+    """
 
-    def run(self, recipe: Recipe) -> Run | None:
+    def __init__(self, history: History, bits: Bits, numbers: Callable[[], Numbers]) -> None:
+        self._history, self._bits, self._numbers = history, bits, numbers
+
+    def run(self, recipe: Recipe, numbers: Numbers | None = None) -> Run | None:
         """The newest finished run of that recipe outside the bin whose video is there."""
-        return next((run for run in self._history.same(asked(recipe), ("done",)) if _shows(run)), None)
+        runs = self._history.same(asked(recipe), ("done",))
+        return next((run for run in runs if _shows(run) and self._answers(run, numbers)), None)
 
     def waiting(self, recipe: Recipe) -> Run | None:
         """The run of that recipe that is on its way: the one being rendered, else the first that waits."""
         runs = self._history.same(asked(recipe), ("running", "queued"))
         return min(runs, key=lambda run: (run.state != "running", run.created, run.id), default=None)
 
-    def pair(self, a: Recipe, b: Recipe) -> Comparison | None:
+    def pair(self, a: Recipe, b: Recipe, numbers: Numbers | None = None) -> Comparison | None:
         """The newest finished comparison of these two recipes outside the bin whose clips and frames are there."""
-        return next((pair for pair in self._pairs(a, b) if _whole(pair.a) and _whole(pair.b)), None)
+        for pair in self._pairs(a, b):
+            if all(_whole(side) and self._answers(side, numbers) for side in (pair.a, pair.b)):
+                return pair
+        return None
 
     def waiting_pair(self, a: Recipe, b: Recipe) -> Comparison | None:
         """The newest comparison of these two recipes that is on its way: neither side has failed."""
@@ -37,12 +46,15 @@ class Before:
             (pair for pair in pairs if all(one.unfinished or _whole(one) for one in (pair.a, pair.b))), None
         )
 
+    def _answers(self, run: Run, numbers: Numbers | None) -> bool:
+        return self._bits.of_today(run.recipe, numbers or self._numbers())
+
     def _pairs(self, a: Recipe, b: Recipe) -> Iterator[Comparison]:
         return self._history.same_pairs(asked(a), asked(b))
 
 
 def asked(recipe: Recipe) -> str:
-    """What must be equal for one clip to answer for another."""
+    """What must be equal for one clip to answer for another, as far as recipes say; the rest is `Bits`'."""
     return recipe.hash
 
 

@@ -195,6 +195,7 @@ class Desk:
     def job(self, run: Run) -> Job:
         """What a worker needs to know of a run. Raises `NotFound`, `BadPicture`, `BadInput`."""
         s = run.settings
+        self.lab.notice_checkpoints()
         checkpoint = self.lab.catalogue.get(run.recipe.checkpoint)
         lender = None if s.decoder in checkpoint.decoders else checkpoint.lenders.get(s.decoder)
         return Job(

@@ -25,6 +25,7 @@ from svdlab.history.queue import History
 from svdlab.history.retention import Retention
 from svdlab.lab import pictures
 from svdlab.lab.before import Before
+from svdlab.lab.bits import Bits, Numbers
 from svdlab.lab.examiner import Change, Examiner, NoExaminer
 from svdlab.lab.live import Live
 from svdlab.lab.pictures import PictureSource, StoredPicture
@@ -38,6 +39,7 @@ from svdlab.recipes.records import Comparison, Recipe, Resident, Run
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
 from svdlab.weights.availability import availability
 from svdlab.weights.catalogue import Catalogue
+from svdlab.weights.content import Hashes
 from svdlab.weights.downloads import Downloads
 from svdlab.weights.register import Registry
 
@@ -50,7 +52,8 @@ class Lab:
     Raises `BadInput`, `DataFolderError`.
 
     What there is to find, mark and put away is in `history`, what is happening now in `live`, whether something was
-    rendered before in `before`, what a visitor may do in `policy`.
+    rendered before in `before`, whether with the weights of today in `bits`, what a visitor may do in `policy`.
+    `numbers` is what this process's worker renders with.
     """
 
     def __init__(
@@ -66,10 +69,13 @@ class Lab:
         self.retention = Retention.of(self.environment)
         self.data_dir = Path(data_dir) if data_dir is not None else self.environment.data_folder
         self.registry = Registry(self.data_dir, self.environment.checkpoint_dirs)
+        self.hashes = Hashes(self.data_dir)
         self.catalogue = catalogue or Catalogue(self.registry.checkpoints(Catalogue()))
         self.presets = presets or Presets()
         self.history = History(self.data_dir, busy_seconds)
-        self.before = Before(self.history)
+        self.numbers = Numbers(self.environment.device, self.environment.dtype)
+        self.bits = Bits(self.catalogue.get, self.hashes)
+        self.before = Before(self.history, self.bits, lambda: self.numbers)
         self.live = Live(self.history)
         self.downloads = Downloads()
         self.examiner: Examiner = NoExaminer()
@@ -112,10 +118,17 @@ class Lab:
         return [one for report in self._residents for one in report()]
 
     def add_checkpoint(
-        self, path: Path | str, id: str | None = None, num_frames: int | None = None
+        self,
+        path: Path | str,
+        id: str | None = None,
+        num_frames: int | None = None,
+        base: str | None = None,
     ) -> Checkpoint:
-        """Registers a diffusers folder or a single file by its header. Raises `BadCheckpoint`, `BadInput`."""
-        added = self.registry.add(Path(path), id, num_frames)
+        """Registers a diffusers folder or a single file by its header; `base` lends what a UNet alone lacks.
+
+        Raises `BadCheckpoint`, `BadInput`, `CheckpointUnavailable`.
+        """
+        added = self.registry.add(Path(path), id, num_frames, base)
         self.refresh_checkpoints()
         return added
 
@@ -137,6 +150,11 @@ class Lab:
     def diff(self, a: Checkpoint, b: Checkpoint) -> list[Change]:
         """What differs between two checkpoints' weights, by block. Raises `BadCheckpoint`."""
         return list(self.examiner.diff(a, b))
+
+    def notice_checkpoints(self) -> None:
+        """Looks again if the register was written since, by this process or another: an id may mean other weights."""
+        if self.registry.changed():
+            self.refresh_checkpoints()
 
     # Asking
 

@@ -70,9 +70,9 @@ class Checkpoint:
     licence_url: str = ""
     limits: tuple[str, ...] = field(default=CARD_LIMITS)
     demo: bool = False
-    fault: str = (
-        ""  # why it cannot be read, where it was registered and is broken now; nothing else is known of it
-    )
+    lacks: tuple[str, ...] = ()  # components its own file does not hold: they are its base's
+    base: Checkpoint | None = None  # the checkpoint that lends those, if one that fits is known
+    fault: str = ""  # why it cannot be read now, where it was registered; nothing else is known of it then
 
 
 def possible_size(pixels: int, step: int) -> int:

@@ -7,9 +7,11 @@ checkpoints; nothing of torch, of databases or of screens.
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,6 +19,13 @@ from svdlab.errors import SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.records import Outcome
 from svdlab.recipes.settings import GenerationSettings
+
+# Checkpoints hold mappings that are only read; pickle does not know that type by itself.
+copyreg.pickle(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))
+
+
+def _read_only(shown: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(shown)
 
 
 @dataclass(frozen=True, eq=False)

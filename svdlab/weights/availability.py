@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Literal
 
 from svdlab.errors import BadCheckpoint, CheckpointUnavailable
 from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.weights.progress import Progress
 
 State = Literal["embedded", "on disk", "can be downloaded", "terms first", "offline", "missing", "broken"]
 
@@ -48,10 +49,14 @@ class Asked:
     id: str | None = None
     name: str | None = None
     num_frames: int | None = None
+    base: Checkpoint | None = None  # whose other components go with a file that does not hold them all
 
 
 class SourceKind(ABC):
     """One kind of place that weights come from. A module of `svdlab/weights/sources` has one as `KIND`."""
+
+    general = False  # whether it claims what no other kind does
+    fetches = False  # whether weights that are not here can be fetched
 
     def claims(self, path: Path) -> bool:
         """Whether a path that a person names is such a place."""
@@ -65,11 +70,18 @@ class SourceKind(ABC):
     def availability(self, checkpoint: Checkpoint) -> Availability:
         """Whether the weights are here. `path` is a folder in diffusers layout or a safetensors file, if they are."""
 
+    def fetch(
+        self, checkpoint: Checkpoint, token: str | None, stop: Callable[[], bool]
+    ) -> Iterator[Progress]:
+        """Has the weights come here, and tells how far it is. Raises `CheckpointUnavailable`, `Cancelled`."""
+        raise CheckpointUnavailable(f"{checkpoint.id}: {self.availability(checkpoint).sentence}")
+
 
 def availability(checkpoint: Checkpoint) -> Availability:
     """Whether a checkpoint can be rendered with, and why or why not."""
     if checkpoint.fault:
-        return Availability("broken", f"{checkpoint.fault[:1].upper()}{checkpoint.fault[1:]}.")
+        there = Path(checkpoint.source.location).exists()
+        return Availability("broken" if there else "missing", f"It cannot be used: {checkpoint.fault}.")
     return kind_named(checkpoint.source.kind).availability(checkpoint)
 
 
@@ -100,6 +112,11 @@ def kind_names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(sources.__path__)))
 
 
-def kinds() -> Iterator[SourceKind]:
-    """All of them."""
-    return map(kind_named, kind_names())
+def kinds() -> list[SourceKind]:
+    """All of them, those that claim whatever is left last."""
+    return sorted(map(kind_named, kind_names()), key=lambda kind: kind.general)
+
+
+def fetches(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint's weights come from where they can be fetched."""
+    return not checkpoint.fault and kind_named(checkpoint.source.kind).fetches

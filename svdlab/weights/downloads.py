@@ -1,7 +1,7 @@
 """Downloads of weights that go on in the background, one per checkpoint, for whoever wants to look.
 
-Knows the hub; nothing of models or screens. Leaving a page stops nothing, and what a stopped download has fetched is
-where the next one goes on.
+Knows kinds of sources; nothing of models or screens. Leaving a page stops nothing, and what a stopped download has
+fetched is where the next one goes on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 from svdlab.errors import Cancelled, SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint
-from svdlab.weights import hub
+from svdlab.weights.availability import kind_named
 
 DownloadState = Literal["running", "done", "failed", "cancelled"]
 
@@ -94,7 +94,7 @@ class Downloads:
 
     def _work(self, checkpoint: Checkpoint, token: str | None, stop: threading.Event) -> None:
         try:
-            for progress in hub.download(checkpoint, token=token, stop=stop.is_set):
+            for progress in kind_named(checkpoint.source.kind).fetch(checkpoint, token, stop.is_set):
                 self._say(
                     checkpoint.id,
                     bytes_done=progress.bytes_done,

@@ -1,7 +1,7 @@
 """The checkpoints a person has: registered ones, and what lies in the folders of other programs.
 
-Knows files' names and headers; nothing of tensors, models or screens. Single files in Stability's original layout are
-recognised by the names of their tensors; whether those are whole and finite is checked by the engine.
+Knows files' names and headers; nothing of tensors, models or screens. Whether weights are whole and finite is checked
+by the engine.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from svdlab.errors import BadCheckpoint, BadInput
+from svdlab.errors import BadCheckpoint, BadInput, CheckpointUnavailable
 from svdlab.recipes.checkpoint import Checkpoint, Source
 from svdlab.weights.availability import Asked, availability, kinds
+from svdlab.weights.bases import base_for, named_base
 from svdlab.weights.catalogue import Catalogue, official_xt
 from svdlab.weights.sources.file import RELEASED, stem
 
@@ -25,11 +26,16 @@ LOOKED_AT = 2000  # files and folders, so that a mistyped "/" does not hang the 
 
 
 def read_checkpoint(
-    path: Path, id: str | None = None, num_frames: int | None = None, name: str | None = None
+    path: Path,
+    id: str | None = None,
+    num_frames: int | None = None,
+    name: str | None = None,
+    base: Checkpoint | None = None,
 ) -> Checkpoint:
     """A checkpoint from a path that some kind of source claims, by its configuration or header alone.
 
-    Raises `BadCheckpoint` with the defect, `BadInput` on an id that cannot be one.
+    `base` lends what a file does not hold. Raises `BadCheckpoint` with the defect, `BadInput` on an id that cannot be
+    one.
     """
     path = path.expanduser().resolve()
     if id is not None and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", id):
@@ -38,7 +44,7 @@ def read_checkpoint(
         )
     for kind in kinds():
         if kind.claims(path):
-            return kind.read(path, Asked(id or as_id(path), name, num_frames))
+            return kind.read(path, Asked(id or as_id(path), name, num_frames, base))
     raise BadCheckpoint(f"there is no file or folder {path}")
 
 
@@ -82,25 +88,43 @@ class Registry:
     def __init__(self, data_dir: Path, dirs: Sequence[Path] = ()) -> None:
         self.path = data_dir / REGISTER
         self.dirs = dirs
+        self._seen = self._state()
 
     def checkpoints(self, builtin: Catalogue) -> list[Checkpoint]:
         """All of them. A released file that was found stands in for the built-in checkpoint if that is not on disk."""
+        self._seen = self._state()
         known: dict[str, Checkpoint] = {}
         for found in found_in(self.dirs):
             stand_in = self._stand_in(found, builtin)
             if stand_in.id not in known:
                 known[stand_in.id] = stand_in
-        for entry in self._entries():
+        entries = {entry["id"]: entry for entry in self._entries()}
+        for id, entry in entries.items():
             try:
-                one = read_checkpoint(Path(entry["path"]), entry["id"], entry.get("num_frames"))
-            except (BadCheckpoint, BadInput):
-                one = _missing(entry)
-            known[one.id] = one
+                known[id] = read_checkpoint(Path(entry["path"]), id, entry.get("num_frames"))
+            except (BadCheckpoint, BadInput) as error:
+                known[id] = _unreadable(entry, str(error))
+        everyone = {one.id: one for one in (*builtin, *known.values())}
+        for one in [one for one in known.values() if one.lacks]:
+            entry = entries.get(one.id, {})
+            base = everyone.get(entry.get("base", "")) or base_for(one, everyone.values())
+            known[one.id] = _with_base(one, base, entry.get("num_frames"))
         return list(known.values())
+
+    def changed(self) -> bool:
+        """Whether the register was written since `checkpoints` was asked."""
+        return self._state() != self._seen
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return None
+        return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
     def _stand_in(self, found: Checkpoint, builtin: Catalogue) -> Checkpoint:
         released = RELEASED.get(stem(Path(found.source.location))) if found.source.kind == "file" else None
-        if released is None or found.size_step != 64:
+        if released is None or found.size_step != 64 or found.lacks:
             return found
         for official in builtin:
             if official.id == released[0]:
@@ -109,9 +133,32 @@ class Registry:
                 return replace(official, source=found.source, parameters=found.parameters)
         return replace(found, id=released[0])
 
-    def add(self, path: Path, id: str | None = None, num_frames: int | None = None) -> Checkpoint:
-        """Registers a folder or file. Raises `BadCheckpoint`, `BadInput` (also if the id is taken by another path)."""
+    def read(
+        self, path: Path, id: str | None = None, num_frames: int | None = None, base: str | None = None
+    ) -> Checkpoint:
+        """A folder or file as `add` would register it; `base` is the id of the checkpoint that lends what it lacks.
+
+        Raises `BadCheckpoint`, `BadInput`, and `CheckpointUnavailable` if it lacks something that none here lends.
+        """
         one = read_checkpoint(path, id, num_frames)
+        if not one.lacks:
+            if base:
+                raise BadInput(f"{path.name} is whole, so it needs no --base")
+            return one
+        builtin = Catalogue()
+        known = Catalogue(self.checkpoints(builtin))
+        lender = named_base(one, known.get(base)) if base else base_for(one, known)
+        one = _with_base(one, lender, num_frames)
+        here = availability(one)
+        if not here.ready:
+            raise CheckpointUnavailable(f"{one.id}: {here.sentence}")
+        return one
+
+    def add(
+        self, path: Path, id: str | None = None, num_frames: int | None = None, base: str | None = None
+    ) -> Checkpoint:
+        """Registers a folder or file. Raises what `read` raises, and `BadInput` if the id is taken by another path."""
+        one = self.read(path, id, num_frames, base)
         entries = self._entries()
         for entry in entries:
             if entry["id"] == one.id and entry["path"] != one.source.location:
@@ -120,7 +167,7 @@ class Registry:
             raise BadInput(f"{one.id} is the id of a built-in checkpoint; choose another with --id")
         kept = [entry for entry in entries if entry["id"] != one.id]
         new = {"id": one.id, "path": one.source.location, "num_frames": num_frames}
-        self._write([*kept, new])
+        self._write([*kept, {**new, "base": one.base.id} if one.base else new])
         return one
 
     def remove(self, id: str) -> bool:
@@ -147,6 +194,7 @@ class Registry:
             and isinstance(entry.get("id"), str)
             and isinstance(entry.get("path"), str)
             and isinstance(entry.get("num_frames"), int | None)
+            and isinstance(entry.get("base"), str | None)
         ]
 
     def _write(self, entries: list[dict]) -> None:
@@ -156,9 +204,17 @@ class Registry:
         temporary.replace(self.path)
 
 
-def _missing(entry: dict) -> Checkpoint:
+def _with_base(one: Checkpoint, base: Checkpoint | None, num_frames: int | None) -> Checkpoint:
+    """The same with what it lacks lent by `base`, which also decides its sizes and decoder."""
+    if base is None:
+        return one
+    return read_checkpoint(Path(one.source.location), one.id, num_frames, one.name, base)
+
+
+def _unreadable(entry: dict, fault: str) -> Checkpoint:
     """Stands for a registered checkpoint whose files are gone or broken, so that it is said and not forgotten."""
     frames = entry.get("num_frames") or 25
+    gone = not Path(entry["path"]).exists()
     return Checkpoint(
         id=entry["id"],
         name=entry["id"],
@@ -171,6 +227,7 @@ def _missing(entry: dict) -> Checkpoint:
         size_step=64,
         official=MappingProxyType({**official_xt(), "num_frames": frames}),
         trained_for="unknown",
+        fault=f"{entry['path']} is gone" if gone else fault,
     )
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from svdlab.environment import Environment, Offload
+from svdlab.lab.bits import Numbers
 from svdlab.lab.desk import Desk
 from svdlab.lab.examiner import Examiner, NoExaminer
 from svdlab.lab.lab import Lab
@@ -48,6 +49,11 @@ class Compute:
             environment.memory_bytes,
             environment.offload,
         )
+
+    @property
+    def numbers(self) -> Numbers:
+        """What decides the bits of it."""
+        return Numbers(self.device, self.dtype)
 
 
 class Worker(ABC):
@@ -96,6 +102,7 @@ class Worker(ABC):
         self.lab.on_close(self.stop)
         self.lab.on_resident(self.resident)
         self.lab.examiner = self.examiner()
+        self.lab.numbers = self.compute.numbers
         for seat in range(self.seats):
             thread = threading.Thread(target=self._serve, name=f"svdlab-worker-{seat}", daemon=True)
             self._threads.append(thread)

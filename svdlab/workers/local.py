@@ -13,6 +13,7 @@ from svdlab.recipes.changes import Change
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.records import Resident
 from svdlab.recipes.work import Job, Stop, Update
+from svdlab.weights.content import Hashes
 from svdlab.workers.contract import Compute, Worker
 
 if TYPE_CHECKING:
@@ -40,7 +41,13 @@ class LocalWorker(Worker):
             from svdlab.engine.renderer import Renderer
 
             asked = self.compute
-            self._renderer = Renderer(asked.device, asked.dtype, asked.budget_bytes, offload=asked.offload)
+            self._renderer = Renderer(
+                asked.device,
+                asked.dtype,
+                asked.budget_bytes,
+                offload=asked.offload,
+                hashes=self.lab.hashes,
+            )
         return self._renderer
 
     def render(self, jobs: Sequence[Job], stop: Stop) -> Generator[Update, None, None]:
@@ -64,20 +71,23 @@ class LocalWorker(Worker):
 
     def examiner(self) -> LocalExaminer:
         """Reads weights in whoever's thread asks."""
-        return LocalExaminer()
+        return LocalExaminer(self.lab.hashes)
 
 
 class LocalExaminer:
     """The engine's checks of weights, loaded when they are asked for."""
 
+    def __init__(self, hashes: Hashes) -> None:
+        self._hashes = hashes
+
     def verify(self, checkpoint: Checkpoint) -> Iterator[str]:
         """What is in each part, once it is read and found whole."""
         from svdlab.engine import examine
 
-        return examine.verify(checkpoint)
+        return examine.verify(checkpoint, self._hashes)
 
     def diff(self, a: Checkpoint, b: Checkpoint) -> Iterator[Change]:
         """What differs, by block and kind of layer."""
         from svdlab.engine import examine
 
-        return examine.diff(a, b)
+        return examine.diff(a, b, self._hashes)

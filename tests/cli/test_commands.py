@@ -498,21 +498,50 @@ def test_bad_input_in_a_process_of_its_own_prints_no_traceback(picture: Path, tm
 
 def test_a_render_that_fails_is_exit_code_4_and_one_sentence(picture: Path, tmp_path: Path) -> None:
     said = spawned(
-        *(
-            "generate",
-            str(picture),
-            "-c",
-            "demo-1-1",
-            *SMALL,
-            "--device",
-            "cuda:99",
-            "--data-dir",
-            str(tmp_path / "data"),
-        )
+        *("generate", str(picture), "-c", "demo-1-1", *SMALL, "--data-dir", str(tmp_path / "data")),
+        env={"SVDLAB_FAILPOINT": "video-written=full"},
     )
     assert said.code == 4
-    assert said.err.splitlines()[-1].startswith("svdlab: rendering failed")
+    full = "the video could not be written: the disk is full; free some room and try again"
+    assert said.err.splitlines()[-1] == f"svdlab: {full}"
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("command", ["generate", "compare"])
+def test_a_device_that_is_not_there_is_said_before_anything_is_accepted(
+    shell: Shell, picture: Path, tmp_path: Path, command: str
+) -> None:
+    said = shell(command, picture, *SMALL, "--device", "cuda:99", "--data-dir", tmp_path / "data")
+    assert said.code == 2
+    assert re.fullmatch(r"svdlab: there is no (CUDA device|cuda:99) .*\n", said.err)
+    with Lab(tmp_path / "data") as lab:
+        assert lab.history.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("SVDLAB_DEVICE", "gpu", "SVDLAB_DEVICE must be auto, cpu, mps, cuda or cuda:1 and so on, got 'gpu'"),
+        ("SVDLAB_DTYPE", "int8", "SVDLAB_DTYPE must be auto, float32, float16 or bfloat16, got 'int8'"),
+        ("SVDLAB_PORT", "no", "SVDLAB_PORT must be a whole number from 1 to 65535, got 'no'"),
+        ("SVDLAB_WORKER", "cloud", "worker must be local, got 'cloud'"),
+    ],
+)
+def test_a_wrong_variable_is_one_sentence(
+    shell: Shell, data_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert shell("app", "--help").code == 0
+    said = shell("app")
+    assert (said.code, said.err) == (2, f"svdlab: {sentence}\n")
+    assert not data_dir.exists()
+
+
+def test_a_misspelt_variable_is_said_with_the_one_that_is_meant(data_dir: Path) -> None:
+    said = spawned("presets", env={"SVDLAB_DATADIR": "/x"})
+    assert said.code == 0
+    meant = "SVDLAB_DATADIR is no variable of svdlab's, so it changes nothing; did you mean SVDLAB_DATA_DIR?"
+    assert said.err == f"svdlab: {meant}\n"
 
 
 # Stopping
@@ -557,6 +586,33 @@ def test_ctrl_c_cancels_the_run_and_writes_nothing(picture: Path, tmp_path: Path
     with Lab(data_dir) as lab:
         assert [run.state for run in lab.history.runs()] == ["cancelled"]
     assert list(tmp_path.iterdir()) == [data_dir]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends an interrupt as a terminal on Unix does")
+def test_a_second_ctrl_c_leaves_at_once_and_the_run_can_be_resumed(picture: Path, tmp_path: Path) -> None:
+    slow = ["--num-frames", "25", "--width", "1024", "--height", "576", "--num-inference-steps", "50"]
+    command = [sys.executable, "-m", "svdlab", "generate", str(picture), "-c", "demo-1-1", *slow]
+    with subprocess.Popen(
+        [*command, "--data-dir", str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        wait_for(lambda: states(tmp_path) == ["running"])
+        process.send_signal(signal.SIGINT)
+        while "Ctrl-C again leaves at once" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    with Lab(tmp_path) as lab:
+        assert [run.state for run in lab.interrupted] == ["interrupted"]  # nobody waited for its step
+        assert lab.resume(lab.interrupted[0].id)[0].state == "queued"
+
+
+def states(data_dir: Path) -> list[str]:
+    """How the runs of a data folder are, as another process sees them."""
+    if not (data_dir / "svdlab.db").is_file():
+        return []
+    with Lab(data_dir) as lab:
+        return [run.state for run in lab.history.runs()]
 
 
 def running_step(data_dir: Path) -> int:

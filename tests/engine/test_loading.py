@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -140,8 +141,8 @@ def test_the_least_recently_used_checkpoint_makes_room(saved: Path, folder: Path
     tight.get(one)
     assert not tight.fits_beside(one, two)
     tight.get(two)
-    assert not tight.holds("one")
-    assert tight.holds("two")
+    assert not tight.holds(one)
+    assert tight.holds(two)
     assert tight.bytes <= tight.budget_bytes
 
 
@@ -153,7 +154,7 @@ def hub_cache(root: Path, repo: str, saved: Path, variant: str) -> Path:
     (home / "refs" / "main").write_text("0" * 40)
     shutil.copytree(saved, snapshot)
     for path in list(snapshot.rglob("*.safetensors")):
-        blob = home / "blobs" / loading.content_key(path)
+        blob = home / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
         blob.parent.mkdir(exist_ok=True)
         path.rename(blob)
         path.with_suffix(f".{variant}.safetensors").symlink_to(blob)

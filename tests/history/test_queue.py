@@ -7,9 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,6 +21,7 @@ from svdlab.history.search import RunQuery
 from svdlab.recipes.records import Outcome, Recipe
 from svdlab.recipes.settings import GenerationSettings
 from tests import databases, rows
+from tests.rows import Watched
 
 DEAD = f"{this_process().split('|')[0]}|999999999|0.00"  # a process of this host that is not there
 ELSEWHERE = "another-host|1|0.00"
@@ -47,29 +46,10 @@ def test_an_accepted_run_is_on_disk_when_add_returns(history: History) -> None:
     other.close()
 
 
-@dataclass
-class Watched:
-    """A history and the connection it works through."""
-
-    history: History
-    connection: sqlite3.Connection
-
-    def pragma(self, what: str) -> Any:
-        return self.connection.execute(f"PRAGMA {what}").fetchone()[0]
-
-
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
-    connections: list[sqlite3.Connection] = []
-
-    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connections.append(sqlite3.connect(*arguments, **options))
-        return connections[-1]
-
-    history = History(tmp_path / "data", connect=connect)
-    [connection] = connections
-    yield Watched(history, connection)
-    history.close()
+    with rows.watched(tmp_path / "data") as watched:
+        yield watched
 
 
 def test_commits_wait_for_the_disk(watched: Watched) -> None:

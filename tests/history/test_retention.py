@@ -16,9 +16,9 @@ from svdlab.history.retention import DAY, Retention
 from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
-from svdlab.workers import Compute, LocalWorker
+from svdlab.workers import Compute, InProcess, LocalWorker
 from tests import rows
-from tests.made import make_pair, make_run, picture_of
+from tests.made import draw, make_pair, make_run, picture_of
 from tests.synthetic import fill
 from tests.waiting import until
 
@@ -187,7 +187,7 @@ def test_a_worker_tidies_up_when_it_starts(lab: Lab) -> None:
     assert old.video.is_file()  # in the bin, not gone
 
 
-def test_a_fault_while_tidying_stops_no_worker(lab: Lab) -> None:
+def test_a_fault_while_tidying_stops_no_worker(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     old = old_run(lab)
     lab.delete([old.id])
     make_old(lab, "deleted", old.id, days=31)
@@ -195,17 +195,10 @@ def test_a_fault_while_tidying_stops_no_worker(lab: Lab) -> None:
     rows.change(lab.history, broken)
     with pytest.raises(sqlite3.IntegrityError, match="no"):
         Desk(lab).tidy()
-    worker = LocalWorker(lab, Compute("cpu")).start()
-    until(lambda: worker._tidy_at > time.monotonic() + 3000)
-    run = make_run_by(lab)
-    until(lambda: lab.history.get(run.id).done)
-
-
-def make_run_by(lab: Lab) -> Run:
-    """A run that waits for the worker."""
-    small = {"width": 64, "height": 64, "num_frames": 2, "num_inference_steps": 1}
-    settings = lab.settings("demo-1-0", small, seed=1)
-    return lab.submit(lab.recipe("demo-1-0", lab.add_picture(picture_of(0)), settings))
+    waiting = lab.submit(old.recipe)
+    InProcess(lab, draw).drain()
+    assert "tidying up failed: no" in caplog.text
+    assert lab.history.get(waiting.id).done
 
 
 def test_of_years_of_runs_the_marked_ones_are_left(lab: Lab) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from svdlab.lab.before import Before
 from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Recipe
+from tests import rows
 from tests.made import SMALL, make_pair, make_run, picture_of
 from tests.synthetic import fill
 
@@ -99,15 +101,13 @@ def test_a_pair_with_a_failed_side_is_not_on_its_way(lab: Lab) -> None:
 def test_every_answer_is_found_by_an_index(lab: Lab) -> None:
     fill(lab.history, 2_000)
     pair = make_pair(lab)
-    plans: list[str] = []
-    db = lab.history._db
-    db.set_trace_callback(plans.append)
-    lab.before.run(pair.a.recipe)
-    lab.before.waiting(pair.a.recipe)
-    assert lab.before.pair(pair.a.recipe, pair.b.recipe) == pair
-    db.set_trace_callback(None)
-    asked_first = [sql for sql in plans if "recipe_hash =" in sql]
+    with rows.watched(lab.history.folder) as watched, watched.statements() as run:
+        before = Before(watched.history)
+        before.run(pair.a.recipe)
+        before.waiting(pair.a.recipe)
+        assert before.pair(pair.a.recipe, pair.b.recipe) == pair
+    asked_first = [sql for sql in run if "recipe_hash =" in sql]
     assert len(asked_first) == 3
     for sql in asked_first:
-        plan = [row["detail"] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        plan = [row["detail"] for row in rows.read(lab.history, f"EXPLAIN QUERY PLAN {sql}")]
         assert not [line for line in plan if line.startswith(("SCAN it", "SCAN one", "SCAN two"))], plan

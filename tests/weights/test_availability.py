@@ -14,7 +14,7 @@ from svdlab.engine.loading import open_weights
 from svdlab.errors import BadCheckpoint, CheckpointUnavailable
 from svdlab.recipes.checkpoint import Checkpoint, Source
 from svdlab.weights import hub
-from svdlab.weights.availability import availability, kind_named, kind_names
+from svdlab.weights.availability import availability
 from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.sources.folder import local_checkpoint
 from tests import tiny
@@ -131,11 +131,3 @@ def test_offline_a_half_download_says_what_would_help(
     here = availability(checkpoint)
     assert here.state == "offline"
     assert here.sentence == "Not on disk, and HF_HUB_OFFLINE is set; unset it to download 0.9 MB."
-
-
-def test_every_kind_of_source_is_found_by_its_name() -> None:
-    assert set(kind_names()) == {"embedded", "file", "folder", "hub"}
-    with pytest.raises(
-        CheckpointUnavailable, match="there is no kind of source 'tape'; there are embedded, "
-    ):
-        kind_named("tape")

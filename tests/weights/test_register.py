@@ -7,41 +7,41 @@ import math
 import pickle
 import shutil
 import struct
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 
 from svdlab.errors import BadCheckpoint, BadInput
-from svdlab.weights.availability import availability
+from svdlab.weights.availability import availability, place
 from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.register import Registry, found_in, read_checkpoint
-from tests import tiny
+from tests import original_layout, tiny
 
-UNET, VAE = "model.diffusion_model.", "first_stage_model.decoder."
-
-
-def names(levels: int = 4, temporal: bool = True, channels: int = 4) -> dict[str, list[int]]:
-    """Enough of the original layout's names to be recognised by, at any number of levels."""
-    found = {
-        UNET + "input_blocks.0.0.weight": [8, 2 * channels, 3, 3],
-        UNET + "input_blocks.1.0.time_stack.in_layers.0.weight": [8],
-        VAE + "conv_in.weight": [8, channels, 3, 3],
-    }
-    for level in range(levels):
-        found[f"{VAE}up.{level}.block.0.norm1.weight"] = [8]
-        if level:
-            found[f"{UNET}input_blocks.{3 * level}.0.op.weight"] = [8, 8, 3, 3]
-    if temporal:
-        found[VAE + "mid.block_1.mix_factor"] = [1]
-    return found
+UNET = "model.diffusion_model."
 
 
-def write(path: Path, shapes: dict[str, list[int]]) -> Path:
+def names(decoder: original_layout.Decoder = "temporal") -> dict[str, list[int]]:
+    """Every name and shape of a released file."""
+    return original_layout.full_size(decoder)
+
+
+@cache
+def small() -> dict[str, list[int]]:
+    """The same of a network of two levels, 2 pixels per latent."""
+    with torch.device("meta"):
+        written = original_layout.to_original(original_layout.components())
+    return {name: list(tensor.shape) for name, tensor in written.items()}
+
+
+def write(path: Path, shapes: Mapping[str, Sequence[int]]) -> Path:
     """A safetensors file of these float16 tensors; its zeros take no room on the disk."""
     header, place = {}, 0
     for name, shape in shapes.items():
         size = 2 * math.prod(shape)
-        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [place, place + size]}
+        header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [place, place + size]}
         place += size
     text = json.dumps(header).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,12 +55,12 @@ def test_a_released_file_is_known_by_its_name_and_header(tmp_path: Path) -> None
     one = read_checkpoint(write(tmp_path / "svd.safetensors", names()))
     assert (one.native_frames, one.width, one.height, one.size_step) == (14, 1024, 576, 64)
     assert one.decoders == ("temporal",)
-    image = read_checkpoint(write(tmp_path / "svd_xt_image_decoder.safetensors", names(temporal=False)))
+    image = read_checkpoint(write(tmp_path / "svd_xt_image_decoder.safetensors", names("image")))
     assert (image.native_frames, image.decoders, image.official["decoder"]) == (25, ("image",), "image")
 
 
 def test_a_file_of_another_name_is_assumed_to_have_25_frames_unless_told(tmp_path: Path) -> None:
-    path = write(tmp_path / "My Tune v2.safetensors", names(levels=2))
+    path = write(tmp_path / "My Tune v2.safetensors", small())
     one = read_checkpoint(path)
     assert (one.id, one.native_frames, one.size_step) == ("my-tune-v2", 25, 4)
     assert one.trained_for == "the file does not say for how many frames; 25 assumed"
@@ -72,19 +72,20 @@ def test_a_file_of_another_name_is_assumed_to_have_25_frames_unless_told(tmp_pat
     [
         (
             {"cond_stage_model.transformer.x": [4], UNET + "out.2.bias": [4]},
-            "looks like Stable Diffusion 1 or 2",
+            "looks like Stable Diffusion 1",
         ),
         ({"conditioner.embedders.1.model.x": [4]}, "looks like SDXL"),
         ({"down_blocks.0.motion_modules.0.x": [4]}, "looks like an AnimateDiff motion module"),
         ({"lora_unet_x.lora_up.weight": [4]}, "looks like a LoRA"),
-        ({"a.weight": [4], "b.weight": [4]}, "has 2 tensors, but none of the temporal layers"),
+        ({"a.weight": [4], "b.weight": [4]}, "none of its 2 tensors is one of a UNet for videos"),
+        ({"a.weight": [4]}, "its one tensor is none of a UNet for videos"),
     ],
 )
 def test_other_models_are_refused_by_what_they_look_like(
     shapes: dict[str, list[int]], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        BadCheckpoint, match=f"x.safetensors is not a Stable Video Diffusion checkpoint: it {said}"
+        BadCheckpoint, match=f"x.safetensors is not a Stable Video Diffusion checkpoint: .*{said}"
     ):
         read_checkpoint(write(tmp_path / "x.safetensors", shapes))
 
@@ -127,7 +128,7 @@ def comfyui(tmp_path: Path) -> Path:
     write(models / "checkpoints" / "svd_xt_1_1.safetensors", names())
     write(models / "checkpoints" / "video" / "svd_xt-fp16.safetensors", names())
     write(models / "checkpoints" / "sd15.safetensors", {"cond_stage_model.x": [4]})
-    write(models / "checkpoints" / "tuned.safetensors", names(levels=2))
+    write(models / "checkpoints" / "tuned.safetensors", small())
     (models / "checkpoints" / "notes.txt").write_text("hello")
     tiny.pipeline().save_pretrained(models / "diffusers" / "tiny")
     return models
@@ -155,11 +156,11 @@ def test_released_files_stand_in_for_the_builtin_checkpoints(comfyui: Path, tmp_
 
 
 def test_a_registered_checkpoint_stays_until_it_is_removed(tmp_path: Path) -> None:
-    path = write(tmp_path / "mine.safetensors", names(levels=3))
+    path = write(tmp_path / "mine.safetensors", small())
     data = tmp_path / "data"
     assert Registry(data).add(path, num_frames=14).id == "mine"
     [again] = Registry(data).checkpoints(Catalogue())
-    assert (again.id, again.native_frames, again.size_step) == ("mine", 14, 16)
+    assert (again.id, again.native_frames, again.size_step) == ("mine", 14, 4)
     assert Registry(data).has("mine")
     assert Registry(data).remove("mine")
     assert not Registry(data).remove("mine")
@@ -168,13 +169,45 @@ def test_a_registered_checkpoint_stays_until_it_is_removed(tmp_path: Path) -> No
 
 
 def test_a_registered_file_that_is_gone_is_said_to_be_missing(tmp_path: Path) -> None:
-    path = write(tmp_path / "mine.safetensors", names())
+    path = write(tmp_path / "mine.safetensors", small())
     Registry(tmp_path).add(path)
+    before = Registry(tmp_path).checkpoints(Catalogue())[0]
     path.unlink()
     [gone] = Registry(tmp_path).checkpoints(Catalogue())
     assert gone.id == "mine"
     assert availability(gone).state == "missing"
-    assert "is gone" in availability(gone).sentence
+    assert availability(gone).sentence == f"It cannot be used: {path} is gone."
+    assert availability(before).sentence == f"The file {path} is gone."
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda content: content[:-100], "mine.safetensors is cut off: "),
+        (lambda content: b"", "mine.safetensors is empty"),
+        (
+            lambda content: b"<!DOCTYPE html>" + content,
+            "mine.safetensors is not a safetensors file but a web page",
+        ),
+    ],
+    ids=["cut", "empty", "a web page"],
+)
+def test_a_registered_file_that_broke_is_said_to_be_broken(
+    harm: Callable[[bytes], bytes], said: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "mine.safetensors", small())
+    Registry(tmp_path).add(path)
+    before = Registry(tmp_path).checkpoints(Catalogue())[0]
+    assert availability(before).ready
+    path.write_bytes(harm(path.read_bytes()))
+    [broken] = Registry(tmp_path).checkpoints(Catalogue())
+    for one in (before, broken):  # known before it broke, and read after
+        here = availability(one)
+        assert here.state == "broken"
+        assert here.sentence.startswith(f"It cannot be used: {said}")
+        assert here.sentence.endswith(".")
+    with pytest.raises(BadCheckpoint, match=f"mine: It cannot be used: {said}"):
+        place(broken)
 
 
 def test_ids_that_are_taken_are_refused(tmp_path: Path) -> None:

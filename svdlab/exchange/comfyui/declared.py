@@ -189,6 +189,12 @@ PACKS: dict[str, Spec] = {
     "Image Resize": _spec(
         "image:IMAGE", "mode supersample resampling rescale_factor resize_width resize_height", _IMAGE
     ),
+    # Impact
+    "ToBasicPipe": _spec(f"model:MODEL clip:CLIP vae:VAE {_CONDITIONED}", "", "basic_pipe:BASIC_PIPE"),
+    "FromBasicPipe": _spec("basic_pipe:BASIC_PIPE", "", f"model:MODEL clip:CLIP vae:VAE {_CONDITIONED}"),
+    "FromBasicPipe_v2": _spec(
+        "basic_pipe:BASIC_PIPE", "", f"basic_pipe:BASIC_PIPE model:MODEL clip:CLIP vae:VAE {_CONDITIONED}"
+    ),
     # rgthree, Comfyroll, Custom-Scripts
     "Seed (rgthree)": _spec("", "seed", "SEED:INT"),
     "KSampler Config (rgthree)": _spec(

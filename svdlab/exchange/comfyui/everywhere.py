@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from svdlab.exchange.comfyui.graph import Graph, Link, Node
+from svdlab.exchange.comfyui.untrusted import mapped, objects
 
 MAX_SENT = 50  # things that are sent in one scope
 PLAIN = re.compile(r"[\w \-]*(?:\|[\w \-]*)*")  # words, one or another; anything else could run for ever
@@ -66,11 +67,9 @@ def broadcast(
 
 
 def _take_written(graph: Graph, part: Mapping[str, Any], path: str, waiting: Sequence[Waiting]) -> None:
-    extra = part.get("extra")
-    written = extra.get("ue_links") if isinstance(extra, dict) else None
     nodes = {node.id: node for node in waiting}
-    for one in written if isinstance(written, list) else []:
-        if not isinstance(one, dict) or not isinstance(one.get("upstream_slot"), int):
+    for one in objects(mapped(part.get("extra")).get("ue_links")):
+        if not isinstance(one.get("upstream_slot"), int):
             continue
         node = nodes.get(path + str(one.get("downstream"))[:80])
         slot, up = one.get("downstream_slot"), path + str(one.get("upstream"))[:80]
@@ -98,7 +97,7 @@ def _sent(graph: Graph, sender: Waiting, kinds: Mapping[str, str], unclear: list
         return []
     if node.type == "Seed Everywhere":
         return [_Sent("INT", Link(sender.id, 0), ("seed", "noise_seed"), (), 20)]
-    entries = [one for one in written.get("inputs") or [] if isinstance(one, dict)]
+    entries = objects(written.get("inputs"))
     found = []
     for one in entries:
         value = sender.linked.get(str(one.get("name")))
@@ -125,10 +124,8 @@ def _sent(graph: Graph, sender: Waiting, kinds: Mapping[str, str], unclear: list
 
 def _restrictions(written: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     """Titles and input names that a sender is restricted to, and whether that is all and could be read."""
-    properties = written.get("properties")
-    properties = properties if isinstance(properties, dict) else {}
-    inner = properties.get("ue_properties")
-    said = {**properties, **inner} if isinstance(inner, dict) else dict(properties)
+    properties = mapped(written.get("properties"))
+    said = {**properties, **mapped(properties.get("ue_properties"))}
     values = written.get("widgets_values")
     if written.get("type") == "Anything Everywhere?" and isinstance(values, list):
         said = {**dict(zip(("title_regex", "input_regex", "group_regex"), values, strict=False)), **said}
@@ -148,14 +145,12 @@ def _unlinked(node: Node, waiting: Waiting) -> list[tuple[str, str]]:
     """Inputs that are not linked and that a sender may reach: those without a widget, or with one given up for it."""
     if node.bypassed:
         return []
-    entries = [one for one in waiting.written.get("inputs") or [] if isinstance(one, dict)]
-    properties = waiting.written.get("properties")
-    properties = properties if isinstance(properties, dict) else {}
-    inner = properties.get("ue_properties")
-    allowed: dict[str, Any] = {}
-    for place in (properties, inner if isinstance(inner, dict) else {}):
-        if isinstance(place.get("widget_ue_connectable"), dict):
-            allowed |= place["widget_ue_connectable"]
+    entries = objects(waiting.written.get("inputs"))
+    properties = mapped(waiting.written.get("properties"))
+    places = (properties, mapped(properties.get("ue_properties")))
+    allowed = {
+        name: may for place in places for name, may in mapped(place.get("widget_ue_connectable")).items()
+    }
     # Pages of before 2025 listed a widget only once it was turned into an input; later ones list them all.
     listed = sum("widget" in one for one in entries)
     turned = listed < sum(not isinstance(value, Link) for value in node.inputs.values())

@@ -16,7 +16,7 @@ from svdlab.errors import BadInput
 from svdlab.exchange.comfyui.declared import CONTROL, SPECS
 
 MAX_NODES = 2000
-MAX_WORK = 3_000_000  # inputs that are looked at; thousands are usual
+MAX_WORK = 1_000_000  # links that are looked up; thousands are usual
 MAX_DEPTH = 64  # links that are followed one after another
 REROUTES = ("Reroute", "Reroute (rgthree)", "ReroutePrimitive|pysssss")
 
@@ -99,18 +99,36 @@ class Graph(dict[str, Node]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.through: dict[
-            tuple[str, int], Any
-        ] = {}  # an output of a subgraph or Get node → where it comes from
+        self.through: dict[tuple[str, int], Any] = {}  # (subgraph or Get node, output) → where it comes from
         self.unread: list[str] = []  # types of nodes that hold others which could not be read
         self.passed: set[str] = set()  # ids of nodes that handed something on when they were asked
-        self.work = 0  # inputs that were looked at on the way to a source
+        self._known: dict[tuple[str, int, str], Any] = {}  # sources that were looked up already
+        self._plain: set[str] = set()  # ids of nodes that are no switch and no pipe
+        self._work = self._nested = 0
 
     def source(self, value: Any, wanted: str = "") -> Any:
         """What a value really comes from: the node that makes it, or a value; None if cut off.
 
         With `wanted`, the name of an input that is a number or a word, constants are values too.
         """
+        if not isinstance(value, Link):
+            return value
+        key = value.node, value.slot, wanted
+        if key not in self._known:
+            self._spend(1 if self._nested <= MAX_DEPTH else MAX_WORK)
+            self._known[key] = MISSING  # for links in a circle
+            self._nested += 1
+            self._known[key] = self._followed(value, wanted)
+            self._nested -= 1
+        return self._known[key]
+
+    def _spend(self, work: int) -> None:
+        """Counts links that are looked up. Raises `BadInput` where somebody tied a knot."""
+        self._work += work
+        if self._work >= MAX_WORK:
+            raise BadInput("the workflow's links are too tangled to be followed, so it was not read")
+
+    def _followed(self, value: Any, wanted: str) -> Any:
         for _ in range(MAX_DEPTH):
             if not isinstance(value, Link):
                 return value
@@ -120,9 +138,6 @@ class Graph(dict[str, Node]):
             node = self.get(value.node)
             if node is None:
                 return MISSING
-            self.work += 1 + len(node.inputs)
-            if self.work > MAX_WORK:
-                raise BadInput("the workflow's links are too tangled to be followed, so it was not read")
             found = self._handed_on(node, value.slot, wanted)
             if found is node:
                 return node
@@ -136,9 +151,18 @@ class Graph(dict[str, Node]):
             return _past(node, slot)
         if node.type in REROUTES:
             return next(iter(node.links.values()), MISSING)
-        for chosen in (self._switched(node), self._unpacked(node, slot)):
+        if node.id not in self._plain:
+            chosen = self._switched(node)
+            if isinstance(chosen, Link) and node.type.startswith(
+                "Context"
+            ):  # a context is chosen, not what is in it
+                chosen = Link(chosen.node, slot)
+            if chosen is node:
+                chosen = self._unpacked(node, slot)
             if chosen is not node:
                 return chosen
+            if not any(name in node.inputs for name in PIPES):  # what a pipe holds depends on the output
+                self._plain.add(node.id)
         return _constant(node, slot, wanted) if wanted else node
 
     def _switched(self, node: Node) -> Any:
@@ -166,11 +190,14 @@ class Graph(dict[str, Node]):
         packed = next((name for name in PIPES if name in node.inputs), None)
         if packed is None and not node.type.startswith("Context"):
             return node
-        name = (node.output(slot)[0] or (CONTEXT[slot] if 0 < slot < len(CONTEXT) else "")).lower()
+        named = CONTEXT[slot] if node.type.startswith("Context") and 0 < slot < len(CONTEXT) else ""
+        name = (node.output(slot)[0] or named).lower()
         name = {"image": "images"}.get(name, name)
+        if not name or name in PIPES:  # a pipe that is handed on with more in it is the node's own
+            return node
         behind: Any = node
         for _ in range(MAX_DEPTH):
-            if name and isinstance(behind.inputs.get(name), Link):
+            if isinstance(behind.inputs.get(name), Link):
                 return behind.inputs[name]
             link = next(
                 (behind.inputs[one] for one in PIPES if isinstance(behind.inputs.get(one), Link)), None
@@ -209,6 +236,7 @@ class Graph(dict[str, Node]):
                 return steps[::-1]
             if node.id in around:
                 continue
+            self._spend(len(node.inputs))
             for name, link in node.links.items():
                 found = self.source(link) if name.lower() not in ASIDE else None
                 if isinstance(found, Node) and found.id not in came:
@@ -234,7 +262,11 @@ def _constant(node: Node, slot: int, wanted: str) -> Any:
     """The value of a node that holds one, a seed's or a number's; the node itself if it works something out."""
     if WORKS_OUT.search(node.type) or WORKED_WITH & {name.lower() for name in node.inputs}:
         return node
-    given = {name: value for name, value in node.inputs.items() if value is not None and name != CONTROL}
+    given = {
+        name: value
+        for name, value in node.inputs.items()
+        if value is not None and name != CONTROL and not name.startswith("is")
+    }
     names = {name.lower(): name for name in given}
     links = node.links
     if len(links) == 1 and next(iter(links)).lower() in VALUES and len(numbers_in(given)) == 0:

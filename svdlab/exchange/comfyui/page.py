@@ -15,6 +15,7 @@ from svdlab.errors import BadInput
 from svdlab.exchange.comfyui.declared import CONTROL, CONTROLS, SPECS
 from svdlab.exchange.comfyui.everywhere import Waiting, broadcast
 from svdlab.exchange.comfyui.graph import MAX_NODES, Graph, Link, Node
+from svdlab.exchange.comfyui.untrusted import listed, mapped, objects
 
 MUTED, BYPASSED = 2, 4  # a node's mode; 0 is on
 MAX_NESTED = 16  # subgraphs in subgraphs
@@ -29,11 +30,11 @@ NOTHING = object()
 
 def from_page(workflow: Mapping[str, Any]) -> Graph:
     """The graph that the page would send. Raises `BadInput` if it has more nodes than anybody draws."""
-    extra = _dict(workflow.get("extra"))
-    definitions = _dict(workflow.get("definitions")).get("subgraphs")
+    extra = mapped(workflow.get("extra"))
+    definitions = mapped(workflow.get("definitions")).get("subgraphs")
     page = _Page(
-        {str(one.get("id")): one for one in _dicts(definitions)},
-        _dict(extra.get("groupNodes")),
+        {str(one.get("id")): one for one in objects(definitions)},
+        mapped(extra.get("groupNodes")),
     )
     page.expand(_Scope(workflow))
     return page.graph
@@ -52,8 +53,8 @@ class _Scope:
     kept: dict[str, Any] = field(default_factory=dict)  # by the names that Set nodes give
 
     def __post_init__(self) -> None:
-        self.links = dict(filter(None, map(self._link, _listed(self.part.get("links")))))
-        inside = _dict(self.part.get("inputNode")).get("id")
+        self.links = dict(filter(None, map(self._link, listed(self.part.get("links")))))
+        inside = mapped(self.part.get("inputNode")).get("id")
         self.inside = str(inside) if inside is not None else INSIDE
 
     def _link(self, link: Any) -> tuple[str, tuple[str, int, str]] | None:
@@ -98,14 +99,14 @@ class _Page:
 
     def expand(self, scope: _Scope) -> None:
         """Adds a scope's nodes, and those of the subgraphs and groups in it."""
-        nodes = [node for node in _dicts(scope.part.get("nodes")) if isinstance(node.get("type"), str)]
+        nodes = [node for node in objects(scope.part.get("nodes")) if isinstance(node.get("type"), str)]
         self.drawn += len(nodes)
         if self.drawn > MAX_NODES:
             raise BadInput(f"the workflow has more than {MAX_NODES} nodes, so it was not read")
         live = [node for node in nodes if node.get("mode") != MUTED]
         for node in live:
             if SETS.fullmatch(node["type"]):
-                name = next(iter(_listed(node.get("widgets_values"))), node.get("title"))
+                name = next(iter(listed(node.get("widgets_values"))), node.get("title"))
                 scope.kept[str(name)] = next(iter(self._linked(scope, node).values()), None)
         live = [node for node in live if not SETS.fullmatch(node["type"])]
         sent: list[Waiting] = []
@@ -114,7 +115,7 @@ class _Page:
             id = scope.path + str(node.get("id"))[:80]
             linked = self._linked(scope, node)
             if GETS.fullmatch(node["type"]):
-                name = next(iter(_listed(node.get("widgets_values"))), node.get("title"))
+                name = next(iter(listed(node.get("widgets_values"))), node.get("title"))
                 self.graph.through[id, 0] = scope.got(name)
                 continue
             if self._inside(scope, node, id, linked):
@@ -138,7 +139,7 @@ class _Page:
     def _linked(self, scope: _Scope, node: Mapping[str, Any]) -> dict[str, Any]:
         """What comes in through links, by the inputs' names."""
         found = {}
-        for one in _dicts(node.get("inputs")):
+        for one in objects(node.get("inputs")):
             value = scope.comes_from(one.get("link")) if isinstance(one.get("name"), str) else NOTHING
             if value is not NOTHING:
                 found[one["name"]] = value
@@ -164,7 +165,7 @@ class _Page:
     def _subgraph(
         self, scope: _Scope, part: Mapping[str, Any], node: Mapping[str, Any], id: str, linked: dict[str, Any]
     ) -> None:
-        names = [str(one.get("name")) for one in _dicts(part.get("inputs"))[:MAX_SLOTS]]
+        names = [str(one.get("name")) for one in objects(part.get("inputs"))[:MAX_SLOTS]]
         values = {
             ("-1", name): value for (at, name), value in scope.values.items() if at == str(node.get("id"))
         }
@@ -176,9 +177,9 @@ class _Page:
         }
         inner = _Scope(part, f"{id}:", given, scope, scope.depth + 1, values)
         self.expand(inner)
-        end = str(_dict(part.get("outputNode")).get("id", OUTSIDE))
-        for at, output in enumerate(_dicts(part.get("outputs"))[:MAX_SLOTS]):
-            for link in [*_listed(output.get("linkIds"))[:MAX_SLOTS], *_ending(part, end, at)]:
+        end = str(mapped(part.get("outputNode")).get("id", OUTSIDE))
+        for at, output in enumerate(objects(part.get("outputs"))[:MAX_SLOTS]):
+            for link in [*listed(output.get("linkIds"))[:MAX_SLOTS], *_ending(part, end, at)]:
                 value = inner.comes_from(link)
                 if value is not NOTHING:
                     self.graph.through[id, at] = value
@@ -186,7 +187,7 @@ class _Page:
 
     def _group(self, part: dict[str, Any], node: Mapping[str, Any], id: str, linked: dict[str, Any]) -> bool:
         """Adds a group node's inner nodes; False if they cannot be told apart."""
-        inner = [one for one in _dicts(part.get("nodes")) if isinstance(one.get("type"), str)]
+        inner = [one for one in objects(part.get("nodes")) if isinstance(one.get("type"), str)]
         links = _numbers(part.get("links"), 4)  # from node, from slot, to node, to slot
         entering = {(link[2], link[3]): link for link in links}
         leaving = {(link[0], link[1]) for link in links}
@@ -247,24 +248,23 @@ def _widget_names(node: Mapping[str, Any]) -> list[str]:
     """As its type is declared, else as the node lists them among its inputs."""
     if node.get("type") in SPECS:
         return list(SPECS[str(node["type"])].widgets)
-    listed = _dicts(node.get("inputs"))[:MAX_SLOTS]
     return [
         one["name"]
-        for one in listed
+        for one in objects(node.get("inputs"))[:MAX_SLOTS]
         if isinstance(one.get("widget"), dict) and isinstance(one.get("name"), str)
     ]
 
 
 def _promoted(node: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Any]]:
     """Values that a subgraph's use sets, by (inner node or -1 for its own input, widget). Pages wrote them two ways."""
-    values = _listed(node.get("widgets_values"))
-    proxies = _dict(node.get("properties")).get("proxyWidgets")
-    pairs = [one for one in _listed(proxies) if isinstance(one, list) and len(one) == 2]
+    values = listed(node.get("widgets_values"))
+    proxies = mapped(node.get("properties")).get("proxyWidgets")
+    pairs = [one for one in listed(proxies) if isinstance(one, list) and len(one) == 2]
     if pairs:
         places = [(str(at), str(name)) for at, name in pairs]
     else:
-        listed = [one for one in _dicts(node.get("inputs")) if isinstance(one.get("widget"), dict)]
-        places = [("-1", str(one.get("name"))) for one in listed]
+        own = [one for one in objects(node.get("inputs")) if isinstance(one.get("widget"), dict)]
+        places = [("-1", str(one.get("name"))) for one in own]
     if len(values) > len(places):  # with the control behind each seed
         values = [value for value in values if value not in CONTROLS]
     if len(values) == len(places):
@@ -278,11 +278,11 @@ def _group_values(
     given = node.get("widgets_values")
     if isinstance(given, dict):
         return [{**widgets(one), **given} for one in inner], True
-    rest, found = _listed(given), []
+    rest, found = listed(given), []
     for one in inner:
         own = widgets(one)
         converted = {
-            str(x.get("name")) for x in _dicts(one.get("inputs")) if isinstance(x.get("widget"), dict)
+            str(x.get("name")) for x in objects(one.get("inputs")) if isinstance(x.get("widget"), dict)
         }
         for name in own:
             if name in converted or not rest:
@@ -306,13 +306,13 @@ def _opened(opened: list[tuple[str, str]], name: str, kind: str) -> str:
 
 def _numbers(value: Any, many: int) -> list[list[int]]:
     """The lists in a list that begin with so many whole numbers."""
-    lists = [one for one in _listed(value) if isinstance(one, list) and len(one) >= many]
+    lists = [one for one in listed(value) if isinstance(one, list) and len(one) >= many]
     return [one for one in lists if all(isinstance(number, int) for number in one[:many])]
 
 
 def _ending(part: Mapping[str, Any], end: str, slot: int) -> list[Any]:
     """The links of a subgraph that lead to one of its outputs."""
-    links = _dicts(part.get("links"))
+    links = objects(part.get("links"))
     return [
         one.get("id") for one in links if str(one.get("target_id")) == end and one.get("target_slot") == slot
     ]
@@ -330,21 +330,9 @@ def _slots(node: Mapping[str, Any], side: str) -> tuple[tuple[str, str], ...]:
     """The names and types of a node's inputs or outputs."""
     return tuple(
         (str(one.get("name"))[:80], kind if isinstance(kind := one.get("type"), str) else "")
-        for one in _dicts(node.get(side))[:MAX_SLOTS]
+        for one in objects(node.get(side))[:MAX_SLOTS]
     )
 
 
 def _key(link: Any) -> str:
     return str(link)[:40]
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list) else []
-
-
-def _dicts(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in _listed(value) if isinstance(one, dict)]
-
-
-def _dict(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

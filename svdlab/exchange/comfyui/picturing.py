@@ -10,6 +10,7 @@ from pathlib import PureWindowsPath
 from typing import Any, Literal
 
 from svdlab.clips.carried import shown
+from svdlab.exchange.comfyui import roles
 from svdlab.exchange.comfyui.findings import Findings
 from svdlab.exchange.comfyui.graph import Link, Node
 
@@ -34,6 +35,11 @@ def read_picture(found: Findings, conditioning: Node) -> tuple[str | None, tuple
         if name is not None and not node.links:
             sha256 = _named(found, node, name)
             continue
+        if roles.decodes(node) or roles.samples(node):
+            found.note(
+                f"The picture is made there, by a {shown(node.type)} node, and not in it; drop one in as well."
+            )
+            break
         way = _way(found, node)
         ways.append(way)
         if way == "by hand" and not box:
@@ -74,13 +80,15 @@ def _way(found: Findings, node: Node) -> Way:
         return "keep"
     for name in ("keep_proportion", "keep_aspect_ratio", "method", "fit", "mode"):
         said = str(found.read(node, name) if name in node.inputs else "").lower()
+        if name == "mode" and said == "resize":  # beside "rescale"
+            return "stretch"
         if said in KEEPING:
             return "keep"
         if said.startswith("pad"):
             return _padded(found, found.read(node, "pad_color")) if "pad_color" in node.inputs else "pad"
         if said.startswith(("crop", "fill", "cover")):
             return "crop"
-        if said == "stretch" or (said == "resize" and name == "mode"):
+        if said == "stretch":
             return "stretch"
     return _scaled(found, node)
 

@@ -50,7 +50,8 @@ def read_rate(found: Findings, sampler: Node, others: frozenset[str]) -> None:
         found.knobs["playback_fps"] = rates[0][2]
         several = list(dict.fromkeys(f"{rate:g}" for *_, rate in rates))
         if len(several) > 1:
-            found.note(f"The clip is saved at {' and '.join(several[:4])} fps there; {several[0]} is used.")
+            named = f"{', '.join(several[:4][:-1])} and {several[:4][-1]}"
+            found.note(f"The clip is saved at {named} fps there; {several[0]} is used.")
     elif unknown:
         found.lose(unknown[0], "playback_fps")
 

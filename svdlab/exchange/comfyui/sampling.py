@@ -52,9 +52,11 @@ def chain_in(graph: Graph) -> Chain:
     starts = [one for one in passes if one.straight] or passes
     samplers = [one.sampler for one in starts]
 
+    savers = [node for node in graph.values() if roles.saves(node)][:MAX_SAMPLERS]
+
     def rank(one: _Pass) -> tuple[bool, bool, Any]:
         later = any(s is not one.sampler and graph.way(one.conditioning, s) for s in samplers)
-        shown = any(graph.way(saver, one.sampler) for saver in filter(roles.saves, graph.values()))
+        shown = any(graph.way(saver, one.sampler) for saver in savers)
         return later, not shown, _order(one.sampler)
 
     first = min(starts, key=rank) if len(starts) > 1 else starts[0]

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -21,7 +22,7 @@ from svdlab.recipes.settings import KNOBS
 from svdlab.ui.pages.explore import QUIET
 from svdlab.ui.parts.element import element
 from svdlab.ui.words import duration, sentence
-from svdlab.weights.availability import availability
+from svdlab.weights.availability import availability, fetches
 from svdlab.weights.downloads import Download
 
 WATCH_SECONDS = 0.5  # how often a running download is drawn
@@ -111,12 +112,8 @@ class Models:
             return
         yield self.value(added={"said": f"Reading {path}…"})
         try:
-            from pathlib import Path
-
-            from svdlab.weights.register import read_checkpoint
-
             count = int(frames) if frames else None
-            facts = self.lab.verify(read_checkpoint(Path(path), None, count))
+            facts = self.lab.verify(self.lab.registry.read(Path(path), None, count))
             added = self.lab.add_checkpoint(path, None, count)
         except (SvdlabError, ValueError, OSError) as error:
             yield self.value(added={"error": sentence(error)})
@@ -207,21 +204,21 @@ class Models:
         """One checkpoint as the page shows it."""
         here = availability(c)
         download = self.lab.downloads.get(c.id)
+        made = f"{c.native_frames} frames, {c.width}×{c.height}, sizes in steps of {c.size_step}"
         facts = [
-            [
-                "Frames and size",
-                f"{c.native_frames} frames, {c.width}×{c.height}, sizes in steps of {c.size_step}",
-            ],
+            ["Frames and size", made],
             ["Trained for", c.trained_for[:1].upper() + c.trained_for[1:]],
             ["Decoder", " or ".join(c.decoders)],
         ]
+        if c.fault:  # nothing is known of it
+            facts.clear()
         if c.parameters:
             facts.append(["Parameters", f"{c.parameters / 1e6:,.1f} M"])
         facts += [[f"File, {precision}", f"{name}, {size(count)}"] for name, precision, count in c.files]
         official = [
             [KNOBS[name].label, f"{value} {KNOBS[name].unit}".strip()]
             for name, value in c.official.items()
-            if name in KNOBS and value is not None
+            if name in KNOBS and value is not None and not c.fault
         ]
         return {
             "id": c.id,
@@ -234,7 +231,7 @@ class Models:
             "limits": list(c.limits),
             "licence": c.licence,
             "licence_url": c.licence_url,
-            "gettable": c.source.kind == "hub" and not here.ready,
+            "gettable": fetches(c) and not here.ready,
             "removable": not self.shared and self.lab.registry.has(c.id),
             "checkable": here.ready and not self.shared,
             "download": _download(download) if download and not here.ready else None,

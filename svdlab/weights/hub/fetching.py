@@ -21,7 +21,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,22 +30,12 @@ from svdlab.weights.hub.cache import Cache, PlannedFile, size_of, snapshot
 from svdlab.weights.hub.planning import Plan, look_up, token_to_send
 from svdlab.weights.hub.sentences import Failed, Refused, cut_off, name_of, passing, redact, sentence
 from svdlab.weights.layouts import folders
+from svdlab.weights.progress import Progress
 from svdlab.words import size
 
 POLL = 0.2  # seconds between two looks at the work: how soon a stop is heard, how often progress is told
 RETRY_WAITS = (0.3, 1.0, 2.0)  # seconds before trying again; after any new bytes, patience starts anew
 CHUNK = 1 << 20  # bytes, reading back what an earlier download left
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a download is. `bytes_done` counts what was here before; it never goes back."""
-
-    file: str  # the one being fetched
-    bytes_done: int
-    bytes_total: int
-    bytes_per_second: float  # over the last ten seconds
-    seconds_left: float | None  # None while nothing comes
 
 
 def download(

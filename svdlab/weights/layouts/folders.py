@@ -31,6 +31,7 @@ class Layout:
     native_frames: int
     latent_channels: int
     vae_scale: int  # pixels per latent
+    embedding: int = 1024  # values of a picture's embedding
     sample: tuple[int, int] = (96, 96)  # latents, columns and rows, the UNet is configured for
 
 
@@ -48,6 +49,7 @@ def read_layout(folder: Path) -> Layout:
             native_frames=int(unet["num_frames"]),
             latent_channels=int(unet["out_channels"]),
             vae_scale=vae_scale,
+            embedding=int(unet.get("cross_attention_dim") or 1024),
             sample=(int(columns), int(rows)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,56 +1,240 @@
-"""What single files of weights hold, told by the names and shapes of their tensors."""
+"""What a single file of weights holds: the one recogniser, told by the names and shapes of its tensors.
+
+Knows Stability's layout and diffusers'; a file may mix them, have its prefixes or not, and hold all components of
+Stable Video Diffusion or its UNet with some of the others. What a file is not is said by what it looks like. No number
+is read; that every parameter has its tensor is checked by the engine, which knows the model libraries' classes.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
 
+from svdlab.errors import BadCheckpoint
 from svdlab.recipes.checkpoint import Decoder
-from svdlab.weights.layouts.folders import Layout
+from svdlab.weights.layouts import configs
+from svdlab.weights.layouts.configs import Names
 from svdlab.weights.safetensors import Header
+from svdlab.words import counted
+
+PARTS = ("image_encoder", "unet", "vae")
+PART_NAMES = {"image_encoder": "image encoder", "unet": "UNet", "vae": "autoencoder"}
+MOST_TENSORS = 10_000  # a real file has about 2,450
 
 UNET = "model.diffusion_model."
+CLIP = "conditioner.embedders.0.open_clip.model.visual."
+ENCODER = "conditioner.embedders.3.encoder."  # a whole autoencoder of its own, used for its encoder
+DECODER = "first_stage_model."
+PREFIXES = (UNET, CLIP, ENCODER, DECODER)
+
+# What released files hold beside the components: known, and not used.
+UNUSED = re.compile(
+    r"conditioner\.embedders\.0\.open_clip\.(mean|std)"
+    r"|conditioner\.embedders\.0\.open_clip\.model\."  # the text tower's leftovers
+    r"(ln_final\.|logit_scale|positional_embedding|text_projection|token_embedding\.|transformer\.|attn_mask).*"
+    r"|conditioner\.embedders\.3\.encoder\.(decoder|post_quant_conv|loss)\..*"
+    r"|first_stage_model\.(encoder|quant_conv|post_quant_conv|loss)\..*"
+    r"|(model_ema|loss_fn|denoiser|sampler)\..*"
+    r"|(first_stage_model|conditioner\.embedders\.3\.encoder)\.model_ema\..*"
+    r"|(.*\.)?vision_model\.embeddings\.position_ids"  # a buffer that older versions saved
+)
+
+BUFFER = "vision_model.embeddings.position_ids"
+UNET_BLOCKS = ("input_blocks.", "middle_block.", "output_blocks.", "time_embed.", "label_emb.", "out.")
+
+Style = Literal["original", "diffusers"]
+# Component → how it may be laid out, where, and a tensor by which that is seen. The first that fits counts.
+PLACES: Mapping[str, tuple[tuple[Style, str, str], ...]] = {
+    "unet": (
+        ("original", UNET, "input_blocks.0.0.weight"),
+        ("original", "", "input_blocks.0.0.weight"),
+        ("diffusers", "unet.", "down_blocks.0.resnets."),
+        ("diffusers", UNET, "down_blocks.0.resnets."),
+        ("diffusers", "", "down_blocks.0.resnets."),
+    ),
+    "image_encoder": (
+        ("diffusers", CLIP, "vision_model."),  # as ComfyUI saves it
+        ("original", CLIP, ""),
+        ("diffusers", "image_encoder.", "vision_model."),
+        ("diffusers", "", "vision_model."),
+    ),
+    "vae": (
+        ("diffusers", "vae.", "decoder.mid_block."),
+        ("diffusers", DECODER, "decoder.mid_block."),
+        ("original", DECODER, "decoder."),
+        ("original", ENCODER, "encoder."),
+    ),
+}
+TEMPORAL = re.compile(r"\.time_stack\.|\.temporal_res_block\.|\.temporal_transformer_blocks\.")
+
+# Part of a tensor's name → what such files are; the first that fits counts. No Stable Video Diffusion has one of these.
+OTHERS: tuple[tuple[str, str], ...] = (
+    (r"motion_modules\.", "an AnimateDiff motion module"),
+    (r"lora_(up|down|A|B|unet|te)|\.lora[._]|hada_w1", "a LoRA, which changes a model and is none"),
+    (r"^control_model\.|controlnet_|input_hint_block|zero_convs\.", "a ControlNet"),
+    (r"^conditioner\.embedders\.(0\.transformer\.text_model|1\.model)\.", "SDXL"),
+    (r"^cond_stage_model\.transformer\.", "Stable Diffusion 1"),
+    (r"^cond_stage_model\.model\.", "Stable Diffusion 2"),
+    (r"double_blocks\.|joint_blocks\.", "another kind of model, a diffusion transformer"),
+)
+# The same for what has no temporal layers.
+IMAGE_MODELS: tuple[tuple[str, str], ...] = (
+    (
+        r"^(model\.diffusion_model|unet|diffusion_model)\.|^input_blocks\.",
+        "an image model: its UNet has no temporal layers",
+    ),
+    (r"^(down_blocks|up_blocks|mid_block)\.", "an image model's UNet: it has no temporal layers"),
+    (r"^(image_encoder\.)?(vision_model|text_model)\.", "a CLIP model alone"),
+    (r"^((first_stage_model|vae)\.)?(encoder|decoder)\.", "an autoencoder alone"),
+)
 
 
-def original_layout(header: Header) -> Layout | None:
-    """What the tensors' names and shapes of an original-layout file say; None if it is not Stable Video Diffusion."""
-    tensors = header.tensors
-    first = tensors.get(UNET + "input_blocks.0.0.weight")
-    latents = tensors.get("first_stage_model.decoder.conv_in.weight")
-    temporal = any(".time_stack." in name for name in tensors)
-    if first is None or latents is None or not temporal or len(first.shape) != 4:
-        return None
-    if first.shape[1] != 2 * latents.shape[1]:
-        return None
-    vae_levels = len(
-        {name.split(".")[3] for name in tensors if name.startswith("first_stage_model.decoder.up.")}
+@dataclass(frozen=True)
+class Part:
+    """A component in a file: how it is laid out, what its tensors' names begin with, and what it is built from.
+
+    `encoder_prefix` is where an autoencoder's encoder is, which Stability keeps apart.
+    """
+
+    style: Style
+    prefix: str
+    config: Mapping[str, Any]
+    encoder_prefix: str = ""
+
+
+@dataclass(frozen=True)
+class SingleFile:
+    """A recognised file. Components that are not in `parts` come from another checkpoint, its base."""
+
+    name: str
+    parts: Mapping[str, Part]
+    decoder: Decoder | None  # None where the autoencoder is not in it
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """The components that are not in it."""
+        return tuple(part for part in PARTS if part not in self.parts)
+
+    @property
+    def levels(self) -> int:
+        """Of the UNet."""
+        return len(self.parts["unet"].config["block_out_channels"])
+
+    @property
+    def vae_scale(self) -> int | None:
+        """Pixels per latent, where its autoencoder is in it."""
+        vae = self.parts.get("vae")
+        return 2 ** (len(vae.config["block_out_channels"]) - 1) if vae else None
+
+
+def recognise(header: Header, name: str, num_frames: int = 25) -> SingleFile:
+    """What a file of that header is. Raises `BadCheckpoint` with `name` and the defect if it is not of SVD."""
+    if len(header.tensors) > MOST_TENSORS:
+        raise BadCheckpoint(
+            f"{name} is not a Stable Video Diffusion checkpoint: it has {counted(len(header.tensors), 'tensor')}"
+        )
+    found = {part: place for part in PARTS if (place := _place_of(part, header))}
+    other = _first(OTHERS, header)
+    if other or "unet" not in found or not _temporal(found["unet"], header):
+        raise BadCheckpoint(f"{name} is not a Stable Video Diffusion checkpoint: {_looks_like(header)}")
+    parts = {
+        part: _part(part, style, prefix, header, name, num_frames) for part, (style, prefix) in found.items()
+    }
+    configs.check_fit({part: own.config for part, own in parts.items()}, name)
+    decoder = _decoder_of(parts["vae"], header) if "vae" in parts else None
+    return SingleFile(name, MappingProxyType(parts), decoder)
+
+
+def tensors_of(header: Header, file: SingleFile, part: str) -> list[str]:
+    """The names of the tensors that a component is made from, sorted by their names without its place in the file."""
+    own = file.parts[part]
+    if own.style == "diffusers":
+        apart = tuple(p.prefix for p in file.parts.values() if len(p.prefix) > len(own.prefix)) or ("\n",)
+        names = [key for key in header.tensors if key.startswith(own.prefix) and not key.startswith(apart)]
+        return sorted(key for key in names if not key.endswith(BUFFER))
+    begins: tuple[str, ...] = (own.prefix,)
+    if part == "unet" and not own.prefix:
+        begins = UNET_BLOCKS
+    elif part == "vae":
+        begins = (
+            f"{own.prefix}decoder.",
+            f"{own.encoder_prefix}encoder.",
+            f"{own.encoder_prefix}quant_conv.",
+        )
+        if file.decoder == "image":  # the temporal decoder has no convolution before it
+            begins += (f"{own.prefix}post_quant_conv.",)
+    return sorted((key for key in header.tensors if key.startswith(begins)), key=bare)
+
+
+def bare(source: str) -> str:
+    """A tensor's name without the place its component has in a file."""
+    for prefix in PREFIXES:
+        if source.startswith(prefix):
+            return source.removeprefix(prefix)
+    return source
+
+
+def _place_of(part: str, header: Header) -> tuple[Style, str] | None:
+    for style, prefix, sign in PLACES[part]:
+        if any(key.startswith(prefix + sign) for key in header.tensors):
+            return style, prefix
+    return None
+
+
+def _temporal(unet: tuple[Style, str], header: Header) -> bool:
+    return any(key.startswith(unet[1]) and TEMPORAL.search(key) for key in header.tensors)
+
+
+def _part(part: str, style: Style, prefix: str, header: Header, name: str, num_frames: int) -> Part:
+    names = Names(header, name, prefix)
+    if part == "unet":
+        read = configs.original_unet if style == "original" else configs.diffusers_unet
+        return Part(style, prefix, MappingProxyType(read(names, num_frames)))
+    if part == "image_encoder":
+        clip = configs.original_clip(names) if style == "original" else configs.diffusers_clip(names)
+        return Part(style, prefix, MappingProxyType(clip))
+    if style == "diffusers":
+        return Part(style, prefix, MappingProxyType(configs.diffusers_vae(names)), prefix)
+    # Stability's files have a second autoencoder for its encoder; others may hold one whole.
+    signs = {ENCODER: ("encoder.",), DECODER: ("encoder.", "quant_conv.")}
+    homes = [
+        place
+        for place, needed in signs.items()
+        if all(any(key.startswith(place + sign) for key in header.tensors) for sign in needed)
+    ]
+    for there, what, begin in (
+        (bool(homes), "encoder of the conditioning picture", f"{ENCODER}encoder."),
+        (prefix == DECODER, "decoder", f"{DECODER}decoder."),
+    ):
+        if not there:
+            raise BadCheckpoint(
+                f"{name} is not a whole checkpoint: it has no {what} (no tensor's name begins with {begin})"
+            )
+    config = configs.original_vae(Names(header, name, homes[0]), names)
+    return Part(style, prefix, MappingProxyType(config), homes[0])
+
+
+def _decoder_of(vae: Part, header: Header) -> Decoder:
+    place = f"{vae.prefix}decoder."
+    temporal = (
+        key.startswith(place) and ("mix_factor" in key or TEMPORAL.search(key)) for key in header.tensors
     )
-    halvings = sum(
-        1
-        for name in tensors
-        if re.fullmatch(r"model\.diffusion_model\.input_blocks\.\d+\.0\.op\.weight", name)
-    )
-    scale = 2 ** (vae_levels - 1)
-    return Layout(
-        size_step=scale * 2**halvings,
-        native_frames=25,
-        latent_channels=int(latents.shape[1]),
-        vae_scale=scale,
-    )
+    return "temporal" if any(temporal) else "image"
 
 
-def decoder_of(header: Header) -> Decoder:
-    """Which decoder an original-layout file carries."""
-    return "temporal" if "first_stage_model.decoder.mid.block_1.mix_factor" in header.tensors else "image"
+def _first(looks: tuple[tuple[str, str], ...], header: Header) -> str:
+    return next((what for pattern, what in looks if any(re.search(pattern, k) for k in header.tensors)), "")
 
 
-def looks_like(header: Header) -> str:
-    names = header.tensors
-    if any("motion_modules" in name for name in names):
-        return "it looks like an AnimateDiff motion module"
-    if any("lora" in name for name in names):
-        return "it looks like a LoRA"
-    if any(name.startswith("conditioner.embedders.1.") for name in names):
-        return "it looks like SDXL"
-    if any(name.startswith("cond_stage_model.") for name in names):
-        return "it looks like Stable Diffusion 1 or 2"
-    return f"it has {len(names)} tensors, but none of the temporal layers"
+def _looks_like(header: Header) -> str:
+    if not header.tensors:
+        return "it holds no tensors"
+    what = _first(OTHERS, header) or _first(IMAGE_MODELS, header)
+    if what:
+        return f"it looks like {what}"
+    if len(header.tensors) == 1:
+        return "its one tensor is none of a UNet for videos"
+    return f"none of its {len(header.tensors)} tensors is one of a UNet for videos"

@@ -19,6 +19,8 @@ from svdlab.words import size
 class Folder(SourceKind):
     """A folder that a person has."""
 
+    general = True
+
     def claims(self, path: Path) -> bool:
         """Any folder: what it lacks is said when it is read."""
         return path.is_dir()

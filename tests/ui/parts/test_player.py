@@ -86,7 +86,7 @@ def values(folder: Path) -> dict[str, Any]:
 
 def build(shown: dict[str, Any], stopped: list[Any]) -> gr.Blocks:
     def stop(event: gr.EventData) -> None:
-        stopped.append(event._data)
+        stopped.append(event.run)
 
     with gr.Blocks(analytics_enabled=False) as app:
         pair = ComparePlayer(empty="Choose two checkpoints.", elem_id="pair")
@@ -459,7 +459,7 @@ def test_a_preview_gives_way_to_the_clips_without_a_jump(
     assert [seen.root.locator(f"{side} .sp-view").bounding_box() for side in (".sp-a", ".sp-b")] == before
     assert seen.root.bounding_box() == height
     assert not seen.root.locator(".sp-forming").first.is_visible()
-    assert site.stopped[-1]["run"] == "run-7"
+    assert site.stopped == ["run-7"]
 
 
 def test_nothing_shows_the_placeholder(seen: Player) -> None:
