@@ -32,7 +32,7 @@ from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 
 from svdlab.engine import renderer as r
-from svdlab.engine.loading import Components
+from svdlab.engine.components import Components
 from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import ays_sigmas
 from svdlab.environment import Offload
