@@ -14,7 +14,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -75,6 +76,8 @@ class HubServer:
         self.ranges: list[str] = []
         self.sent: Counter[str] = Counter()  # name → bytes of its content
         self.tokens: dict[str, set[str]] = {"hub": set(), "store": set()}  # who was shown which
+        self.answering = 0  # requests that are not answered to the end yet
+        self.hanging = 0  # of these, those that nothing more comes for
         self._over = threading.Event()
         self._lock = threading.Lock()
         hub = self
@@ -127,7 +130,20 @@ class HubServer:
 
     def wait(self) -> None:
         """Until the test is over."""
+        self.hanging += 1
         self._over.wait(30)
+        self.hanging -= 1
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """While a request is being answered."""
+        with self._lock:
+            self.answering += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.answering -= 1
 
     def note(self, name: str, count: int) -> bool:
         """Counts bytes about to be sent; False if the line breaks before them."""
@@ -154,6 +170,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def _serve(self) -> None:
+        with self.hub.counted():
+            self._answer()
+
+    def _answer(self) -> None:
         hub = self.hub
         path = unquote(urlsplit(self.path).path)
         stored = path.startswith("/store/")

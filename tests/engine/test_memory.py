@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from svdlab.engine import memory, sampler
-from svdlab.engine.loading import Components
+from svdlab.engine.components import Components
 from svdlab.engine.renderer import Renderer
 from svdlab.environment import Offload
 from svdlab.errors import BadInput, OutOfMemory
@@ -43,6 +43,18 @@ def rendered(renderer: Renderer, one: Job) -> Rendered:
     made = last(list(renderer.render([one])))
     assert isinstance(made, Rendered), made
     return made
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    """One that keeps all weights where they compute; tests leave it as they found it."""
+    return Renderer("cpu")
+
+
+@pytest.fixture(scope="module")
+def plain(renderer: Renderer) -> Rendered:
+    """What everything below must come to."""
+    return rendered(renderer, job())
 
 
 # Choosing
@@ -105,14 +117,14 @@ def test_a_real_allocation_that_fails_is_recognised() -> None:
 
 
 @pytest.mark.parametrize("way", ["model", "sequential"])
-def test_offloaded_weights_give_the_same_frames(way: Offload) -> None:
-    plain = rendered(Renderer("cpu"), job())
-    renderer = Renderer("cpu", offload=way)
-    made = rendered(renderer, job())
+def test_offloaded_weights_give_the_same_frames(way: Offload, plain: Rendered) -> None:
+    offloading = Renderer("cpu", offload=way)
+    made = rendered(offloading, job())
     assert made.outcome.offload == way
     assert np.array_equal(made.frames, plain.frames)
-    renderer.residency.set_offload("none")
-    again = rendered(Renderer("cpu"), job())
+    offloading.residency.set_offload("none")  # and back again by the next job
+    again = rendered(offloading, job())
+    assert again.outcome.offload == way
     assert np.array_equal(again.frames, plain.frames)
 
 
@@ -133,8 +145,9 @@ def decode_only(parts: Components, most: int, monkeypatch: pytest.MonkeyPatch) -
     return asked
 
 
-def test_decoding_falls_back_to_smaller_chunks_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    renderer = Renderer("cpu")
+def test_decoding_falls_back_to_smaller_chunks_and_says_so(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = decode_only(renderer.residency.get(job().checkpoint), 2, monkeypatch)
     made = rendered(renderer, job())
     assert asked == [6, 4, 2, 2, 2]
@@ -150,20 +163,19 @@ def test_decoding_falls_back_to_smaller_chunks_and_says_so(monkeypatch: pytest.M
 
 
 def test_when_nothing_helps_it_is_one_sentence_and_the_next_job_works(
-    monkeypatch: pytest.MonkeyPatch,
+    renderer: Renderer, plain: Rendered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    renderer = Renderer("cpu")
     decode_only(renderer.residency.get(job().checkpoint), 0, monkeypatch)
     failed = last(list(renderer.render([job()])))
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, OutOfMemory)
     assert "the device ran out of memory at 96×64, 6 frames" in str(failed.error)
-    fresh = rendered(Renderer("cpu"), job())
-    assert np.array_equal(rendered(renderer, job()).frames, fresh.frames)
+    assert np.array_equal(rendered(renderer, job()).frames, plain.frames)
 
 
-def test_running_out_while_sampling_fails_this_job_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    renderer = Renderer("cpu")
+def test_running_out_while_sampling_fails_this_job_alone(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = sampler.denoise
 
     def denoise(parts: Components, *rest: object) -> object:
@@ -178,14 +190,12 @@ def test_running_out_while_sampling_fails_this_job_alone(monkeypatch: pytest.Mon
     assert rendered(renderer, job()).frames.shape == (6, 64, 96, 3)
 
 
-def test_two_sides_in_lockstep_share_an_offloaded_decoder() -> None:
-    renderer = Renderer("cpu", offload="model")
+def test_two_sides_in_lockstep_share_an_offloaded_decoder(renderer: Renderer) -> None:
     other = Job(
         "two", Catalogue().get("demo-1-1"), job().settings.but(decode_chunk_size=1), job().picture, "picture"
     )
-    made = {u.job: u for u in renderer.render([job(decode_chunk_size=1), other]) if isinstance(u, Rendered)}
-    plain = {
-        u.job: u for u in Renderer("cpu").render([job(decode_chunk_size=1), other]) if isinstance(u, Rendered)
-    }
+    both = [job(decode_chunk_size=1), other]
+    made = {u.job: u for u in Renderer("cpu", offload="model").render(both) if isinstance(u, Rendered)}
+    plain = {u.job: u for u in renderer.render(both) if isinstance(u, Rendered)}
     assert set(made) == {"one", "two"}
     assert all(np.array_equal(made[id].frames, plain[id].frames) for id in made)

@@ -14,7 +14,7 @@ from diffusers.schedulers import AysSchedules
 from PIL import Image
 
 from svdlab.engine import loading, sampler
-from svdlab.engine.loading import Components
+from svdlab.engine.components import Components
 from svdlab.engine.residency import Residency
 from svdlab.recipes.limits import defaults_for
 from svdlab.recipes.settings import GenerationSettings
@@ -54,14 +54,21 @@ def settings(**changes: object) -> GenerationSettings:
 
 
 def by_pipeline(
-    pipe: StableVideoDiffusionPipeline, image: Image.Image, s: GenerationSettings, output_type: str
-) -> torch.Tensor:
+    pipe: StableVideoDiffusionPipeline, image: Image.Image, s: GenerationSettings, output_type: str = "pil"
+) -> tuple[torch.Tensor, np.ndarray | None]:
+    """The pipeline's last latents, and its frames unless `output_type` is "latent"."""
+    after_each_step: list[torch.Tensor] = []
+
+    def note(_: object, __: int, ___: object, seen: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        after_each_step.append(seen["latents"])
+        return seen
+
     sigmas = (
         sampler.ays_sigmas(s.num_inference_steps, pipe.scheduler.config.sigma_max)
         if s.schedule == "ays"
         else None
     )
-    return pipe(
+    made = pipe(
         image,
         height=s.height,
         width=s.width,
@@ -76,17 +83,28 @@ def by_pipeline(
         decode_chunk_size=s.decode_chunk_size,
         generator=torch.Generator("cpu").manual_seed(s.seed),
         output_type=output_type,
+        callback_on_step_end=note,
     ).frames
+    assert len(after_each_step) == s.num_inference_steps
+    if output_type == "latent":
+        assert made is after_each_step[-1]  # so the last step's latents are what the pipeline gives
+        return made, None
+    return after_each_step[-1], np.stack([np.asarray(frame) for frame in made[0]])
+
+
+def latents_by_stages(parts: Components, image: Image.Image, s: GenerationSettings) -> torch.Tensor:
+    noise = sampler.draw_noise(s, parts.latent_channels, parts.vae_scale)
+    conditioning = sampler.encode(parts, image, noise, s)
+    *_, last = sampler.denoise(parts, conditioning, noise, s)
+    return last.latents
 
 
 def by_stages(
     parts: Components, image: Image.Image, s: GenerationSettings
 ) -> tuple[torch.Tensor, np.ndarray]:
-    noise = sampler.draw_noise(s, parts.latent_channels, parts.vae_scale)
-    conditioning = sampler.encode(parts, image, noise, s)
-    *_, last = sampler.denoise(parts, conditioning, noise, s)
-    frames = [chunk.frames for chunk in sampler.decode(parts, last.latents, s.decode_chunk_size)]
-    return last.latents, np.concatenate(frames)
+    latents = latents_by_stages(parts, image, s)
+    frames = [chunk.frames for chunk in sampler.decode(parts, latents, s.decode_chunk_size)]
+    return latents, np.concatenate(frames)
 
 
 def components_of(pipe: StableVideoDiffusionPipeline) -> Components:
@@ -122,9 +140,8 @@ def test_stages_are_bit_equal_to_diffusers_pipeline(
     s = settings(**changes)
     image = picture(s.width, s.height)
     latents, frames = by_stages(demo, image, s)
-    expected = by_pipeline(demo_pipeline, image, s, "latent")
+    expected, expected_frames = by_pipeline(demo_pipeline, image, s)
     assert torch.equal(latents, expected)
-    expected_frames = np.stack([np.asarray(f) for f in by_pipeline(demo_pipeline, image, s, "pil")[0]])
     assert frames.shape == (s.num_frames, s.height, s.width, 3)
     assert np.array_equal(frames, expected_frames)
 
@@ -138,16 +155,16 @@ def test_bit_equal_with_either_decoder_and_stabilitys_schedule(
     s = settings(width=64, height=64, num_frames=6, decode_chunk_size=chunk, max_guidance_scale=3.0)
     image = picture(s.width, s.height)
     latents, frames = by_stages(components_of(pipe), image, s)
-    assert torch.equal(latents, by_pipeline(pipe, image, s, "latent"))
-    expected = np.stack([np.asarray(f) for f in by_pipeline(pipe, image, s, "pil")[0]])
-    assert np.array_equal(frames, expected)
+    expected, expected_frames = by_pipeline(pipe, image, s)
+    assert torch.equal(latents, expected)
+    assert np.array_equal(frames, expected_frames)
 
 
 def test_native_size_is_bit_equal_too(demo: Components, demo_pipeline: StableVideoDiffusionPipeline) -> None:
     s = defaults_for(Catalogue().get("demo-1-0")).but(num_inference_steps=2, seed=5)
     image = picture(s.width, s.height)
-    latents, _ = by_stages(demo, image, s)
-    assert torch.equal(latents, by_pipeline(demo_pipeline, image, s, "latent"))
+    expected, _ = by_pipeline(demo_pipeline, image, s, "latent")
+    assert torch.equal(latents_by_stages(demo, image, s), expected)
 
 
 def test_image_decoder_frames_do_not_depend_on_chunks() -> None:

@@ -145,7 +145,9 @@ def test_checkpoints_and_presets_are_listed(client: Client) -> None:
     checkpoints = client.predict(api_name="/checkpoints")
     assert {"demo-1-0", "demo-1-1", "svd-xt-1-1"} <= {c["id"] for c in checkpoints}
     assert all(c["sentence"] and c["licence"] for c in checkpoints)
-    assert all(p["name"] and "settings" in p for p in client.predict(api_name="/presets"))
+    presets = client.predict(api_name="/presets")
+    assert {"official", "comfyui"} <= {p["id"] for p in presets}
+    assert all(p["name"] and "settings" in p for p in presets)
 
 
 def test_runs_stay_private_on_a_shared_space(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

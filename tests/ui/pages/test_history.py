@@ -23,6 +23,7 @@ from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
 from svdlab.ui import launch
 from tests.made import make_pair, make_run, picture_of
+from tests.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -40,9 +41,10 @@ class Served:
     failed: Run
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    with Lab(tmp_path / "data") as lab:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Snapshot]]:
+    folder = tmp_path_factory.mktemp("history")
+    with Lab(folder / "data") as lab:
         pair = make_pair(lab, seed=90)
         lab.history.note(pair.id, "the pair")
         runs = tuple(
@@ -63,7 +65,16 @@ def served(tmp_path: Path) -> Iterator[Served]:
         desk = Desk(lab, only=[waiting.id])
         [claimed] = desk.claim()
         desk.fail(claimed, "memory ran out")
-        yield Served(lab, launch(lab, port=None, block=False) + "history", runs, lab.history.get(waiting.id))
+        address = launch(lab, port=None, block=False) + "history"
+        yield Served(lab, address, runs, lab.history.get(waiting.id)), Snapshot(lab, folder)
+
+
+@pytest.fixture
+def served(site: tuple[Served, Snapshot]) -> Iterator[Served]:
+    """The one server of all these tests, over the runs as they were at first."""
+    served, snapshot = site
+    yield served
+    snapshot.put_back()
 
 
 def visit(page: Page, address: str) -> Page:
@@ -336,12 +347,12 @@ def test_on_a_shared_machine_a_visitor_sees_their_own_runs_only(
     served: Served, new_page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPACE_ID", "someone/space")
-    address = launch(served.lab, port=None, block=False) + "history"
-    page = new_page(1440, 900)
-    page.goto(address)
-    page.get_by_text("Nothing has been rendered yet.").wait_for()
-    assert shown(page) == []
-    assert not page.locator(".past-filters").is_visible()
+    with Lab(served.lab.data_dir) as lab:
+        page = new_page(1440, 900)
+        page.goto(launch(lab, port=None, block=False) + "history")
+        page.get_by_text("Nothing has been rendered yet.").wait_for()
+        assert shown(page) == []
+        assert not page.locator(".past-filters").is_visible()
 
 
 def drop(page: Page, where: str, file: Path) -> None:
