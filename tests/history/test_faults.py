@@ -6,7 +6,6 @@ by a failpoint. `scripts/test -m slow` adds a loop of random kills.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
 import random
@@ -66,14 +65,6 @@ def _server() -> None:
 def renderer() -> Renderer:
     """The weights, loaded once for all the tests that render in this process."""
     return Renderer("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """imageio collects garbage for every video it closes: half a second each time with torch's objects among it."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
