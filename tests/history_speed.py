@@ -49,7 +49,7 @@ def measure_history(
 def _questions(history: History, size: int) -> dict[str, Callable[[], object]]:
     def page(query: RunQuery, depth: float = 0.0) -> Callable[[], object]:
         after = None
-        if depth:  # the mark of a page in the middle, made once
+        if depth:  # the cursor of a page in the middle, made once
             skip = max(1, min(1000, int(size * depth)))
             after = history.find(query, limit=skip).next
         return lambda: history.find(query, after, PAGE)

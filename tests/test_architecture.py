@@ -48,6 +48,8 @@ def test_the_imports_keep_to_the_contracts() -> None:
         ("recipes/settings.py", "import torch", "Only the engine knows torch"),
         ("lab/lab.py", "from diffusers import StableVideoDiffusionPipeline", "Only the engine knows torch"),
         ("lab/lab.py", "import gradio as gr", "Only the pages know gradio"),
+        ("lab/desk.py", "from svdlab.engine import renderer", "Imports go downward only"),
+        ("recipes/work.py", "import torch", "Only the engine knows torch"),
         ("workers/__init__.py", "import ray", "Only the cluster's worker knows Ray"),
         ("history/queue.py", "from svdlab.lab import lab", "Imports go downward only"),
         ("history/queue.py", "from svdlab.engine import sampler", "Imports go downward only"),

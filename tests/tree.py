@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LENT = ("presets", "assets", "scripts", "docs", "tests")  # read there, never written to
+COPIED = ("svdlab", "scripts", "docs")
+LENT = ("presets", "assets", "tests")  # read there, never written to
 
 
 def copy_tree(to: Path) -> Path:
     """The package, free to be changed, with what it reads beside it."""
-    shutil.copytree(ROOT / "svdlab", to / "svdlab", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in COPIED:
+        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "images"))
     shutil.copy(ROOT / "pyproject.toml", to)
     for name in LENT:
         (to / name).symlink_to(ROOT / name, target_is_directory=True)

@@ -135,6 +135,7 @@ def app(
 
 @knob_flags
 def bench(
+    ctx: typer.Context,
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", "-c", metavar="ID", help="Which weights.")
     ] = "demo-1-1",
@@ -166,7 +167,9 @@ def bench(
     must_be_here(chosen)
     from svdlab.engine import bench as benchmark
 
-    plan = benchmark.Plan(chosen, device, dtype, repeats, quick, startup, webp_bytes, changes)
+    asked = environment_of(ctx)
+    memory = (asked.memory_bytes, asked.offload)
+    plan = benchmark.Plan(chosen, device, dtype, repeats, quick, startup, webp_bytes, changes, *memory)
     figures = benchmark.measure(plan, words.say)
     if as_json:
         words.say_json({"where": figures.where, "figures": [figure.__dict__ for figure in figures.rows]})

@@ -12,9 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
+from svdlab.cli.flags import SectionedCommand
 from svdlab.errors import BadInput
 from svdlab.history.conditions import parse_where
 from svdlab.history.search import RunQuery
+from svdlab.metrics.definitions import METRICS
 
 SECTION = "Which runs"
 
@@ -123,3 +125,14 @@ def _moment(text: str | None, name: str, day_included: bool = False) -> float | 
         raise BadInput(
             f"{name} must be a date such as 2026-01-31 or 2026-01-31T18:00, got {text[:40]!r}"
         ) from None
+
+
+class QueryCommand(SectionedCommand):
+    """A command with `query_flags`: its --help says what is measured, so that it can be asked for."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Called by click's help formatter."""
+        with formatter.section("Measured of every clip, for --sort and --where"):
+            formatter.write_dl(
+                [(one.name, f"{one.unit}. {one.help}") for one in METRICS.values()], col_max=34
+            )

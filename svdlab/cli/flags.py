@@ -1,15 +1,19 @@
-"""Knobs as flags, made from `KNOBS`, and help in sections. Knows typer and knobs; nothing of what is done with them."""
+"""Flags made from declarations, knobs and formats of tables, and help in sections. Knows typer; nothing of what is done
+with them.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from svdlab.exchange.formats import FORMATS, TableFormat
 from svdlab.recipes.settings import KNOBS, Group, Knob
 
 SECTIONS: dict[Group, str] = {
@@ -53,6 +57,26 @@ def _parameter(knob: Knob) -> inspect.Parameter:
     )
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(knob.name, kind, default=None, annotation=Annotated[str | None, option])
+
+
+def table_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command one flag per format of tables; the files that were named reach it as the dict `as_table`."""
+
+    @wraps(command)
+    def with_tables(**given: Any) -> None:
+        files = {name: given.pop(name) for name in FORMATS}
+        command(**given, as_table={name: path for name, path in files.items() if path is not None})
+
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    parameters = [*(p for p in own if p.name != "as_table"), *map(_file_of, FORMATS.values())]
+    vars(with_tables)["__signature__"] = inspect.Signature(parameters)
+    return with_tables
+
+
+def _file_of(format: TableFormat) -> inspect.Parameter:
+    option = typer.Option(f"--{format.name}", metavar="FILE", help=f"As a table, {format.label}.")
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(format.name, kind, default=None, annotation=Annotated[Path | None, option])
 
 
 def _help(knob: Knob) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from svdlab.cli.filters import query_flags
-from svdlab.cli.flags import SectionedCommand
+from svdlab.cli.filters import QueryCommand, query_flags
+from svdlab.cli.flags import SectionedCommand, table_flags
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, RunId, open_data
 from svdlab.errors import BadInput
 from svdlab.history.search import RunQuery
@@ -34,6 +34,7 @@ class _Runs(TyperGroup):
 
 runs_cli = typer.Typer(cls=_Runs, rich_markup_mode=None, add_completion=False)
 plain_runs = partial(runs_cli.command, cls=SectionedCommand)
+runs_of_a_query = partial(runs_cli.command, cls=QueryCommand)
 
 Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many.")]
 Ids = Annotated[
@@ -61,7 +62,7 @@ def runs(
         _list(ctx, query, limit, as_json, data_dir)
 
 
-@plain_runs(name="list")
+@runs_of_a_query(name="list")
 @query_flags
 def list_runs(
     ctx: typer.Context,
@@ -85,7 +86,7 @@ def _list(ctx: typer.Context, query: RunQuery, limit: int, as_json: bool, data_d
     if as_json:
         words.say_json([words.run_json(run) for run in found])
     elif found:
-        words.runs_table(found, query.sort)
+        words.runs_table(found, asked=(query.sort, *(condition.name for condition in query.where)))
     else:
         words.say("There are no runs yet." if query.everything else "There are no such runs.")
 
@@ -248,8 +249,9 @@ def empty_bin(
     typer.echo(f"{removed} run{'s' * (removed != 1)}{also} removed, {max(0, freed) / 1e6:.1f} MB freed")
 
 
-@plain_runs()
+@runs_of_a_query()
 @query_flags
+@table_flags
 def export(
     ctx: typer.Context,
     ids: Annotated[
@@ -260,8 +262,6 @@ def export(
             show_default=False,
         ),
     ] = [],  # noqa: B006  # what typer takes for none
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="As a table.")] = None,
-    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="As a table.")] = None,
     zip: Annotated[
         Path | None, typer.Option("--zip", metavar="FILE", help="With videos, recipes and pictures.")
     ] = None,
@@ -269,6 +269,7 @@ def export(
     latents: Annotated[bool, typer.Option("--latents", help="The zip also gets the kept latents.")] = False,
     data_dir: DataDir = None,
     *,
+    as_table: dict[str, Path],
     query: RunQuery,
 ) -> None:
     """Write runs to a table or a zip.
@@ -277,20 +278,19 @@ def export(
     """
     from svdlab.exchange import tables
 
-    wanted = {".csv": csv, ".parquet": parquet, ".zip": zip}
-    if not any(wanted.values()):
-        raise BadInput("say as what: --csv FILE, --parquet FILE or --zip FILE")
-    for ending, path in wanted.items():
-        if path is not None and path.suffix.lower() != ending:
-            raise BadInput(f"the name of that file must end in {ending}, got {path.name}")
+    wanted = {**as_table, "zip": zip} if zip else as_table
+    if not wanted:
+        flags = [f"--{name} FILE" for name in (*tables.FORMATS, "zip")]
+        raise BadInput(f"say as what: {', '.join(flags[:-1])} or {flags[-1]}")
+    for name, path in wanted.items():
+        if path.suffix.lower() != f".{name}":
+            raise BadInput(f"the name of that file must end in .{name}, got {path.name}")
     with open_data(ctx, data_dir) as lab:
         chosen = [lab.history.get(id) for id in _ids(lab, ids)] if ids else list(lab.history.every(query))
         if not chosen:
             raise BadInput("there are no such runs to export")
-        if csv:
-            typer.echo(f"{csv}: {tables.write_csv(chosen, csv)} rows")
-        if parquet:
-            typer.echo(f"{parquet}: {tables.write_parquet(chosen, parquet)} rows")
+        for name, path in as_table.items():
+            typer.echo(f"{path}: {tables.write_table(chosen, path, name)} rows")
         if zip:
             written = tables.write_zip(lab, chosen, zip, frames=frames, latents=latents)
             left = f"; {len(written.left_out)} left out, not finished" if written.left_out else ""

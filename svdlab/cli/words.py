@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from svdlab.metrics.definitions import METRICS
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.fairness import Fairness
 from svdlab.recipes.limits import Note
@@ -120,11 +121,11 @@ def fairness_line(verdict: Fairness) -> str:
     return "not a fair pair: " + " ".join(verdict.differences)
 
 
-def runs_table(runs: Sequence[Run], sort: str = "created") -> None:
-    """Runs, one a line; sorted by something that has no column, it gets one."""
+def runs_table(runs: Sequence[Run], asked: Sequence[str] = ()) -> None:
+    """Runs, one a line; what they were sorted by or asked for gets a column where it has none."""
     head = ["run", "state", "when", "checkpoint", "frames", "bucket", "fps", "seed", "took"]
     shown = {"created", "checkpoint", "num_frames", "motion_bucket_id", "fps", "seed", "seconds", "rating"}
-    extra = () if sort in shown else (sort,)
+    extra = [name for name in dict.fromkeys(asked) if name not in shown]
     rows = [
         (
             run.id,
@@ -145,12 +146,14 @@ def runs_table(runs: Sequence[Run], sort: str = "created") -> None:
 
 
 def _value_of(run: Run, name: str) -> str:
-    """A knob, a metric or another thing that runs are sorted by; empty if the run has none."""
+    """A knob, a metric or another thing that runs are found by; empty if the run has none."""
+    if name in METRICS:
+        return METRICS[name].number(run.outcome.metrics[name]) if name in run.outcome.metrics else ""
     for place in (run.settings, run.outcome, run):
         if hasattr(place, name):
             value = getattr(place, name)
             return "" if value is None else str(value)
-    return str(run.outcome.metrics.get(name, ""))
+    return ""
 
 
 def marks_of(run: Run) -> str:

@@ -7,7 +7,8 @@ script, a workflow for another program) is tested on the same cases.
 
 from __future__ import annotations
 
-import numpy as np
+from numbers import Integral
+
 from PIL import Image
 
 from svdlab.errors import BadPicture
@@ -82,5 +83,5 @@ def fit_picture(
 def _check_sizes(width: int, height: int, target_width: int, target_height: int) -> None:
     sizes = {"width": width, "height": height, "target_width": target_width, "target_height": target_height}
     for name, size in sizes.items():
-        if not isinstance(size, int | np.integer) or size < 1:
+        if not isinstance(size, Integral) or size < 1:
             raise BadPicture(f"{name} must be a whole number of pixels, 1 or more, got {size}")

@@ -32,9 +32,10 @@ from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 
 from svdlab.engine import renderer as r
-from svdlab.engine.loading import Components
+from svdlab.engine.components import Components
 from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import ays_sigmas
+from svdlab.environment import Offload
 from svdlab.recipes import work
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.limits import check, defaults_for
@@ -63,6 +64,8 @@ class Plan:
     startup: bool = True
     show: Webp | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)  # knobs that are not the official ones
+    budget_bytes: int | None = None  # of weights to keep; None: most of what there is
+    offload: Offload | None = None
 
     @property
     def settings(self) -> GenerationSettings:
@@ -100,7 +103,7 @@ class Figures:
 def measure(plan: Plan, say: Say | None = None) -> Figures:
     """Measures everything the plan asks for; `say` hears what is being done."""
     tell = say or (lambda _: None)
-    renderer = r.Renderer(plan.device, plan.dtype)
+    renderer = r.Renderer(plan.device, plan.dtype, plan.budget_bytes, offload=plan.offload)
     rows = [*generation(plan, renderer, tell), sweep_cells(plan, renderer), *sharing(plan)]
     parts = renderer.residency.get(plan.checkpoint)
     if plan.startup:
@@ -123,7 +126,7 @@ PAIR_TARGET = 0.84  # of full-size components: two UNets, one autoencoder, one i
 
 def sharing(plan: Plan) -> list[Figure]:
     """Bytes of the pair that Compare starts with ÷ those of two separate pipelines, and what switching moves."""
-    residency = Residency(plan.device, plan.dtype)
+    residency = Residency(plan.device, plan.dtype, plan.budget_bytes, plan.offload)
     one, two = Catalogue().pair()
     first, _ = residency.get(one), residency.get(two, keep=(one.id,))
     alone = sum(r.bytes * max(1, len(r.used_by)) for r in residency.resident())

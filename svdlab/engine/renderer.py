@@ -21,7 +21,7 @@ from PIL import Image
 from svdlab import __version__
 from svdlab.engine import latents as kept
 from svdlab.engine import memory, sampler
-from svdlab.engine.loading import Components
+from svdlab.engine.components import Components
 from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import Conditioning, Noise
 from svdlab.environment import Offload

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from svdlab.engine import loading, memory
-from svdlab.engine.loading import Components, Stamp, Weights
+from svdlab.engine.components import Components, Stamp
+from svdlab.engine.loading import Weights
 from svdlab.engine.memory import choose_device, choose_dtype, module_bytes
 from svdlab.environment import Offload
 from svdlab.errors import SvdlabError

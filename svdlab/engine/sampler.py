@@ -23,7 +23,7 @@ from diffusers.schedulers import AysSchedules
 from diffusers.video_processor import VideoProcessor
 from PIL import Image
 
-from svdlab.engine.loading import Components
+from svdlab.engine.components import Components
 from svdlab.errors import RenderFailed
 from svdlab.recipes.settings import GenerationSettings
 

@@ -182,8 +182,6 @@ def _pieces(part: str, own: Part, decoder: Decoder | None, header: Header, name:
             raise BadCheckpoint(
                 f"{source} in {name} has the shape {list(info.shape)}, expected {list(expected)}"
             )
-        if info.dtype not in DTYPES:
-            raise BadCheckpoint(f"{source} in {name} is stored as {info.dtype}; F32, F16 and BF16 are read")
     pieces = (Piece(source, header.tensors[source], tuple(made)) for source, made in targets.items())
     return tuple(sorted(pieces, key=lambda piece: piece.info.start))
 

@@ -191,12 +191,14 @@ def _from_reading(lab: Lab, reading: Reading, origin: Origin, damaged: list[str]
     return replace(restored, notes=(*dict.fromkeys(lost), *restored.notes))
 
 
+def _word(value: Any) -> str:
+    """A knob's value in a sentence."""
+    return "left empty" if value is None else told(value)
+
+
 def _here(values: Mapping[str, Any], knobs: tuple[str, ...]) -> str:
     """What knobs are now, as words: 'seed is 42 and fps is 6'."""
-    said = [
-        f"{knob} is {told(values[knob])}" if values[knob] is not None else f"{knob} is left empty"
-        for knob in knobs
-    ]
+    said = [f"{knob} is {_word(values[knob])}" for knob in knobs]
     return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]
 
 
@@ -255,7 +257,7 @@ class _Work:
             used = min(max(value, knob.minimum), knob.maximum)
             used = round(used) if knob.kind == "int" else float(used)
         self.notes.append(
-            f"{name} was {told(value, 30)} in the file; {knob.wanted} is possible, so it is {used} now."
+            f"{name} was {told(value, 30)} in the file; {knob.wanted} is possible, so it is {_word(used)} now."
         )
         return used
 

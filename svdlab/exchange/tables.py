@@ -1,4 +1,4 @@
-"""Runs as a table: one row per run, every knob, metric, timing and version a column; CSV and Parquet.
+"""Runs as a table: one row per run, every knob, metric, timing and version a column.
 
 Knows records and, when a table is asked for, pandas; nothing of models or screens. Zips of runs are
 in `svdlab.exchange.zip_writing` and `svdlab.exchange.zip_reading`, and can be had from here.
@@ -7,14 +7,13 @@ in `svdlab.exchange.zip_writing` and `svdlab.exchange.zip_reading`, and can be h
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from svdlab.errors import BadInput
+from svdlab.exchange.formats import FORMATS
 from svdlab.exchange.zip_reading import ImportReport, Refusal, read_zip
 from svdlab.exchange.zip_writing import Written, write_zip
-from svdlab.files import write_whole
 from svdlab.metrics.definitions import METRICS
 from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     import pandas
 
 __all__ = [
+    "FORMATS",
     "ImportReport",
     "Refusal",
     "Written",
@@ -30,13 +30,13 @@ __all__ = [
     "to_table",
     "write_csv",
     "write_parquet",
+    "write_table",
     "write_zip",
 ]
 
 TIMINGS = ("load", "encode", "denoise", "decode", "write")
 MOMENTS = ("created", "started", "finished", "deleted")  # UTC
 WHOLE = ("rating", "decode_chunk_size", "used_decode_chunk_size", "peak_memory_bytes")  # may be empty
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of one
 
 
 def to_table(runs: Iterable[Run]) -> pandas.DataFrame:
@@ -105,31 +105,23 @@ def _row(run: Run) -> dict[str, Any]:
     }
 
 
-def write_csv(runs: Iterable[Run], path: Path) -> int:
-    """Writes `to_table` as CSV in UTF-8 and returns the number of rows. Raises `BadInput` if it cannot be written.
+def write_table(runs: Iterable[Run], path: Path, format: str = "csv") -> int:
+    """Writes `to_table` in one of `FORMATS` and returns the number of rows.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe before it, because notes and versions may come
-    from anywhere; numbers are left as they are.
+    Raises `BadInput` for another format, one that needs what is not installed, or a file that cannot be written.
     """
+    if format not in FORMATS:
+        raise BadInput(f"a table can be written as {' or '.join(FORMATS)}, got {format[:40]!r}")
     table = to_table(runs)
-    for name in table.columns:
-        if table[name].dtype == object or str(table[name].dtype).startswith("str"):
-            table[name] = table[name].map(_disarmed, na_action="ignore")
-    write_whole(path, lambda file: table.to_csv(file, index=False, encoding="utf-8"))
+    FORMATS[format].write(table, path)
     return len(table)
 
 
-def _disarmed(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+def write_csv(runs: Iterable[Run], path: Path) -> int:
+    """Writes `to_table` as CSV; see `write_table`."""
+    return write_table(runs, path, "csv")
 
 
 def write_parquet(runs: Iterable[Run], path: Path) -> int:
-    """Writes `to_table` as Parquet and returns the number of rows.
-
-    Raises `BadInput` if pyarrow is not installed or the file cannot be written.
-    """
-    if find_spec("pyarrow") is None:
-        raise BadInput("writing Parquet needs pyarrow (pip install pyarrow); or export as CSV")
-    table = to_table(runs)
-    write_whole(path, lambda file: table.to_parquet(file, index=False, engine="pyarrow"))
-    return len(table)
+    """Writes `to_table` as Parquet; see `write_table`."""
+    return write_table(runs, path, "parquet")

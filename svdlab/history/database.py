@@ -183,8 +183,7 @@ class Database:
     """`folder/svdlab.db`, open. Thread-safe; several processes may hold it open.
 
     `read_only` is true where a newer svdlab wrote it: reading works as far as it is understood, writing raises
-    `DataFolderError` with `read_only_sentence`. `unfindable` are knobs and metrics that have no column to be found by,
-    because this svdlab is newer than the one that wrote what can only be read.
+    `DataFolderError` with `read_only_sentence`.
     """
 
     def __init__(
@@ -193,6 +192,7 @@ class Database:
         self.folder = folder
         self.busy_seconds = busy_seconds
         self.read_only = False
+        self._missing: list[str] = []
         self._lock = threading.RLock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -223,6 +223,14 @@ class Database:
             f"update svdlab or choose another folder"
         )
 
+    @property
+    def unfindable(self) -> frozenset[str]:
+        """Knobs and metrics that have no column to be found by: what was written by another svdlab is only read."""
+        if self._missing:  # another process may have added them meanwhile
+            with self._lock:
+                self._missing = finding.missing(self._db)
+        return frozenset(self._missing)
+
     def close(self) -> None:
         """Closes the database; the object is unusable afterwards."""
         with self._lock:
@@ -246,7 +254,7 @@ class Database:
             self.read_only = True
         else:
             self._extend()
-        self.unfindable = frozenset(finding.missing(self._db))
+        self._missing = finding.missing(self._db)
 
     def _version(self) -> int:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])

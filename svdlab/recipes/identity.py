@@ -16,10 +16,11 @@ from typing import Any
 
 from svdlab.recipes.settings import FIRST_FORM, KNOBS
 
-# What a recipe asks for beside checkpoint, picture and knobs: the name of a field of `Recipe` → the value that every
-# recipe without it means. Here belongs what decides the bits and is not asked for yet: the content of the weights by
-# component, number format, device and acceleration.
+# What a recipe asks for beside checkpoint, picture and knobs: the name of a later field of `Recipe` → the value that
+# every recipe without it means. A field that decides the bits and comes later gets its line here. What rendered a run
+# (its weights' content, number format, device) is not asked for by a recipe: the run's versions and outcome say it.
 LATER_PARTS: dict[str, Any] = {}
+_INTRODUCED = {name: knob.introduced for name, knob in KNOBS.items()}
 
 
 def canonical(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def canonical(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Stored settings with every knob they do not name at the value it was introduced with."""
-    return {name: knob.introduced for name, knob in KNOBS.items()} | dict(settings)
+    return _INTRODUCED | dict(settings)
 
 
 def hash_of(content: Mapping[str, Any]) -> str:

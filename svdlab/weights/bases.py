@@ -6,15 +6,14 @@ Knows records, configurations and headers; nothing of tensors.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from svdlab.errors import BadCheckpoint, BadInput
+from svdlab.errors import BadInput, SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.weights.availability import availability, place
 from svdlab.weights.layouts.folders import read_layout
-from svdlab.weights.layouts.single_files import recognise
-from svdlab.weights.safetensors import read_header
+from svdlab.weights.layouts.single_files import recognise_file
 
 PREFERRED = ("svd-xt-1-1", "svd-xt", "svd")  # their autoencoders and image encoders are the same
 
@@ -25,6 +24,9 @@ class Sockets:
 
     latent_channels: int
     embedding: int
+    vae_scale: int | None = field(
+        default=None, compare=False
+    )  # pixels per latent, where the autoencoder is known
 
     def __str__(self) -> str:
         return f"{self.latent_channels} channels of latents and embeddings of {self.embedding} values"
@@ -35,9 +37,10 @@ def sockets(checkpoint: Checkpoint) -> Sockets:
     path = Path(checkpoint.source.location) if checkpoint.lacks else place(checkpoint)
     if path.is_dir():
         layout = read_layout(path)
-        return Sockets(layout.latent_channels, layout.embedding)
-    unet = recognise(read_header(path), path.name).parts["unet"].config
-    return Sockets(unet["out_channels"], unet["cross_attention_dim"])
+        return Sockets(layout.latent_channels, layout.embedding, layout.vae_scale)
+    found, _ = recognise_file(path)
+    unet = found.parts["unet"].config
+    return Sockets(unet["out_channels"], unet["cross_attention_dim"], found.vae_scale)
 
 
 def base_for(checkpoint: Checkpoint, known: Iterable[Checkpoint]) -> Checkpoint | None:
@@ -72,5 +75,5 @@ def _lends(one: Checkpoint) -> bool:
 def _has(one: Checkpoint, wanted: Sockets) -> bool:
     try:
         return sockets(one) == wanted
-    except BadCheckpoint:
+    except SvdlabError:
         return False

@@ -16,13 +16,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from svdlab.clips.pictures import (
-    MAX_FILE_BYTES,
-    MAX_STORED_SIDE,
-    load_picture,
-    picture_from_image,
-    save_picture,
-)
+from svdlab.clips.decoding import MAX_STORED_SIDE
+from svdlab.clips.pictures import MAX_FILE_BYTES, load_picture, picture_from_image, save_picture
 from svdlab.errors import BadPicture
 from tests.clips.made_pictures import close, encoded, png, png_chunk, scene
 
@@ -250,7 +245,7 @@ def test_what_is_no_picture_is_named(data: bytes, said: str) -> None:
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF"])
 def test_a_cut_off_file_is_refused_as_such(format: str) -> None:
-    noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (90, 90, 3), np.uint8))
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (300, 300, 3), np.uint8))
     data = encoded(noise, format)
     for part in (0.9, 0.5, 0.1):
         assert "cut off" in refusal(data[: int(len(data) * part)])
@@ -280,7 +275,7 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB; decoded it is 177 MB
 
 
-@pytest.mark.parametrize("side", [7_100, 10_000, 16_000])
+@pytest.mark.parametrize("side", [7_200, 10_000, 16_000])
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "BMP", "JPEG"])
 def test_a_header_that_claims_too_much_is_refused(format: str, side: int) -> None:
     data = bytearray(encoded(scene(), format))
@@ -315,7 +310,9 @@ def test_huge_text_and_profiles_do_not_stop_a_picture() -> None:
         data = encoded(scene())
         picture = load_picture(data[:33] + chunk + data[33:])
         assert picture.sha256 == plain.sha256
-        assert picture.notes == ("Its text or colour profile could not be read and was left out.",)
+        assert picture.notes == (
+            ("Its colour profile could not be read and was left out.",) if b"iCCP" in chunk else ()
+        )
         cut = load_picture(data[:33] + chunk + data[33:-12])  # everything but the end mark
         assert cut.sha256 == plain.sha256
 

@@ -141,6 +141,25 @@ def test_a_folder_of_other_shapes_than_its_configuration_is_refused(tmp_path: Pa
         list(examine.verify(local_checkpoint(tmp_path / "tiny")))
 
 
+def test_numbers_that_are_not_finite_are_refused_by_the_tensors_name(tmp_path: Path) -> None:
+    tiny.pipeline().save_pretrained(tmp_path / "nan")
+    file = tmp_path / "nan" / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = safetensors.torch.load_file(file)
+    tensors["decoder.conv_in.bias"][0] = torch.nan
+    safetensors.torch.save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(
+        BadCheckpoint,
+        match=r"decoder\.conv_in\.bias in diffusion_pytorch_model\.safetensors holds 1 number of 64 that is not finite",
+    ):
+        list(examine.verify(local_checkpoint(tmp_path / "nan")))
+
+
+def test_weights_of_other_layers_are_not_compared(tmp_path: Path) -> None:
+    tiny.pipeline().save_pretrained(tmp_path / "tiny")
+    with pytest.raises(BadCheckpoint, match=r"have different layers, so their weights cannot be compared"):
+        list(examine.diff(local_checkpoint(tmp_path / "tiny"), Catalogue().get("demo-1-0")))
+
+
 # What is said when a model's numbers run away
 
 

@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from svdlab.engine import loading
+from svdlab.engine.components import Components
 from svdlab.engine.residency import Residency, choose_dtype, module_bytes
 from svdlab.errors import BadCheckpoint, CheckpointUnavailable
 from svdlab.recipes.checkpoint import Checkpoint, Source
@@ -35,7 +35,7 @@ def folder(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "tiny"))
 
 
-def load(folder: Path) -> loading.Components:
+def load(folder: Path) -> Components:
     return Residency("cpu").get(local_checkpoint(folder))
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from svdlab.engine import memory, sampler
-from svdlab.engine.loading import Components
+from svdlab.engine.components import Components
 from svdlab.engine.renderer import Renderer
 from svdlab.environment import Offload
 from svdlab.errors import BadInput, OutOfMemory

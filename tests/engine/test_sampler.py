@@ -14,7 +14,7 @@ from diffusers.schedulers import AysSchedules
 from PIL import Image
 
 from svdlab.engine import loading, sampler
-from svdlab.engine.loading import Components
+from svdlab.engine.components import Components
 from svdlab.engine.residency import Residency
 from svdlab.recipes.limits import defaults_for
 from svdlab.recipes.settings import GenerationSettings

@@ -700,11 +700,7 @@ def test_a_file_that_changed_or_went_is_refused(temporal: Tensors, file: Path) -
 PEAK = """
 import os, sys, torch, psutil
 from pathlib import Path
-from svdlab.engine import examine, single_file
-from svdlab.engine.loading import open_weights
-from svdlab.weights.content import Hashes
-from svdlab.weights.layouts.single_files import PARTS, UNUSED
-from svdlab.weights.register import read_checkpoint
+from svdlab.engine import single_file
 from svdlab.weights.safetensors import read_header
 path = Path(sys.argv[1])
 original = single_file.recognise(read_header(path), path.name)

@@ -84,7 +84,7 @@ def test_another_picture_is_refused(elsewhere: Lab, run: Run, tmp_path: Path) ->
     Image.new("RGB", (160, 90), "teal").save(tmp_path / "teal.png")
     with pytest.raises(BadInput, match=r"teal\.png is not the picture this clip was made from"):
         prepare(elsewhere, run.video, tmp_path / "teal.png")
-    assert elsewhere.runs() == []
+    assert elsewhere.history.runs() == []
 
 
 def test_the_same_frames_of_another_version_are_the_same_frames(lab: Lab, run: Run, tmp_path: Path) -> None:

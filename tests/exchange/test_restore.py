@@ -22,7 +22,7 @@ from svdlab.clips.carried import MAX_TEXT_BYTES
 from svdlab.clips.frames import read_frames_zip, write_frames_dir
 from svdlab.clips.sheets import write_poster
 from svdlab.errors import BadInput
-from svdlab.exchange.restore import Restored, restore
+from svdlab.exchange.restore import Restored, fitted, restore
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
 from tests.made import make_run
@@ -408,3 +408,85 @@ def test_bad_input_in_the_shell_is_one_sentence_and_exit_code_2(
     assert shown.out == ""
     assert shown.err.count("\n") == 1
     assert said in shown.err
+
+
+# For another checkpoint than the file's
+
+
+def test_a_files_settings_fit_the_checkpoint_that_is_chosen(lab: Lab, run: Run) -> None:
+    data = changed(run, checkpoint="svd-xt-image-decoder", settings={"decoder": "image", "width": 1000})
+    found = restore(lab, data)
+    assert (found.checkpoint, found.settings.decoder, found.settings.width) == (
+        "svd-xt-image-decoder",
+        "image",
+        1024,
+    )
+    for_demo = fitted(lab, found, "demo-1-0")
+    assert (for_demo.checkpoint, for_demo.settings) == ("demo-1-0", found.settings.but(decoder="temporal"))
+    assert for_demo.notes == (
+        *found.notes,
+        "decoder was image in the file; Demo 1.0 cannot do that, so it is temporal now.",
+    )
+    lab.recipe("demo-1-0", run.recipe.picture_sha256, for_demo.settings)
+    assert fitted(lab, found, "svd-xt-image-decoder") == found
+
+
+def test_where_the_files_checkpoint_is_not_known_the_one_that_is_used_is_said(lab: Lab, run: Run) -> None:
+    found = restore(lab, changed(run, checkpoint="mine-2", settings={"width": 100}))
+    assert (found.checkpoint, found.settings.width) == (None, 100)
+    for_demo = fitted(lab, found, "demo-1-1")
+    assert (for_demo.checkpoint, for_demo.settings.width) == ("demo-1-1", 96)
+    assert for_demo.notes[1:] == (
+        "demo-1-1 is used instead of the file's checkpoint; another can be chosen.",
+        "width was 100 in the file; Demo 1.1 cannot do that, so it is 96 now.",
+    )
+
+
+def test_a_recipe_of_an_older_version_keeps_its_seed_of_more_than_32_bits(lab: Lab, run: Run) -> None:
+    found = restore(lab, changed(run, settings={"seed": 2**40 + 11}))
+    assert found.settings.seed == 2**40 + 11  # so that the run it belongs to is found
+    assert found.notes == ()
+    again = restore(lab, changed(run, settings={"seed": 2**70}))
+    assert again.settings.seed == 2**32 - 1
+    assert again.notes[0].startswith(
+        "seed was 1180591620717411303424 in the file; a whole number from 0 to 4294967295"
+    )
+
+
+LIKE = {
+    "the usual one": (
+        "mine-2",
+        [],
+        "demo-1-1 is used instead of the file's checkpoint; another can be chosen.",
+    ),
+    "one of two": ("mine-2", ["-c", "demo-1-0"], "demo-1-0 is used instead of the file's checkpoint"),
+    "one that can do less": (
+        "svd-xt-image-decoder",
+        ["-c", "demo-1-0"],
+        "decoder was image in the file; Demo 1.0 cannot do that, so it is temporal now.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("checkpoint", "flags", "said"), LIKE.values(), ids=LIKE)
+def test_generate_like_a_file_says_which_checkpoint_it_took_and_what_that_changed(
+    lab: Lab,
+    run: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    checkpoint: str,
+    flags: list[str],
+    said: str,
+) -> None:
+    taken = flags[-1] if flags else "demo-1-1"
+    values = {**run.settings.model_dump(), "seed": 12, "width": 128}
+    known = make_run(
+        lab, checkpoint=taken, **values
+    )  # rendered before, so that nothing has to be rendered here
+    path = tmp_path / "like.json"
+    decoder = {"decoder": "image"} if checkpoint == "svd-xt-image-decoder" else {}
+    path.write_bytes(changed(known, checkpoint=checkpoint, settings=decoder))
+    assert main(["generate", "--like", str(path), *flags, "--json", "--data-dir", str(lab.data_dir)]) == 0
+    shown = capsys.readouterr()
+    assert f"Note: {said}" in shown.err
+    assert json.loads(shown.out)["run"] == known.id

@@ -184,12 +184,12 @@ def test_a_query_that_cannot_be_is_one_sentence(bad: dict, said: str) -> None:
 @pytest.mark.parametrize(
     "after", ["", "x", "é", "W10", "bnVsbA", "A" * 500, "WyJjcmVhdGVkIiwgdHJ1ZSwgbnVsbCwgMWU5OTksICJ4Il0"]
 )
-def test_a_mark_from_elsewhere_is_refused(many: History, after: str) -> None:
+def test_a_cursor_from_elsewhere_is_refused(many: History, after: str) -> None:
     with pytest.raises(BadInput, match="begin again at the first page"):
         many.find(after=after)
 
 
-def test_a_mark_belongs_to_its_order(many: History) -> None:
+def test_a_cursor_belongs_to_its_order(many: History) -> None:
     after = many.find(RunQuery(sort="zoom"), limit=5).next
     with pytest.raises(BadInput, match="does not belong to this list"):
         many.find(RunQuery(sort="fps"), after)

@@ -102,7 +102,7 @@ def test_every_answer_is_found_by_an_index(lab: Lab) -> None:
     fill(lab.history, 2_000)
     pair = make_pair(lab)
     with rows.watched(lab.history.folder) as watched, watched.statements() as run:
-        before = Before(watched.history)
+        before = Before(watched.history, lab.bits, lambda: lab.numbers)
         before.run(pair.a.recipe)
         before.waiting(pair.a.recipe)
         assert before.pair(pair.a.recipe, pair.b.recipe) == pair

@@ -19,6 +19,7 @@ from svdlab.recipes.events import Event
 from svdlab.recipes.records import Comparison, Outcome, Run
 from svdlab.recipes.work import Job, Rendered, Stop, Update
 from svdlab.workers import InProcess
+from tests import rows
 from tests.made import SMALL, make_run, picture_of
 
 Work = Generator[Update, None, None]
@@ -257,8 +258,7 @@ def test_nothing_is_kept_of_a_run_that_another_took_over(lab: Lab) -> None:
     desk = Desk(lab, owner="another-host|1|0.00")
     [claimed] = desk.claim()
     lab.live.publish(Event(run.id, "step", 1, 3))
-    with lab.history._transaction() as db:
-        db.execute("UPDATE runs SET owner = 'a-third-host|1|0.00'")
+    rows.change(lab.history, "UPDATE runs SET owner = 'a-third-host|1|0.00'")
     desk.settle(claimed.id, "it broke off")
     assert lab.history.get(run.id).state == "running"
     assert lab.live.told == frozenset()

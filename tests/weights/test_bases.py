@@ -142,7 +142,7 @@ def test_without_a_base_at_hand_it_is_said_what_would_help(
     listed = {one.id: one for one in registry.checkpoints(Catalogue())}
     here = availability(listed["tuned"])
     assert here.state == "missing"
-    assert here.sentence.endswith(f"which are those of whole. It cannot be used: {base} is gone.")
+    assert here.sentence.endswith(f"which are those of whole: It cannot be used: {base} is gone.")
 
 
 def test_a_base_that_does_not_fit_is_refused(

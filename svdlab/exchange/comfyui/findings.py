@@ -14,6 +14,8 @@ from svdlab.exchange.comfyui.graph import Graph, Node, is_number
 
 DRAWN = (-1, -2, -3)  # what seed nodes of several packs call a seed that is drawn anew
 
+MADE_TO_SIZE = ("ImageScale", "EmptyImage")  # nodes whose picture has exactly the size they are given
+
 
 @dataclass(frozen=True)
 class Lost:
@@ -50,6 +52,8 @@ class Findings:
         """The same where it is a plain value; else None, and the knobs are lost."""
         found = self.read(node, *names)
         name = node.first(*names) or names[0]
+        if isinstance(found, Node) and (side := self._side_of(found, name)):
+            return side
         if isinstance(found, Node):
             self.used.add(found.id)
             self.lose(f"{name} is worked out by a {shown(found.type)} node there and cannot be read", *knobs)
@@ -63,6 +67,19 @@ class Findings:
         else:
             return found
         return None
+
+    def _side_of(self, node: Node, name: str) -> int | None:
+        """The width or height that a node tells of a picture which another node has just brought to it."""
+        if name not in ("width", "height") or set(node.links) != {"image"}:
+            return None
+        scaled = self.graph.source(node.inputs["image"])
+        if not isinstance(scaled, Node) or scaled.type not in MADE_TO_SIZE or set(node.inputs) != {"image"}:
+            return None
+        sides = {side: self.graph.source(scaled.inputs.get(side), side) for side in ("width", "height")}
+        if not all(isinstance(side, int) and side > 0 for side in sides.values()):
+            return None  # 0 stands for what keeps the picture's shape
+        self.used.add(node.id)
+        return int(sides[name])
 
     def take(self, node: Node, names: tuple[str, ...], knob: str) -> None:
         """Makes a value a knob's."""

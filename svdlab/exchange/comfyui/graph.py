@@ -35,7 +35,7 @@ SAME = {  # inputs that carry on what another input of this name began
 }
 SAME["latent"] = SAME["samples"] = ("latent_image", *SAME["latent_image"])
 
-PIPES = ("base_ctx", "ctx", "context", "pipe", "basic_pipe")
+PIPES = ("base_ctx", "ctx", "context", "pipe", "basic_pipe", "bus")
 # Source: rgthree-comfy's context_utils.py; the API format does not name a node's outputs.
 CONTEXT = (
     *("base_ctx", "model", "clip", "vae", "positive", "negative", "latent", "images", "seed", "steps"),
@@ -50,9 +50,12 @@ NAMED = {  # values that a node of several hands out under the names they are as
     *("frame_rate", "motion_bucket_id", "augmentation_level", "video_frames", "min_cfg"),
 }
 WORKS_OUT = re.compile(
-    r"math|random|calc|expression|operat|increment|counter|list|batch|ratio|size|resolution", re.I
+    r"math|random|calc|expression|operat|increment|counter|list|batch|aspect|size|resolution", re.I
 )
 WORKED_WITH = {"expression", "operation", "operator", "op", "formula", "min", "max", "minimum", "maximum"}
+FIRSTS = re.compile(
+    r"\bany\b(?!.*batch)|switch|coalesce", re.I
+)  # nodes that take the first input that is there
 MISSING: Any = None  # what comes out of a link that leads nowhere
 
 
@@ -175,7 +178,7 @@ class Graph(dict[str, Node]):
                 if isinstance(picked, bool | int):
                     return node.inputs.get(names.get(yes if picked else no, ""))
         links = node.links
-        if links and all(re.fullmatch(r"(any|value|input|ctx)_\d+", name) for name in links):
+        if links and FIRSTS.search(node.type) and all(re.fullmatch(r"[a-z]+_\d+", name) for name in links):
             return next((link for _, link in sorted(links.items()) if self.source(link) is not None), MISSING)
         by = next((name for name in CHOICES if name in names), "")
         numbered = {int(found[0]): name for name in links if (found := re.search(r"\d+$", name))}

@@ -196,7 +196,7 @@ class _Page:
         if self.drawn > MAX_NODES:
             return False
         values, fits = _group_values(inner, node)
-        if not fits:
+        if not fits or any(GROUP.fullmatch(one["type"]) for one in inner):
             return False
         opened = list(_slots(node, "inputs"))
         out = 0

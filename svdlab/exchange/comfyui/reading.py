@@ -148,7 +148,8 @@ class _Reader:
         after = [
             node
             for node in self.graph.values()
-            if any(self.graph.source(link) is conditioning for link in node.links.values())
+            if not (node.bypassed or roles.decodes(node))
+            and any(self.graph.source(link) is conditioning for link in node.links.values())
         ]
         if after:
             self.found.used.add(after[0].id)

@@ -97,6 +97,8 @@ def saves(node: Node) -> bool:
 def frames_made(graph: Graph, node: Node) -> float | None:
     """How many frames a node makes of each that it is given; None if that cannot be read."""
     many, few = node.first(*BETWEEN), node.first(*SKIPPED)
+    if node.inputs.get("enable_interpolation") is False:
+        return 1.0
     if many is None and few is None:
         return None if node.type.endswith("VFI") else 1.0
     value: Any = graph.source(node.inputs[many or few or ""], "value")

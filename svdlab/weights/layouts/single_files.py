@@ -7,9 +7,12 @@ is read; that every parameter has its tensor is checked by the engine, which kno
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -17,11 +20,12 @@ from svdlab.errors import BadCheckpoint
 from svdlab.recipes.checkpoint import Decoder
 from svdlab.weights.layouts import configs
 from svdlab.weights.layouts.configs import Names
-from svdlab.weights.safetensors import Header
+from svdlab.weights.safetensors import Header, read_header
 from svdlab.words import counted
 
 PARTS = ("image_encoder", "unet", "vae")
 PART_NAMES = {"image_encoder": "image encoder", "unet": "UNet", "vae": "autoencoder"}
+NUMBERS = ("F32", "F16", "BF16")  # how tensors may be stored
 MOST_TENSORS = 10_000  # a real file has about 2,450
 
 UNET = "model.diffusion_model."
@@ -145,7 +149,35 @@ def recognise(header: Header, name: str, num_frames: int = 25) -> SingleFile:
     }
     configs.check_fit({part: own.config for part, own in parts.items()}, name)
     decoder = _decoder_of(parts["vae"], header) if "vae" in parts else None
-    return SingleFile(name, MappingProxyType(parts), decoder)
+    file = SingleFile(name, MappingProxyType(parts), decoder)
+    for part in parts:
+        for key in tensors_of(header, file, part):
+            if header.tensors[key].dtype not in NUMBERS:
+                raise BadCheckpoint(
+                    f"{key} in {name} is stored as {header.tensors[key].dtype}; F32, F16 and BF16 are read"
+                )
+    return file
+
+
+def recognise_file(path: Path) -> tuple[SingleFile, int]:
+    """What a file holds, and how many numbers; looked at once while it stays as it is. Raises `BadCheckpoint`."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise BadCheckpoint(f"{path.name} cannot be read: {error.strerror or error}") from error
+    found = _look(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    if isinstance(found, str):
+        raise BadCheckpoint(found)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _look(path: Path, *identity: int) -> tuple[SingleFile, int] | str:
+    try:
+        header = read_header(path)
+        return recognise(header, path.name), sum(math.prod(t.shape) for t in header.tensors.values())
+    except BadCheckpoint as error:
+        return str(error)
 
 
 def tensors_of(header: Header, file: SingleFile, part: str) -> list[str]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
-from functools import lru_cache
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from svdlab.errors import BadCheckpoint
+from svdlab.errors import BadCheckpoint, SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint, Source, possible_size
 from svdlab.weights.availability import Asked, Availability, SourceKind, availability
+from svdlab.weights.bases import sockets
 from svdlab.weights.catalogue import official_xt
-from svdlab.weights.layouts.single_files import PART_NAMES, SingleFile, recognise
-from svdlab.weights.safetensors import read_header
+from svdlab.weights.layouts.single_files import PART_NAMES, SingleFile, recognise_file
 from svdlab.words import listed, size
 
 # Names of the released files → the checkpoint they are, and the frames it was made for.
@@ -41,7 +40,7 @@ class File(SourceKind):
 
     def read(self, path: Path, asked: Asked) -> Checkpoint:
         """By its header; a released file's name says for how many frames it was made."""
-        found, parameters = _recognised(path)
+        found, parameters = recognise_file(path)
         base = asked.base if found.lacks else None
         released = RELEASED.get(stem(path))
         frames = asked.num_frames or (released[1] if released else 25)
@@ -79,9 +78,14 @@ class File(SourceKind):
         if not path.is_file():
             return Availability("missing", f"The file {path} is gone.")
         try:
-            found, _ = _recognised(path)
+            found, _ = recognise_file(path)
         except BadCheckpoint as error:
             return Availability("broken", f"It cannot be used: {error}.")
+        if found.lacks != checkpoint.lacks:
+            return Availability(
+                "broken",
+                f"It cannot be used: {path.name} holds other components than when it was looked at; list them again.",
+            )
         count = path.stat().st_size
         where = f"In {path.parent}, {size(count)}"
         if not found.lacks:
@@ -96,17 +100,18 @@ class File(SourceKind):
             )
         lent = availability(base)
         if not lent.ready:
-            return Availability(
-                "missing", f"{where}, without {lacking}, which are those of {base.id}. {lent.sentence}"
-            )
+            how = f"get them with svdlab checkpoints pull {base.id}." if lent.obtainable else lent.sentence
+            return Availability("missing", f"{where}, without {lacking}, which are those of {base.id}: {how}")
         return Availability("on disk", f"{where}; {lacking} of {base.id}.", path, count)
 
 
 def size_step(found: SingleFile, base: Checkpoint | None) -> int:
-    """What sizes must be multiples of, in pixels; without an autoencoder at hand, that of the released one."""
-    if found.vae_scale or base is None:
-        return int((found.vae_scale or VAE_SCALE) * 2 ** (found.levels - 1))
-    return base.size_step
+    """What sizes must be multiples of, in pixels; without an autoencoder at hand, as for the released one."""
+    scale = found.vae_scale
+    if scale is None and base is not None:
+        with suppress(SvdlabError):  # it may have gone
+            scale = sockets(base).vae_scale
+    return int((scale or VAE_SCALE) * 2 ** (found.levels - 1))
 
 
 def _summary(path: Path, found: SingleFile, base: Checkpoint | None) -> str:
@@ -116,28 +121,6 @@ def _summary(path: Path, found: SingleFile, base: Checkpoint | None) -> str:
     lent = f", those of {base.id}" if base else ""
     lacking = listed([PART_NAMES[part] for part in found.lacks])
     return f"A UNet in {path.name}, {style}, without {lacking}{lent}."
-
-
-def _recognised(path: Path) -> tuple[SingleFile, int]:
-    """What the file holds, and how many numbers. Raises `BadCheckpoint`."""
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise BadCheckpoint(f"{path.name} cannot be read: {error.strerror or error}") from error
-    found = _look(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    if isinstance(found, BadCheckpoint):
-        raise BadCheckpoint(str(found))
-    return found
-
-
-@lru_cache(maxsize=256)
-def _look(path: Path, *identity: int) -> tuple[SingleFile, int] | BadCheckpoint:
-    """The same once per state of a file: lists ask for it again and again."""
-    try:
-        header = read_header(path)
-        return recognise(header, path.name), sum(math.prod(t.shape) for t in header.tensors.values())
-    except BadCheckpoint as error:
-        return error
 
 
 def stem(path: Path) -> str:

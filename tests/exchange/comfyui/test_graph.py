@@ -102,6 +102,17 @@ def test_what_is_worked_out_is_not_guessed(made: Flow) -> None:
     assert made["class_type"].split("|")[0] in found.lost[0].sentence
 
 
+def test_the_size_of_a_picture_that_was_just_brought_to_it_is_known() -> None:
+    flow = api()
+    size = {"width": CLIP["width"], "height": CLIP["height"]}
+    flow["40"] = node("ImageScale", image=[PICTURE, 0], upscale_method="area", crop="center", **size)
+    flow["41"] = node("GetImageSize", image=["40", 0])
+    flow[CONDITIONING]["inputs"] |= {"init_image": ["40", 0], "width": ["41", 0], "height": ["41", 1]}
+    tells_the_clip(flow)
+    flow["40"]["inputs"]["width"] = 0
+    assert [one.knobs for one in read(flow).lost] == [("width",), ("height",)]
+
+
 @pytest.mark.parametrize("seed", [-1, -2, -3])
 def test_a_seed_that_is_drawn_anew_is_no_seed(seed: int) -> None:
     flow = api() | {"40": node("Seed (rgthree)", seed=seed)}

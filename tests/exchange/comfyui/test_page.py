@@ -48,6 +48,13 @@ def test_a_bypassed_node_passes_on_what_is_of_the_outputs_type() -> None:
     tells_the_clip(flow)
 
 
+def test_a_bypassed_sampler_samples_nothing() -> None:
+    flow = page()
+    on_page(flow, 5)["mode"] = BYPASSED
+    [lost] = read(flow).lost
+    assert lost.sentence == "The workflow has no sampler that uses the conditioning"
+
+
 def test_a_bypassed_conditioning_makes_no_clip() -> None:
     flow = page()
     on_page(flow, 3)["mode"] = BYPASSED

@@ -28,7 +28,7 @@ from tests import rows
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-RENDERED = 120_000  # ms: torch is loaded by the first run
+RENDERED = 120_000  # ms
 PLAYER = "#compare-player [data-svdlab-player]"
 SMALL = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 2}
 
@@ -48,6 +48,8 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    import svdlab.engine.renderer  # noqa: F401  # torch is here before anybody waits for a clip
+
     with open_lab(tmp_path_factory.mktemp("compare"), device="cpu") as lab:
         yield Served(lab, launch(lab, port=None, block=False))
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import huggingface_hub
 import pytest
+import safetensors.torch
 
 from svdlab.lab.lab import Lab
 from svdlab.recipes.checkpoint import Source
 from svdlab.ui import launch
 from svdlab.workers import open_lab
-from tests import tiny
+from tests import original_layout, tiny
 from tests.hub_server import HubServer
 from tests.weights.test_hub import point_at
 
@@ -161,6 +162,24 @@ def test_broken_weights_are_refused_with_the_defect_named(
     page.locator(".add-error").get_by_text("cut off").wait_for(timeout=READ)
     assert not served[0].registry.has("broken")
     shutil.rmtree(folder)
+
+
+def test_a_registered_file_that_broke_is_shown_as_broken(
+    served: tuple[Lab, str], page_1440: Page, tmp_path: Path
+) -> None:
+    lab, address = served
+    file = tmp_path / "mine.safetensors"
+    safetensors.torch.save_file(original_layout.to_original(original_layout.components()), file)
+    lab.add_checkpoint(file)
+    try:
+        file.write_bytes(file.read_bytes()[:-100])
+        card = visit(page_1440, address).locator(".card[data-id='mine']")
+        card.get_by_text("It cannot be used: mine.safetensors is cut off").wait_for()
+        assert card.locator(".chip").inner_text() == "broken"
+        assert card.locator("details").count() == 0  # nothing is known of it: no frames, no size
+        assert card.get_by_role("button").all_inner_texts() == ["Forget"]
+    finally:
+        lab.remove_checkpoint("mine")
 
 
 def test_on_a_phone_nothing_is_cut(served: tuple[Lab, str], page_390: Page, screenshots: Path) -> None:

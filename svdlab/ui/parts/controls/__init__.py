@@ -33,7 +33,7 @@ from svdlab.recipes.presets import Preset
 from svdlab.recipes.settings import KNOBS, GenerationSettings, Knob, resolve_seed
 from svdlab.ui.parts.element import data, element, escape
 from svdlab.ui.words import duration, sentence
-from svdlab.weights.availability import availability
+from svdlab.weights.availability import availability, fetches
 
 GROUPS = {
     "motion": "Motion",
@@ -100,7 +100,8 @@ class Controls:
         notes = {}
         for checkpoint in self.lab.catalogue:
             here = availability(checkpoint)
-            groups["Here" if here.ready else "To be fetched"].append((checkpoint.id, checkpoint.name))
+            group = "Here" if here.ready else "To be fetched" if fetches(checkpoint) else "Missing or broken"
+            groups.setdefault(group, []).append((checkpoint.id, checkpoint.name))
             notes[checkpoint.id] = {
                 "summary": checkpoint.summary,
                 "state": "" if here.ready else here.sentence,

@@ -53,7 +53,7 @@ const drawCard = (card) => {
   more.append(make("h4", {}, "Official settings"), pairs(card.official), make("h4", {}, "What to expect"),
     make("ul", {}, ...card.limits.map((line) => make("li", {}, line))));
   more.open = open.has(card.id);
-  children.push(more);
+  if (card.facts.length) children.push(more); // of weights that cannot be read nothing is known
   return make("article", { class: "card", "data-id": card.id }, ...children);
 };
 

@@ -64,7 +64,7 @@ def value(lab: Lab, run: Run, shared: bool = False) -> dict[str, Any]:
         "title": lab.name(run),
         "line": clip_line(run),
         "words": in_words(run.outcome.metrics, run.settings.width) if run.outcome.metrics else "",
-        "problem": _problem(run, done),
+        "problem": _problem(run, done) or lab.bits.sentence(run.recipe),
         "binned": run.deleted is not None,
         "shared": shared,
         "starred": run.starred,
