@@ -1,4 +1,4 @@
-"""A clip and what metrics are made of: motion, the camera's part of it, sharpness; each worked out once, when asked for.
+"""A clip and what metrics are made of: motion, the camera's part of it, sharpness; worked out once, when asked for.
 
 Knows pixels; nothing of what a metric is called, of models, runs or screens. Camera and object motion are kept apart,
 because a still scene under a moving camera and a moving thing under a still one are different results. Flicker is
