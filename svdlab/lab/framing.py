@@ -39,6 +39,15 @@ def shaped(
     return settings.but(width=width, height=height)
 
 
+def lying_as(checkpoint: Checkpoint, settings: GenerationSettings, size: Size) -> GenerationSettings:
+    """The settings with their native size turned as `size` lies, upright or not; any other size stays."""
+    native = native_sizes(checkpoint)
+    if (settings.width, settings.height) not in native:
+        return settings
+    width, height = next((one for one in native if (one[0] < one[1]) == (size[0] < size[1])), native[0])
+    return settings.but(width=width, height=height)
+
+
 def crop_note(checkpoint: Checkpoint, settings: GenerationSettings, picture: Size) -> Note | None:
     """What a crop leaves out of a picture, and what would leave out less; None if it is little or nothing."""
     cut = cut_share(*picture, settings.width, settings.height)
