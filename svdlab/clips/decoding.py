@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile
 
@@ -42,6 +43,15 @@ UPRIGHT = {  # EXIF orientation → what undoes it
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
+}
+PLUGINS = {
+    "PNG": "Png",
+    "JPEG": "Jpeg",
+    "GIF": "Gif",
+    "WEBP": "WebP",
+    "BMP": "Bmp",
+    "TIFF": "Tiff",
+    "AVIF": "Avif",
 }
 LYING = (5, 6, 7, 8)  # orientations in which width and height change places
 FROM_THE_END = (3, 4, 7, 8)  # orientations in which the first row upright is the last row or column stored
@@ -131,9 +141,10 @@ def _read(name: str, kind: str, data: bytes, note: str = "", cut: bool = False) 
     """Raises `BadPicture` for what is refused, and whatever a decoder raises for what is broken."""
     # Not Image.open: that warns of large pictures through the process-wide filter, which no thread
     # can mute safely. This is its core, for the one format.
-    Image.init()
     if kind == "HEIC":
         _learn_heic(name)
+    else:
+        import_module(f"PIL.{PLUGINS[kind]}ImagePlugin")  # one, where Image.init loads forty
     factory, accept = Image.OPEN[kind]
     supported = accept(data[:16]) if accept else True
     if isinstance(supported, str):
