@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from svdlab.clips import video
+from svdlab.clips.headers import kind_of
 from svdlab.errors import BadInput
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -59,7 +60,7 @@ def read_texts(source: str | Path | bytes) -> Embedded:
         return texts.collected(_webp_texts(texts, data))
     if data[:3] == b"\xff\xd8\xff":
         return texts.collected(_jpeg_texts(texts, data))
-    if _is_avif(data):
+    if kind_of(data) == "AVIF":
         return texts.collected(_avif_texts(texts, data))
     if data[4:8] == b"ftyp" or data[:4] == video.WEBM_MAGIC:
         tags = video.read_tags(data, name)
@@ -132,13 +133,13 @@ class _Texts:
         for key, content in found:
             if len(content) > MAX_TEXT_BYTES:
                 self.leave_out(f"is larger than {MAX_TEXT_BYTES // 2**20} MB")
-            elif len(texts) < MAX_TEXTS:
+            else:
                 small = key.lower()
                 texts[small if small not in texts else f"{small}\0{len(texts)}"] = content.decode(
                     "utf-8-sig", "replace"
                 )
-            if len(self.unread) >= MAX_UNREAD:
-                break
+            if len(self.unread) >= MAX_UNREAD or len(texts) == MAX_TEXTS:
+                break  # nothing more is unpacked
         return Embedded(self.name, texts, tuple(dict.fromkeys(self.unread)))
 
 
@@ -200,13 +201,6 @@ def _jpeg_texts(texts: _Texts, data: bytes) -> Iterator[tuple[str, bytes]]:
         elif mark == b"\xfe":
             yield "comment", data[at + 4 : end]
         at = end
-
-
-def _is_avif(data: bytes) -> bool:
-    """Whether the file says that it is an AVIF, first or among what it is compatible with; others are videos."""
-    size = min(int.from_bytes(data[:4], "big"), 256)
-    brands = {data[8:12], *(data[at : at + 4] for at in range(16, size, 4))}
-    return data[4:8] == b"ftyp" and bool(brands & {b"avif", b"avis"})
 
 
 def _avif_texts(texts: _Texts, data: bytes) -> Iterator[tuple[str, bytes]]:
