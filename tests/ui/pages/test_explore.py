@@ -22,7 +22,7 @@ from tests import rows
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-RENDERED = 90_000  # ms: torch is loaded by the first run
+RENDERED = 90_000  # ms
 SMALL = {"width": 96, "height": 64, "num_frames": 4}
 SLOW = {"width": 256, "height": 144}  # for what is stopped while it is being rendered
 
@@ -37,6 +37,8 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    import svdlab.engine.renderer  # noqa: F401  # torch is here before anybody waits for a clip
+
     with open_lab(tmp_path_factory.mktemp("explore"), device="cpu") as lab:
         yield Served(lab, launch(lab, port=None, block=False))
 

@@ -17,8 +17,9 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from svdlab.clips.pictures import load_picture
 from svdlab.errors import BadInput, BadPicture, SvdlabError
-from svdlab.exchange.restore import Restored, restore
+from svdlab.exchange.restore import Restored, restore, settings_in
 from svdlab.lab.lab import Lab
 from svdlab.lab.pictures import StoredPicture
 from svdlab.resources import assets_dir
@@ -58,7 +59,7 @@ class PictureBox:
         """Keeps an uploaded picture; a bad one leaves the former in place and says why."""
         try:
             path = uploaded(asked(event).get("path"))
-            return self.value(self.lab.add_picture(path), str(asked(event).get("name") or path.name)[:120])
+            return self._kept(path, str(asked(event).get("name") or path.name)[:120])
         except SvdlabError as error:
             return {**(before if isinstance(before, dict) else {}), "error": sentence(error)}
 
@@ -67,11 +68,11 @@ class PictureBox:
         path = uploaded(asked(event).get("path"))
         if asked(event).get("plain"):
             return None
-        try:
+        if path.suffix.lower() in CARRIERS:
             return restore(self.lab, path)
-        except BadInput:
-            if path.suffix.lower() in CARRIERS:
-                raise
+        try:
+            return settings_in(self.lab, path)
+        except BadInput:  # of a kind that carries nothing, or a damaged text: the picture may still be good
             return None
 
     def restored(self, before: Any, found: Restored, event: gr.EventData) -> dict[str, Any]:
@@ -99,15 +100,23 @@ class PictureBox:
         known = examples()
         if index >= len(known):
             return {}
-        return self.value(self.lab.add_picture(known[index]), _title(known[index]))
+        return self._kept(known[index], _title(known[index]))
 
-    def value(self, stored: StoredPicture, name: str = "") -> dict[str, Any]:
-        """What the component shows for a kept picture."""
-        with Image.open(stored.path) as image:
-            preview = data_uri(image.convert("RGB"), SHOWN_SIDE)
+    def _kept(self, path: Path, name: str) -> dict[str, Any]:
+        """Reads a picture, once, keeps and shows it. Raises `BadPicture`, `DataFolderError`."""
+        picture = load_picture(path)
+        return self.value(self.lab.add_picture(picture), name, picture.image)
+
+    def value(
+        self, stored: StoredPicture, name: str = "", image: Image.Image | None = None
+    ) -> dict[str, Any]:
+        """What the component shows for a kept picture; `image` is it, if it is at hand."""
+        if image is None:
+            with Image.open(stored.path) as opened:
+                image = opened.convert("RGB")
         return {
             "sha256": stored.sha256,
-            "preview": preview,
+            "preview": data_uri(image, SHOWN_SIDE),
             "width": stored.width,
             "height": stored.height,
             "name": name,
