@@ -1,6 +1,5 @@
-// The gallery. value: {asked, kind, query, tiles: [], next, more, count, choices, exports, shared, turn,
-// error} for a page of it,
-// {asked, news: {tiles, ids, did, error, differs, go, instead, path, name, disk}} for what came of one thing that was done.
+// The gallery. value: {asked, kind, query, tiles: [], next, more, count, choices, exports, shared, turn, error} for a page
+// of it, {asked, news: {tiles, ids, did, error, differs, go, instead, path, name, disk}} for what came of one thing done.
 // Tiles are kept here; what is looked for stands in the address, so that going back finds it again.
 const root = element.firstElementChild;
 const form = $(".gallery-filters");
