@@ -601,7 +601,7 @@ def test_files_deleted_by_hand_are_sentences_everywhere(
         ):
             with suppress(BadInput):  # whatever else is raised is no sentence
                 make()
-        assert tables.write_csv(lab.history.runs(), tmp_path / "all.csv") == 2
+        assert tables.write_table(lab.history.runs(), tmp_path / "all.csv") == 2
 
         for words in (["runs"], ["runs", "show", run.id], ["runs", "resume", run.id], ["doctor"]):
             code = main([*words, "--data-dir", str(data)])
