@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from svdlab.weights.availability import availability
 if TYPE_CHECKING:
     from svdlab.exchange.restore import Restored
     from svdlab.lab.lab import Lab
+    from svdlab.lab.pictures import StoredPicture
     from svdlab.recipes.limits import Note
     from svdlab.recipes.records import Recipe, Run
 
@@ -60,7 +61,8 @@ def generate(
 ) -> None:
     """Make a clip from a picture.
 
-    Knobs that are not given are the preset's, else what the checkpoint's makers use. With --like they are the
+    Knobs that are not given are the preset's, else what the checkpoint's makers use; the size is the native one that
+    fits the picture's shape, upright or lying. With --like they are the
     file's, and so are the checkpoint, the seed and, if this lab has it, the picture.
     """
     from svdlab.cli import words
@@ -84,8 +86,12 @@ def generate(
             settings = lab.settings(chosen.id, changes, preset, changes.get("seed"))
         else:
             settings = GenerationSettings.parse({**changes, **_seed(changes)}, base=base.settings)
-        notes = lab.notes(chosen.id, settings)
-        recipe = lab.recipe(chosen.id, _start(lab, picture, base), settings)
+        lab.notes(chosen.id, settings)  # a wrong knob is said before the picture is read
+        start = _start(lab, picture, base)
+        if base is None:
+            settings = lab.settings(chosen.id, changes, preset, settings.seed, start)
+        notes = lab.notes(chosen.id, settings, start)
+        recipe = lab.recipe(chosen.id, start, settings)
         _say_notes(notes)
         numbers = Compute.of(lab.environment, device, dtype).numbers
         before = None if again else lab.before.run(recipe, numbers)
@@ -147,7 +153,7 @@ def compare(
         first, second = lab.comparison_recipes(
             kept, a, b, preset, changes.get("seed"), changes, native_frames
         )
-        notes = _both_notes(lab, first, second)
+        notes = _both_notes(lab, first, second, kept)
         _say_notes(notes)
         numbers = Compute.of(lab.environment, device, dtype).numbers
         comparison = None if again else lab.before.pair(first, second, numbers)
@@ -203,7 +209,7 @@ def _seed(changes: dict[str, str]) -> dict[str, int]:
     return {"seed": resolve_seed(changes["seed"])} if "seed" in changes else {}
 
 
-def _start(lab: Lab, path: str | None, base: Restored | None) -> Any:
+def _start(lab: Lab, path: str | None, base: Restored | None) -> StoredPicture:
     """The picture that was given, else that of the file whose settings are used."""
     if path is not None:
         return _picture(lab, path)
@@ -213,7 +219,7 @@ def _start(lab: Lab, path: str | None, base: Restored | None) -> Any:
     return lab.picture(base.picture_sha256)
 
 
-def _picture(lab: Lab, path: str) -> Any:
+def _picture(lab: Lab, path: str) -> StoredPicture:
     """The picture, kept; what reading it had to do is said."""
     from svdlab.cli import words
 
@@ -230,8 +236,10 @@ def _say_notes(notes: tuple[Note, ...]) -> None:
         words.say(f"Note: {note.sentence}")
 
 
-def _both_notes(lab: Lab, first: Recipe, second: Recipe) -> tuple[Note, ...]:
-    both = [note for recipe in (first, second) for note in lab.notes(recipe.checkpoint, recipe.settings)]
+def _both_notes(lab: Lab, first: Recipe, second: Recipe, picture: StoredPicture) -> tuple[Note, ...]:
+    both = [
+        note for recipe in (first, second) for note in lab.notes(recipe.checkpoint, recipe.settings, picture)
+    ]
     return tuple(dict.fromkeys(both))
 
 

@@ -13,15 +13,16 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from pydantic import ValidationError
 
-from svdlab.clips import pictures
+from svdlab.clips import headers, pictures
 from svdlab.errors import BadInput, DataFolderError, NotFound, SvdlabError
+from svdlab.exchange.zip_limits import MAX_MANIFEST_BYTES, MAX_REFUSED, check_directory, check_sizes
 from svdlab.exchange.zip_writing import (
     CHUNK,
     FILES,
@@ -44,10 +45,8 @@ from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Comparison, Outcome, Recipe, Run
 from svdlab.weights.safetensors import read_header
 
-MAX_MANIFEST_BYTES = 128 * 2**20  # 200,000 runs
 MAX_PICTURE_BYTES = 64 * 2**20
-MAX_RATIO = 4  # videos and pictures do not deflate; what unpacks to more than this is a bomb
-SLACK_BYTES = 16 * 2**20  # a small zip's manifest and recipes do deflate
+MAX_POSTER_SIDE = 1024  # ours are half as long
 AHEAD_SECONDS = 2 * 86400.0  # by which another machine's clock may be ahead
 
 
@@ -81,6 +80,15 @@ class _Import:
     pictures: list[str] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
+    def refuse(self, name: str, sentence: str) -> None:
+        """Notes one refusal. Raises `_Enough` with the last one that is noted."""
+        if len(self.refused) == MAX_REFUSED:
+            self.refused.append(
+                Refusal("the rest", f"more than {MAX_REFUSED} were refused, so it was not read")
+            )
+            raise _Enough
+        self.refused.append(Refusal(name, sentence))
+
 
 def read_zip(lab: Lab, path: Path) -> ImportReport:
     """Takes runs, pictures and comparisons out of a zip that `write_zip` made, perhaps on another machine.
@@ -92,15 +100,11 @@ def read_zip(lab: Lab, path: Path) -> ImportReport:
     """
     lab.history.must_be_writable()
     try:
+        check_directory(path)
         with zipfile.ZipFile(path) as archive:
-            manifest = _manifest(archive, path)
-            work = _Import(lab, archive, manifest)
-            for name in _unlisted(archive, manifest):
-                work.refused.append(Refusal(name, "it is not in the manifest, so it was left out"))
-            for entry in manifest.runs:
-                _take_run(work, entry)
-            for pair in manifest.comparisons:
-                _take_comparison(work, pair)
+            work = _Import(lab, archive, _manifest(archive, path))
+            with suppress(_Enough):
+                _take_all(work)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise BadInput(f"{path.name} is not a zip file that can be read: {_short(error)}") from error
     except OSError as error:
@@ -112,22 +116,21 @@ def read_zip(lab: Lab, path: Path) -> ImportReport:
     return ImportReport(*(tuple(part) for part in _parts(work)))
 
 
+def _take_all(work: _Import) -> None:
+    for name in _unlisted(work.archive, work.manifest):
+        work.refuse(name, "it is not in the manifest, so it was left out")
+    for entry in work.manifest.runs:
+        _take_run(work, entry)
+    for pair in work.manifest.comparisons:
+        _take_comparison(work, pair)
+
+
 def _parts(work: _Import) -> tuple[list[Any], ...]:
     return work.added, work.skipped, work.comparisons, work.pictures, work.refused
 
 
 def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
-    members = archive.infolist()
-    names = {member.filename for member in members}
-    if MANIFEST not in names:
-        raise BadInput(f"{path.name} was not exported by svdlab: it has no {MANIFEST}")
-    if len(names) != len(members):
-        raise BadInput(f"{path.name} holds two files of one name, so it was not read")
-    total, most = sum(member.file_size for member in members), path.stat().st_size * MAX_RATIO + SLACK_BYTES
-    if total > most:
-        raise BadInput(
-            f"{path.name} unpacks to {total / 1e6:.0f} MB, far more than its size, so it was not read"
-        )
+    check_sizes(archive, path, MANIFEST)
     data = _read_member(archive, MANIFEST, MAX_MANIFEST_BYTES)
     try:
         return _checked(Manifest.model_validate_json(data))
@@ -153,6 +156,10 @@ def _unlisted(archive: zipfile.ZipFile, manifest: Manifest) -> list[str]:
     return sorted(ascii(name)[1:81] for name in others if name not in listed)
 
 
+class _Enough(Exception):
+    """So much was refused that the rest is not looked at."""
+
+
 class _Refused(Exception):
     """One run, picture or comparison is not taken; the sentence says why."""
 
@@ -165,9 +172,9 @@ def _refusing(work: _Import, name: str) -> Iterator[None]:
     except (DataFolderError, OSError):
         raise
     except (_Refused, SvdlabError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        work.refused.append(Refusal(name, _short(error)))
+        work.refuse(name, _short(error))
     except (NotImplementedError, RuntimeError, ValueError) as error:  # encrypted, recursive, no UTF-8
-        work.refused.append(Refusal(name, f"it cannot be read: {_short(error)}"))
+        work.refuse(name, f"it cannot be read: {_short(error)}")
 
 
 def _take_run(work: _Import, entry: RunEntry) -> None:
@@ -177,6 +184,7 @@ def _take_run(work: _Import, entry: RunEntry) -> None:
         return
     temporary = history.runs_folder / f".{entry.id}.{new_id()}"
     with _refusing(work, entry.id):
+        _check_entry(work, entry)
         try:
             temporary.mkdir()
             run = _unpack(work, entry, temporary)
@@ -199,12 +207,19 @@ def _is_here(lab: Lab, id: str) -> bool:
     return True
 
 
-def _unpack(work: _Import, entry: RunEntry, folder: Path) -> Run:
-    """The run, its files checked and in `folder`. Raises `_Refused` or what reading a broken file raises."""
+def _check_entry(work: _Import, entry: RunEntry) -> None:
+    """What can be told of a run before anything is written. Raises `_Refused`."""
     if missing := [name for name in NEEDED if name not in entry.files]:
         raise _Refused(f"it has no {missing[0]}")
     if entry.created > time.time() + AHEAD_SECONDS:
         raise _Refused("it says it was made in the future; set this machine's clock or the other's")
+    for name in entry.files:
+        if f"runs/{entry.id}/{name}" not in work.archive.NameToInfo:
+            raise _Refused(f"{name} is in the manifest and not in the zip")
+
+
+def _unpack(work: _Import, entry: RunEntry, folder: Path) -> Run:
+    """The run, its files checked and in `folder`. Raises `_Refused` or what reading a broken file raises."""
     for name, file in entry.files.items():
         _extract(work.archive, f"runs/{entry.id}/{name}", folder / name, file, FILES[name])
     recipe, outcome = _result(folder / RESULT)
@@ -263,6 +278,9 @@ def _check_poster(path: Path) -> None:
     data = path.read_bytes()
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         raise _Refused("its poster is no WebP picture")
+    size = headers.size_of("WEBP", data)
+    if size is None or max(size) > MAX_POSTER_SIDE or headers.is_animated_webp(data):
+        raise _Refused(f"its poster is no still picture of at most {MAX_POSTER_SIDE} pixels a side")
     pictures.load_picture(data)
 
 
@@ -306,16 +324,17 @@ def _take_picture(work: _Import, sha256: str) -> None:
         data = _read_member(work.archive, name, MAX_PICTURE_BYTES)
         if (hashlib.sha256(data).hexdigest(), len(data)) != (entry.sha256, entry.bytes):
             raise _Refused("it is not the file that the manifest names: the hash differs")
-        if pictures.load_picture(data).sha256 != sha256:
+        picture = pictures.load_picture(data)
+        if picture.sha256 != sha256:
             raise _Refused("it is not the picture of that hash")
-        work.lab.add_picture(data)
+        work.lab.add_picture(picture)
         work.pictures.append(sha256)
 
 
 def _take_comparison(work: _Import, entry: ComparisonEntry) -> None:
     lab = work.lab
     if not (_is_here(lab, entry.a) and _is_here(lab, entry.b)) or entry.a == entry.b:
-        work.refused.append(Refusal(entry.id, "one of its two runs is not here"))
+        work.refuse(entry.id, "one of its two runs is not here")
         return
     with _refusing(work, entry.id):
         pair = Comparison(

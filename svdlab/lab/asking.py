@@ -15,7 +15,7 @@ from svdlab.errors import BadInput
 from svdlab.failpoints import failpoint
 from svdlab.history.ids import new_id
 from svdlab.history.queue import History
-from svdlab.lab import pictures
+from svdlab.lab import framing, pictures
 from svdlab.lab.live import Live
 from svdlab.lab.pictures import PictureSource, StoredPicture
 from svdlab.recipes import limits
@@ -49,14 +49,19 @@ class Asking:
         changes: Mapping[str, Any] | None = None,
         preset: str | None = None,
         seed: int | str | None = None,
+        picture: StoredPicture | None = None,
     ) -> GenerationSettings:
         """All knobs: the checkpoint's official ones, then the preset's, then `changes`; the seed resolved.
 
+        With `picture`, the size is the native one that fits its shape, unless the preset or `changes` say another.
         `seed` None, '' or 'random' draws one. Each knob is within its bounds; whether the checkpoint can do them
         together is said by `notes` and by `submit`. Raises `BadSettings`, `NotFound`.
         """
         made_for = self.catalogue.get(checkpoint)
         base = self.presets.get(preset).settings_for(made_for) if preset else limits.defaults_for(made_for)
+        if picture is not None:
+            told = {*(changes or {}), *(self.presets.get(preset).settings if preset else {})}
+            base = framing.shaped(made_for, base, picture.size, told)
         return GenerationSettings.parse({**(changes or {}), "seed": resolve_seed(seed)}, base=base)
 
     def recipe(self, checkpoint: str, picture: StoredPicture | str, settings: GenerationSettings) -> Recipe:
@@ -65,9 +70,17 @@ class Asking:
         sha256 = picture if isinstance(picture, str) else picture.sha256
         return Recipe(checkpoint=id, picture_sha256=sha256, settings=settings)
 
-    def notes(self, checkpoint: str, settings: GenerationSettings) -> tuple[limits.Note, ...]:
-        """What the checkpoint was not trained for. Raises `BadSettings` on what it cannot do."""
-        return limits.check(self.catalogue.get(checkpoint), settings)
+    def notes(
+        self, checkpoint: str, settings: GenerationSettings, picture: StoredPicture | None = None
+    ) -> tuple[limits.Note, ...]:
+        """What the checkpoint was not trained for, and how much of `picture` a crop leaves out.
+
+        Raises `BadSettings` on what it cannot do.
+        """
+        made_for = self.catalogue.get(checkpoint)
+        notes = limits.check(made_for, settings)
+        cut = framing.crop_note(made_for, settings, picture.size) if picture is not None else None
+        return (*notes, cut) if cut is not None else notes
 
     def submit(self, recipe: Recipe, preset: str | None = None) -> Run:
         """Accepts a run: when this returns it is on disk and waits to be claimed.
@@ -157,7 +170,7 @@ class Asking:
         changes: Mapping[str, Any] | None = None,
         native_frames: bool = False,
     ) -> tuple[Recipe, Recipe]:
-        """Two recipes with the same settings: A's official ones, the preset's, then `changes`.
+        """Two recipes with the same settings: A's official ones, the preset's, then `changes`, at a size as `settings`.
 
         Each side decodes with what its checkpoint has. With `native_frames` each side makes the frame count
         it was trained for, and only the shared prefix can be put side by side.
@@ -167,7 +180,7 @@ class Asking:
         second = self.catalogue.get(b) if b else default_b
         shared = dict(changes or {})
         decoder = shared.pop("decoder", None)
-        base = self.settings(first.id, shared, preset, seed)
+        base = self.settings(first.id, shared, preset, seed, picture)
 
         def side(checkpoint: Checkpoint) -> Recipe:
             own: dict[str, Any] = {

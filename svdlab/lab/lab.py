@@ -163,11 +163,14 @@ class Lab(Asking):
     ) -> Run:
         """Picture in, finished run out; needs a worker. Raises `SvdlabError` of any kind.
 
-        `changes` are knobs by name. Raises `RenderFailed` with the run's sentence if it failed.
+        `changes` are knobs by name; without a size among them, it is the native one that fits the picture's shape.
+        Raises `RenderFailed` with the run's sentence if it failed.
         """
         id = checkpoint or self.catalogue.default().id
-        settings = self.settings(id, changes, preset, seed)
-        run = self.submit(self.recipe(id, self.add_picture(picture), settings), preset)
+        settings = self.settings(id, changes, preset, seed)  # a wrong knob is said before the picture is read
+        stored = self.add_picture(picture)
+        settings = self.settings(id, changes, preset, settings.seed, stored)
+        run = self.submit(self.recipe(id, stored, settings), preset)
         return self.wait(run.id)[0]
 
     def compare(

@@ -31,6 +31,11 @@ class StoredPicture:
     height: int
     notes: tuple[str, ...] = ()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
 
 def keep(history: History, source: PictureSource) -> StoredPicture:
     """Checks an untrusted picture and keeps it by hash; one that is read already is not read again.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from svdlab.exchange.restore import workflow_of
 from tests.ui.conftest import Filled
@@ -86,3 +87,54 @@ def test_a_clip_dropped_on_compare_fills_it(filled: Filled, page_1440: Page) -> 
     page.wait_for_function("document.querySelector('#compare-motion_bucket_id').value === '130'")
     assert page.locator("#compare-a select").input_value() == "demo-1-0"
     assert page.locator("#compare-b select").input_value() == "demo-1-1"
+
+
+def size_of(page: Page, name: str = "explore") -> tuple[str, str]:
+    return page.locator(f"#{name}-width").input_value(), page.locator(f"#{name}-height").input_value()
+
+
+def until_size(page: Page, width: int, height: int, name: str = "explore") -> None:
+    page.wait_for_function(
+        "([name, ...size]) => size.join() === ['width', 'height'].map((knob) =>"
+        " document.querySelector(`#${name}-${knob}`).value).join()",
+        arg=[name, str(width), str(height)],
+    )
+
+
+@pytest.mark.parametrize("where", ["explore", "compare"])
+def test_an_upright_picture_takes_the_upright_size_and_the_other_is_one_click_away(
+    filled: Filled, page_1440: Page, tmp_path: Path, screenshots: Path, where: str
+) -> None:
+    Image.radial_gradient("L").resize((300, 400)).save(tmp_path / "upright.png")
+    page, box = page_1440, page_1440.locator(f"#{where}-picture")
+    page.goto(filled.address + ("compare" if where == "compare" else ""))
+    box.locator(".shown img[src^='data:']").wait_for()
+    until_size(page, 256, 144, where)
+    drop(page, f"#{where}-picture", tmp_path / "upright.png")
+    until_size(page, 144, 256, where)
+    box.get_by_text("The crop leaves out 25% of the picture.").wait_for()
+    page.screenshot(path=screenshots / f"upright-{where}-1440.png")
+    assert not page.get_by_text("Differs from preset: width").is_visible()
+    box.get_by_role("button", name="Use 256×144").click()
+    until_size(page, 256, 144, where)
+    box.get_by_text("The crop leaves out 58% of the picture.").wait_for()
+    box.get_by_role("button", name="Use 144×256").click()
+    until_size(page, 144, 256, where)
+    drop(page, f"#{where}-picture", filled.runs[4].picture)  # lies: the size lies again
+    until_size(page, 256, 144, where)
+
+
+def test_a_size_that_was_typed_stays_whatever_the_pictures_shape(
+    filled: Filled, page_1440: Page, tmp_path: Path
+) -> None:
+    Image.radial_gradient("L").resize((300, 400)).save(tmp_path / "upright.png")
+    page = page_1440
+    page.goto(filled.address)
+    page.locator("#explore-picture .shown img[src^='data:']").wait_for()
+    until_size(page, 256, 144)
+    page.evaluate("document.querySelectorAll('#explore-knobs details').forEach((one) => (one.open = true))")
+    page.locator("#explore-height").fill("128")
+    drop(page, "#explore-picture", tmp_path / "upright.png")
+    page.get_by_text("The crop leaves out", exact=False).wait_for()
+    assert size_of(page) == ("256", "128")
+    assert not page.locator("#explore-picture .other-size").is_visible()

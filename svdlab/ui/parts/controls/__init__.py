@@ -24,6 +24,7 @@ from typing import Any
 import gradio as gr
 
 from svdlab.errors import BadSettings, CheckpointUnavailable, NotFound, SvdlabError
+from svdlab.lab.framing import lying_as, native_sizes
 from svdlab.lab.lab import Lab
 from svdlab.recipes import limits
 from svdlab.recipes.checkpoint import Checkpoint
@@ -183,11 +184,12 @@ class Controls:
     def refill(self, *values: Any) -> Any:
         """The knobs after another checkpoint or preset was chosen; as they are if that is not known any more.
 
-        Another preset sets all knobs but seed and crop; another checkpoint keeps what the person had changed.
+        Another preset sets all knobs but seed and crop; another checkpoint keeps what the person had changed. A native
+        size stays upright if it was.
         """
         *chosen, preset_id, knobs = values
         try:
-            base = self._chosen_base(chosen[0], preset_id)
+            base = self._chosen_base(chosen[0], preset_id, knobs)
         except NotFound:  # the advice says so
             return gr.skip()
         knobs = knobs if isinstance(knobs, dict) else {}
@@ -200,18 +202,22 @@ class Controls:
         """The knobs as the preset has them, but for the seed and the focus of the crop."""
         *chosen, preset_id, knobs = values
         try:
-            base = self._chosen_base(chosen[0], preset_id)
+            base = self._chosen_base(chosen[0], preset_id, knobs)
         except NotFound:
             return gr.skip()
         knobs = knobs if isinstance(knobs, dict) else {}
         keep = {name: knobs[name] for name in ("seed", "focus_x", "focus_y") if name in knobs}
         return self._filled(base, keep, chosen[0], preset_id, knobs)
 
-    def _chosen_base(self, checkpoint: Any, preset: Any) -> GenerationSettings:
-        """What the knobs start from. Raises `NotFound`."""
-        return self._base(
-            self.lab.catalogue.get(checkpoint), self.lab.presets.get(preset) if preset else None
-        )
+    def _chosen_base(self, checkpoint: Any, preset: Any, knobs: Any) -> GenerationSettings:
+        """What the knobs start from; a native size lies as theirs does. Raises `NotFound`."""
+        made_for = self.lab.catalogue.get(checkpoint)
+        base = self._base(made_for, self.lab.presets.get(preset) if preset else None)
+        try:
+            size = int(knobs["width"]), int(knobs["height"])
+        except (KeyError, TypeError, ValueError):  # half-typed, or a first visit
+            return base
+        return lying_as(made_for, base, size)
 
     def _filled(
         self,
@@ -256,6 +262,7 @@ class Controls:
             "estimate": self._estimate(form),
             "differs": self._differs(form),
             "size_step": max(checkpoint.size_step for checkpoint in form.checkpoints),
+            "sizes": native_sizes(form.checkpoint),
         }
 
     def refuse(self, error: SvdlabError, field: str | None = None) -> dict[str, Any]:
@@ -281,6 +288,7 @@ class Controls:
 
     def _differs(self, form: Form) -> str:
         base = self._base(form.checkpoint, form.preset)
+        base = lying_as(form.checkpoint, base, (form.settings.width, form.settings.height))
         changed = [
             name for name in form.settings.differences(base) if name not in ("seed", "focus_x", "focus_y")
         ]

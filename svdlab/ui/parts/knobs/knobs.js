@@ -101,6 +101,12 @@ hear("focus", ({ x, y }) => {
   set(focus);
 });
 
+// From the picture: a native size that fits it, or the other.
+hear("size", (size) => {
+  for (const [name, value] of Object.entries(size)) write(cells[name], value);
+  set({ width: String(size.width), height: String(size.height) });
+});
+
 // From the advice: what stands under which control, and the checkpoint's size step.
 hear("advice", ({ notes = {}, errors = {}, size_step }) => {
   for (const [name, cell] of Object.entries(cells)) {

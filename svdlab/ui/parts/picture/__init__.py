@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -105,7 +106,8 @@ class PictureBox:
     def _kept(self, path: Path, name: str) -> dict[str, Any]:
         """Reads a picture, once, keeps and shows it. Raises `BadPicture`, `DataFolderError`."""
         picture = load_picture(path)
-        return self.value(self.lab.add_picture(picture), name, picture.image)
+        value = self.value(self.lab.add_picture(picture), name, picture.image)
+        return {**value, "fresh": time.time()}
 
     def value(
         self, stored: StoredPicture, name: str = "", image: Image.Image | None = None

@@ -1,11 +1,44 @@
 // The picture: drop, paste, choose, camera or an example; the part the model sees is a frame one can drag.
-// value: {sha256, preview, width, height, name, notes: [], error} as the server sends it.
+// value: {sha256, preview, width, height, name, notes: [], error} as the server sends it; `fresh` differs for each picture
+// that was just given, whose shape then chooses among the checkpoint's native sizes.
 const root = element.firstElementChild;
 const file = $("input[type=file]");
 const shown = $(".shown");
 const frame = $(".crop");
 let knobs = {};
 let busy = false;
+let sizes = []; // [[width, height], …]: the checkpoint's native size and that turned
+let suited = null; // the `fresh` of the picture for which a size was chosen last
+
+const WORTH_SAYING = 0.1; // of the picture's area, as svdlab/lab/framing.py has it
+const cutBy = ([width, height]) => {
+  const { box } = fitting(props.value, { width, height });
+  return 1 - ((box[2] - box[0]) * (box[3] - box[1])) / (props.value.width * props.value.height);
+};
+const isNow = ([width, height]) => width === Number(knobs.width) && height === Number(knobs.height);
+
+// A fresh picture takes the native size that fits it, unless another than a native one was asked for.
+const suit = () => {
+  const fresh = props.value?.fresh;
+  if (!fresh || fresh === suited || !sizes.length || !knobs.width) return;
+  suited = fresh;
+  const best = sizes.reduce((a, b) => (cutBy(b) < cutBy(a) ? b : a));
+  if (sizes.some(isNow) && !isNow(best)) tell("size", { width: best[0], height: best[1] });
+};
+
+// What a crop leaves out, and the other native size in one click.
+const other = $(".other-size");
+const sayCut = () => {
+  const now = clipOf(knobs, props.value);
+  const cut = (knobs.fit || "crop") === "crop" ? cutBy([now.width, now.height]) : 0;
+  const said = cut >= WORTH_SAYING;
+  const turned = sizes.some(isNow) && (said || !isNow(sizes[0])) && sizes.find((size) => !isNow(size));
+  $(".picture-cut").hidden = !said && !turned;
+  $(".picture-cut span").textContent = said ? `The crop leaves out ${Math.round(100 * cut)}% of the picture.` : "";
+  other.hidden = !turned;
+  if (turned) other.textContent = `Use ${turned[0]}×${turned[1]}`;
+  other.onclick = () => tell("size", { width: turned[0], height: turned[1] });
+};
 
 const crop = () => {
   const { width, height } = props.value;
@@ -20,7 +53,9 @@ const draw = () => {
   say($(".picture-error"), value.error);
   say($(".picture-notes"), (value.notes || []).join(" "));
   $(".as-picture").hidden = !value.plain;
-  if (!value.preview) return;
+  if (!value.preview) return void ($(".picture-cut").hidden = true);
+  suit();
+  sayCut();
   const image = $("img", shown);
   if (image.getAttribute("src") !== value.preview) image.src = value.preview;
   image.alt = "Picture: " + (value.name || "your picture");
@@ -163,6 +198,10 @@ $$(".example").forEach((button) =>
 );
 hear("knobs", (value) => {
   knobs = value;
+  draw();
+});
+hear("advice", (value) => {
+  sizes = value.sizes || sizes;
   draw();
 });
 watch("value", () => {
