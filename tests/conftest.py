@@ -5,6 +5,7 @@ Nothing of svdlab is patched anywhere; tests run the real demo checkpoints.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -33,7 +34,32 @@ if threading.current_thread() is threading.main_thread():
 ROOT = Path(__file__).resolve().parent.parent
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The address bar's popup, which nobody sees, is a page of its own, a quarter of what each page of ours takes. The rest
+# is what Playwright leaves out, since only the last such list counts.
+WITHOUT = (
+    *(
+        "WebUIOmniboxPopup",
+        "WebUIOmniboxFullPopup",
+        "WebUIOmniboxAimPopup",
+        "AimEnabled",
+        "PreloadTopChromeWebUI",
+    ),
+    *(
+        "AvoidUnnecessaryBeforeUnloadCheckSync",
+        "DestroyProfileOnBrowserClose",
+        "HttpsUpgrades",
+        "LensOverlay",
+    ),
+    *("HttpsFirstBalancedModeAutoEnable", "MediaRouter", "PaintHolding", "ThirdPartyStoragePartitioning"),
+    *(
+        "AvoidCorsURLLoaderRestartOnRedirect",
+        "OptimizationHints",
+        "NetworkTimeServiceQuerying",
+        "PreconnectToSearch",
+    ),
+)
 CHROMIUM_FLAGS = (
+    f"--disable-features={','.join(WITHOUT)}",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",  # containers give /dev/shm 64 MB, a page of videos wants more
@@ -58,6 +84,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _no_ones_data(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever names no data folder gets one of this session: a person's own, or a home nobody may write, is left."""
     os.environ["SVDLAB_DATA_DIR"] = str(tmp_path_factory.mktemp("unnamed") / "data")
+
+
+@pytest.fixture(autouse=True)
+def _quick_collections() -> None:
+    """imageio collects garbage for every video it closes, a third of a second each once torch and gradio are here.
+
+    What lives when a test begins is left out of that; what is garbage by then has been collected.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Processes are forked from a server that has torch and svdlab loaded and has used
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sqlite3
@@ -51,6 +52,7 @@ def start(life: Callable[..., None], *arguments: Any, armed: str = "") -> BasePr
 def _live(life: Callable[..., None], arguments: Sequence[Any], armed: str) -> None:
     if armed:
         os.environ[VARIABLE] = armed
+    gc.freeze()  # what the server has loaded: see tests.conftest
     life(*arguments)
 
 

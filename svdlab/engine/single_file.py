@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
@@ -236,15 +235,11 @@ def _convert(tensor: torch.Tensor, how: How, dtype: torch.dtype) -> torch.Tensor
     return tensor.to(dtype)
 
 
-def part_loaders(path: Path, original: Original, dtype: torch.dtype) -> dict[str, Callable[[], Any]]:
-    """Component → what loads it, on the CPU in that dtype, in evaluation mode. Calling one raises `BadCheckpoint`.
+def load_part(path: Path, original: Original, part: str, dtype: torch.dtype) -> Any:
+    """A component on the CPU in that dtype, in evaluation mode. Raises `BadCheckpoint`.
 
     At most the component and one tensor of the file are in memory at once.
     """
-    return {part: partial(load_part, path, original, part, dtype) for part in original.pieces}
-
-
-def load_part(path: Path, original: Original, part: str, dtype: torch.dtype) -> Any:
     module = empty(part, original.configs[part], original.decoder)
     state: dict[str, torch.Tensor] = {}
     with _opened(path, original) as file:

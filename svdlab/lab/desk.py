@@ -67,11 +67,6 @@ class Desk:
         self._broken: dict[str, str] = {}  # runs whose end could not be written yet, and what to say of them
         self._tidy_at = self._recover_at = time.monotonic()
 
-    @property
-    def unsettled(self) -> tuple[str, ...]:
-        """The runs that broke off here and whose end could not be written yet; every turn tries again."""
-        return tuple(self._broken)
-
     # Serving
 
     def serve(
@@ -82,7 +77,7 @@ class Desk:
         No run's fault stops the next one.
         """
         while not stopping.is_set():
-            seen = self.lab.live.news
+            seen = self.lab.live.asks
             try:
                 if not self.turn(render):
                     idle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,31 +121,28 @@ def made(picture: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(scope="module")
 def compared(picture: Path, made: Made) -> tuple[Path, dict[str, Any]]:
-    """`svdlab compare` of the demo pair in a process of its own."""
-    output = made.output.with_name("pair.mp4")
-    said = spawned(
-        *("compare", str(picture), "-a", "demo-1-0", "-b", "demo-1-1", "--seed", "7", *SMALL),
-        *("-o", str(output), "--json", "--data-dir", str(made.data_dir)),
-    )
-    assert said.code == 0, said.err
-    return output, said.json
+    """`svdlab compare` of the demo pair."""
+    output, out = made.output.with_name("pair.mp4"), io.StringIO()
+    arguments = ["compare", str(picture), "-a", "demo-1-0", "-b", "demo-1-1", "--seed", "7", *SMALL]
+    with redirect_stdout(out):
+        assert main([*arguments, "-o", str(output), "--json", "--data-dir", str(made.data_dir)]) == 0
+    return output, json.loads(out.getvalue())
 
 
 # Starting
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["generate", "--help"], ["--version"], ["presets"], ["runs", "--help"]]
-)
-def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
+def test_help_loads_no_heavy_library() -> None:
+    asked = [["--version"], ["--help"], ["generate", "--help"], ["runs", "--help"], ["presets"]]
     script = (
-        f"import sys; from svdlab.cli import main; main({arguments!r});"
-        f"print('loaded:', *sorted({set(HEAVY)!r} & set(sys.modules)))"
+        f"import sys; from svdlab.cli import main\nfor asked in {asked!r}:\n    main(asked);"
+        f"print('loaded:', *asked, *sorted({set(HEAVY)!r} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert done.stdout.splitlines()[-1].strip() == "loaded:", done.stderr
+    loaded = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("loaded:")]
+    assert loaded == asked, done.stderr
 
 
 def test_help_names_every_command(shell: Shell) -> None:
@@ -496,11 +495,11 @@ def test_bad_input_in_a_process_of_its_own_prints_no_traceback(picture: Path, tm
     assert said.err == "svdlab: fps must be a whole number from 1 to 60, got '0'\n"
 
 
-def test_a_render_that_fails_is_exit_code_4_and_one_sentence(picture: Path, tmp_path: Path) -> None:
-    said = spawned(
-        *("generate", str(picture), "-c", "demo-1-1", *SMALL, "--data-dir", str(tmp_path / "data")),
-        env={"SVDLAB_FAILPOINT": "video-written=full"},
-    )
+def test_a_render_that_fails_is_exit_code_4_and_one_sentence(
+    shell: Shell, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SVDLAB_FAILPOINT", "video-written=full")
+    said = shell("generate", picture, "-c", "demo-1-1", *SMALL, "--data-dir", tmp_path / "data")
     assert said.code == 4
     full = "the video could not be written: the disk is full; free some room and try again"
     assert said.err.splitlines()[-1] == f"svdlab: {full}"
@@ -596,7 +595,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_run_can_be_resumed(picture: Path
         [*command, "--data-dir", str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        until(lambda: states(tmp_path) == ["running"])
+        until(lambda: states(tmp_path) == ["running"], "the run")
         process.send_signal(signal.SIGINT)
         while "Ctrl-C again leaves at once" not in process.stderr.readline():
             pass
@@ -640,6 +639,18 @@ def test_app_serves_the_page_until_ctrl_c(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=60)
     assert "Traceback" not in err
     assert process.returncode in (0, 130)
+
+
+def test_the_web_entry_is_svdlab_app_with_its_options(shell: Shell) -> None:
+    said = subprocess.run(
+        [sys.executable, "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == shell("app", "--help").out
+    wrong = subprocess.run(
+        [sys.executable, "app.py", "--port", "no"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("svdlab: invalid value for '--port'")
 
 
 # Progress

@@ -14,6 +14,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from svdlab.clips.video import read_mp4_frames
+from svdlab.environment import Environment
 from svdlab.lab.lab import Lab
 from svdlab.metrics.definitions import METRICS
 from svdlab.recipes.records import Comparison, Run
@@ -28,7 +29,7 @@ from tests import rows
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-RENDERED = 120_000  # ms: torch is loaded by the first run
+RENDERED = 120_000  # ms
 PLAYER = "#compare-player [data-svdlab-player]"
 SMALL = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 2}
 
@@ -48,7 +49,12 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    import svdlab.engine.renderer  # noqa: F401  # torch is here before anybody waits for a clip
+
     with open_lab(tmp_path_factory.mktemp("compare"), device="cpu") as lab:
+        # Beside the checkpoints as they come, the one of 1.0 named as trained on fewer frames.
+        short = replace(lab.catalogue.get("demo-1-0"), id="demo-short", name="Demo short", native_frames=3)
+        lab.catalogue = Catalogue((short,))
         yield Served(lab, launch(lab, port=None, block=False))
 
 
@@ -130,12 +136,12 @@ def test_a_first_visit_is_one_click_away_from_a_fair_pair(
     assert page_1440.locator("#compare-b select").input_value() == "demo-1-1"
     page_1440.locator("#compare-stage .pair-still").nth(1).wait_for()
     page_1440.screenshot(path=screenshots / "compare-first-visit-1440.png")
-    quick(page_1440, num_inference_steps=6, width=256, height=144)
+    quick(page_1440, num_inference_steps=30)
     page_1440.locator(".knobs-more > summary").click()
     press_compare(page_1440)
     both = page_1440.locator(f"{PLAYER}[data-state=preview] .sp-forming[src^='data:image/webp']")
     both.nth(1).wait_for(timeout=RENDERED)
-    page_1440.get_by_text(re.compile(r"Rendering both: \d of 6 steps")).wait_for(timeout=RENDERED)
+    page_1440.get_by_text(re.compile(r"Rendering both: \d+ of 30 steps")).wait_for(timeout=RENDERED)
     come_to_rest(page_1440)  # the page slides to the player
     page_1440.screenshot(path=screenshots / "compare-rendering-1440.png")
     assert page_1440.locator(".sp-cancel").is_visible()
@@ -314,9 +320,9 @@ def test_a_bad_picture_gets_a_sentence_and_loses_nothing(compare: Page, tmp_path
 def test_cancel_stops_both_sides_and_they_can_be_tried_again(
     served: Served, compare: Page, screenshots: Path
 ) -> None:
-    quick(compare, seed=11, num_inference_steps=90)
+    quick(compare, seed=11, num_inference_steps=200)
     press_compare(compare)
-    compare.get_by_text(re.compile(r"Rendering both: \d+ of 90 steps, about .* left")).wait_for(
+    compare.get_by_text(re.compile(r"Rendering both: \d+ of 200 steps, about .* left")).wait_for(
         timeout=RENDERED
     )
     compare.locator(".sp-cancel").click()
@@ -325,7 +331,7 @@ def test_cancel_stops_both_sides_and_they_can_be_tried_again(
     stopped = latest(served)
     assert {stopped.a.state, stopped.b.state} == {"cancelled"}
     compare.get_by_role("button", name="Try again").click()
-    compare.get_by_text(re.compile(r"Rendering both: \d+ of 90 steps")).wait_for(timeout=RENDERED)
+    compare.get_by_text(re.compile(r"Rendering both: \d+ of 200 steps")).wait_for(timeout=RENDERED)
     compare.locator(".sp-cancel").click()
     compare.get_by_text("Cancelled.", exact=True).wait_for(timeout=20_000)
 
@@ -333,13 +339,13 @@ def test_cancel_stops_both_sides_and_they_can_be_tried_again(
 def test_closing_the_page_stops_nothing_and_opening_it_finds_the_comparison(
     served: Served, compare: Page, new_page: Callable[..., Page]
 ) -> None:
-    quick(compare, seed=21, num_inference_steps=60)
+    quick(compare, seed=21, num_inference_steps=200)
     press_compare(compare)
-    compare.get_by_text(re.compile(r"Rendering both: \d+ of 60 steps")).wait_for(timeout=RENDERED)
+    compare.get_by_text(re.compile(r"Rendering both: \d+ of 200 steps")).wait_for(timeout=RENDERED)
     compare.close()
     again = new_page(1440, 900)
     again.goto(served.page)
-    again.get_by_text(re.compile(r"Rendering both: \d+ of 60 steps")).wait_for(timeout=15_000)
+    again.get_by_text(re.compile(r"Rendering both: \d+ of 200 steps")).wait_for(timeout=15_000)
     assert again.locator("#compare-seed").input_value() == "21"
     again.locator(".sp-cancel").click()
     again.get_by_text("Cancelled.", exact=True).wait_for(timeout=20_000)
@@ -429,30 +435,20 @@ def test_unequal_frame_counts_are_no_fair_pair_and_the_shared_prefix_is_said(
     page_1440.screenshot(path=screenshots / "compare-unfair-1440.png", full_page=True)
 
 
-def test_each_side_can_make_its_native_frame_count(
-    tmp_path: Path, new_page: Callable[..., Page], demo_pair: tuple[str, str]
-) -> None:
-    """With checkpoints as they come: the one of 1.0 named as trained on fewer frames."""
-    known = Catalogue()
-    short = replace(known.get(demo_pair[0]), id="demo-short", name="Demo short", native_frames=3)
-    with open_lab(tmp_path / "native", device="cpu") as lab:
-        lab.catalogue = Catalogue((short,))
-        page = new_page(1440, 900)
-        visit(page, launch(lab, port=None, block=False) + "compare")
-        quick(page)
-        page.locator("#compare-a select").select_option("demo-short")
-        page.get_by_text("A was trained on 3 frames, B on 14.").wait_for()
-        page.locator("#compare-option label").click()
-        page.get_by_text("only the first 3 can be put side by side").wait_for()
-        press_compare(page)
-        ready(page, frames=3)
-        assert page.locator(".badge").get_attribute("data-fair") == "false"
-        page.get_by_text("Comparing the first 3 frames; B has 14.").wait_for()
-        made = lab.history.comparisons(limit=1)[0]
-        assert (made.a.settings.num_frames, made.b.settings.num_frames) == (3, 14)
-        page.goto(page.url + f"?compare={made.id}")
-        ready(page, frames=3)
-        assert page.locator("#compare-option input").is_checked()
+def test_each_side_can_make_its_native_frame_count(served: Served, compare: Page) -> None:
+    compare.locator("#compare-a select").select_option("demo-short")
+    compare.get_by_text("A was trained on 3 frames, B on 14.").wait_for()
+    compare.locator("#compare-option label").click()
+    compare.get_by_text("only the first 3 can be put side by side").wait_for()
+    press_compare(compare)
+    ready(compare, frames=3)
+    assert compare.locator(".badge").get_attribute("data-fair") == "false"
+    compare.get_by_text("Comparing the first 3 frames; B has 14.").wait_for()
+    made = latest(served)
+    assert (made.a.settings.num_frames, made.b.settings.num_frames) == (3, 14)
+    compare.goto(compare.url + f"?compare={made.id}")
+    ready(compare, frames=3)
+    assert compare.locator("#compare-option input").is_checked()
 
 
 # Looks
@@ -527,13 +523,11 @@ def test_it_is_dark_in_the_dark(
 # Without a browser
 
 
-def test_on_a_shared_space_a_visitor_sees_only_their_own(
-    served: Served, pair: Comparison, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SPACE_ID", "someone/svdlab")
-    page = Compare(served.lab)
-    assert page.strip_value([])["runs"] == []
-    assert [tile["id"] for tile in page.strip_value([pair.id, "nothing"])["runs"]] == [pair.id]
+def test_on_a_shared_space_a_visitor_sees_only_their_own(served: Served, pair: Comparison) -> None:
+    with Lab(served.lab.data_dir, environment=Environment.read({"SPACE_ID": "someone/svdlab"})) as shared:
+        page = Compare(shared)
+        assert page.strip_value([])["runs"] == []
+        assert [tile["id"] for tile in page.strip_value([pair.id, "nothing"])["runs"]] == [pair.id]
 
 
 def test_a_difference_of_nothing_has_no_sign(pair: Comparison) -> None:
