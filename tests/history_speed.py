@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from svdlab.history.conditions import parse_where
 from svdlab.history.queue import History
 from svdlab.history.search import RunQuery
 from tests.synthetic import EVERY, START, fill
@@ -80,6 +81,9 @@ def _questions(history: History, size: int) -> dict[str, Callable[[], object]]:
         ),
         "everything at once": page(
             RunQuery("svd", "fast", None, START, middle * 2, ("done",), 3, True, ("sea",), "sea", sort="zoom")
+        ),
+        "conditions on knobs and metrics": page(
+            RunQuery(where=parse_where("flicker>0.2 fps!=7 zoom<0.9"), sort="fidelity")
         ),
         "comparisons": lambda: history.find_comparisons(limit=PAGE),
         "comparisons with a checkpoint": lambda: history.find_comparisons(

@@ -54,6 +54,11 @@ def test_the_imports_keep_to_the_contracts() -> None:
         ("history/queue.py", "from svdlab.lab import lab", "Imports go downward only"),
         ("history/queue.py", "from svdlab.engine import sampler", "Imports go downward only"),
         ("ui/__init__.py", "from svdlab.workers import open_lab", "Pages know neither workers nor models"),
+        ("ui/pages/models.py", "from svdlab.engine import examine", "Pages know neither workers nor models"),
+        ("ui/pages/history.py", "from svdlab.ui.pages import run", "Pages never import each other"),
+        ("ui/parts/strip/__init__.py", "from svdlab.ui.pages import explore", "Inside the pages imports go"),
+        ("ui/visitor.py", "from svdlab.ui.parts import strip", "Inside the pages imports go downward only"),
+        ("ui/a_module_without_a_place.py", "", "Inside the pages imports go downward only"),
         ("a_room_without_a_place.py", "", "Imports go downward only"),
     ],
 )

@@ -17,7 +17,8 @@ def copy_tree(to: Path) -> Path:
     """The package, free to be changed, with what it reads beside it."""
     for name in COPIED:
         shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "images"))
-    shutil.copy(ROOT / "pyproject.toml", to)
+    for name in ("pyproject.toml", "README.md", "app.py"):
+        shutil.copy(ROOT / name, to)
     for name in LENT:
         (to / name).symlink_to(ROOT / name, target_is_directory=True)
     return to

@@ -14,7 +14,7 @@ from svdlab.files import write_whole
 AnyFile = Annotated[
     Path,
     typer.Argument(
-        metavar="FILE", help="An MP4, WebM, PNG, WebP or JSON; ComfyUI's too.", show_default=False
+        metavar="FILE", help="An MP4, WebM, PNG, WebP, AVIF, JPEG or JSON; ComfyUI's too.", show_default=False
     ),
 ]
 

@@ -132,6 +132,8 @@ def _read(name: str, kind: str, data: bytes, note: str = "", cut: bool = False) 
     # Not Image.open: that warns of large pictures through the process-wide filter, which no thread
     # can mute safely. This is its core, for the one format.
     Image.init()
+    if kind == "HEIC":
+        _learn_heic(name)
     factory, accept = Image.OPEN[kind]
     supported = accept(data[:16]) if accept else True
     if isinstance(supported, str):
@@ -155,6 +157,20 @@ def _read(name: str, kind: str, data: bytes, note: str = "", cut: bool = False) 
         notes.append(REDUCED_16)
     rows = _Rows(name, image, _orientation(image), ours=True)
     return rows.pixels(notes, size)
+
+
+def _learn_heic(name: str) -> None:
+    """Teaches Pillow to open HEIC, if that was installed. Raises `BadPicture`."""
+    try:
+        from pillow_heif import options, register_heif_opener
+    except ImportError:
+        raise BadPicture(
+            f"{name} is a HEIC photo, which is read only if pillow-heif is installed (pip install pillow-heif); "
+            "export it as JPEG"
+        ) from None
+    options.DECODE_THREADS = 2
+    register_heif_opener(thumbnails=False)
+    Image.OPEN["HEIC"] = Image.OPEN["HEIF"]
 
 
 def _check_cut(name: str, image: Image.Image) -> None:

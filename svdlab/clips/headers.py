@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-READABLE = "PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP or TIFF"
+READABLE = "PNG, JPEG, WebP, AVIF, GIF, BMP or TIFF"
 MAX_PARTS = 100_000  # chunks of a PNG, segments of a JPEG: each costs a turn of a Python loop in Pillow
 
 # What can be read. Formats that run code (EPS), that render (SVG, PDF) or that are rare stay out.

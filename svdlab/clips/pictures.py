@@ -62,14 +62,14 @@ def save_picture(picture: Picture, path: Path) -> None:
     picture.image.save(path, "PNG", compress_level=6)
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a file that `save_picture` wrote is there with every byte: its checksums, without decoding it."""
+def is_whole(path: Path, size: tuple[int, int]) -> bool:
+    """Whether what `save_picture` wrote of a picture of that size is there with every byte: nothing is decoded."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            image.verify()
+            image.verify()  # every checksum
+            return image.size == size
     except (OSError, SyntaxError, ValueError):
         return False
-    return True
 
 
 def _picture(found: Pixels) -> Picture:

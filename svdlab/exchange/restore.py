@@ -52,11 +52,16 @@ def restore(lab: Lab, source: str | Path | bytes) -> Restored:
     A recipe of svdlab's own is preferred to a ComfyUI workflow, and that to SwarmUI's parameters. Raises `BadInput`
     (`BadVideo`) with one sentence if it carries none of them.
     """
-    found = read_texts(source)
-    try:
-        return _restored(lab, found)
-    except RecursionError:
-        raise BadInput(f"{found.name} is nested too deeply, so it was not read") from None
+    carried = read_texts(source)
+    found = _found(lab, carried)
+    if found is None:
+        raise BadInput(f"{carried.name} carries neither an svdlab recipe nor a ComfyUI workflow")
+    return found
+
+
+def settings_in(lab: Lab, source: str | Path | bytes) -> Restored | None:
+    """The same of a file that need not carry anything, as most pictures: then None."""
+    return _found(lab, read_texts(source))
 
 
 def fitted(lab: Lab, found: Restored, checkpoint: str) -> Restored:
@@ -71,7 +76,14 @@ def fitted(lab: Lab, found: Restored, checkpoint: str) -> Restored:
     return replace(found, settings=settings, checkpoint=checkpoint, notes=notes)
 
 
-def _restored(lab: Lab, found: Embedded) -> Restored:
+def _found(lab: Lab, carried: Embedded) -> Restored | None:
+    try:
+        return _restored(lab, carried)
+    except RecursionError:
+        raise BadInput(f"{carried.name} is nested too deeply, so it was not read") from None
+
+
+def _restored(lab: Lab, found: Embedded) -> Restored | None:
     values = _values(found)
     damaged = _damaged(found, values)
     for value in values.values():
@@ -97,7 +109,7 @@ def _restored(lab: Lab, found: Embedded) -> Restored:
         raise BadInput(f"{found.name} holds no JSON that can be read; give {READABLE}")
     if found.unread:
         raise BadInput(found.unread[0])
-    raise BadInput(f"{found.name} carries neither an svdlab recipe nor a ComfyUI workflow")
+    return None
 
 
 def workflow_of(lab: Lab, run: Run) -> Workflow:

@@ -77,7 +77,7 @@ class Desk:
         No run's fault stops the next one.
         """
         while not stopping.is_set():
-            seen = self.lab.live.news
+            seen = self.lab.live.asks
             try:
                 if not self.turn(render):
                     idle()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from svdlab.history.queue import History
 from svdlab.recipes.events import Event
@@ -22,19 +23,24 @@ class Live:
         self.closed = False
         self._history = history
         self._changed = threading.Condition()
-        self._news = 0  # counts what happened: whoever looked before and waits now misses nothing in between
+        # Both count: whoever looked before and waits now misses nothing in between.
+        self._news = 0  # what happened
+        self._asks = (
+            0  # what was asked for: a worker that has nothing to do is not woken by every step of another
+        )
         self._events: dict[str, Event] = {}
         self._stops: dict[str, threading.Event] = {}
 
     @property
-    def news(self) -> int:
-        """A number that is another one whenever something happened; see `wait`."""
-        return self._news
+    def asks(self) -> int:
+        """A number that is another one whenever something was asked for; see `wait`."""
+        return self._asks
 
     @property
     def told(self) -> frozenset[str]:
         """The ids of the runs of which something is being told now."""
-        return frozenset(self._events)
+        with self._changed:
+            return frozenset(self._events)
 
     # Telling
 
@@ -53,7 +59,8 @@ class Live:
                 self._events.pop(event.run_id, None)
             else:
                 self._events[event.run_id] = event
-        self.notify()
+            self._news += 1
+            self._changed.notify_all()
 
     def forget(self, ids: Iterable[str]) -> None:
         """What was told of these runs holds no more; the row does."""
@@ -62,9 +69,10 @@ class Live:
                 self._events.pop(id, None)
 
     def notify(self) -> None:
-        """Wakes everyone who waits: something changed that they may care for."""
+        """Wakes everyone who watches or waits for work: something was asked for, or is no longer."""
         with self._changed:
             self._news += 1
+            self._asks += 1
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -87,12 +95,12 @@ class Live:
         stop = self._stops.get(id)
         return self.closed or (stop is not None and stop.is_set())
 
-    # Watching
+    # Waiting and watching
 
     def wait(self, seen: int, seconds: float) -> None:
-        """Sleeps until `news` is no longer what was `seen`, the time is over or this is closed."""
+        """Sleeps until `asks` is no longer what was `seen`, the time is over or this is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._news != seen or self.closed, seconds)
+            self._changed.wait_for(lambda: self._asks != seen or self.closed, seconds)
 
     def present(self, id: str) -> Event:
         """The newest event of a run: this process's own, or made from the row. Raises `NotFound`."""
@@ -124,4 +132,8 @@ class Live:
             yield from fresh
             if all(event.final for event in shown.values()) or self.closed:
                 return
-            self.wait(seen, POLL_SECONDS)
+            with self._changed:
+                self._changed.wait_for(partial(self._has_news, seen), POLL_SECONDS)
+
+    def _has_news(self, seen: int) -> bool:
+        return self._news != seen or self.closed

@@ -12,13 +12,13 @@ from pathlib import Path
 from PIL import Image
 
 from svdlab.clips import pictures
-from svdlab.errors import BadPicture, DataFolderError, NotFound, reason
+from svdlab.errors import DataFolderError, NotFound, reason
 from svdlab.failpoints import failpoint
 from svdlab.files import sync
 from svdlab.history.ids import new_id
 from svdlab.history.queue import History
 
-PictureSource = str | Path | bytes | Image.Image
+PictureSource = str | Path | bytes | Image.Image | pictures.Picture
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,14 @@ class StoredPicture:
 
 
 def keep(history: History, source: PictureSource) -> StoredPicture:
-    """Checks an untrusted picture and keeps it by hash. Raises `BadPicture`, `DataFolderError`."""
+    """Checks an untrusted picture and keeps it by hash; one that is read already is not read again.
+
+    Raises `BadPicture`, `DataFolderError`.
+    """
     history.must_be_writable()
-    if isinstance(source, Image.Image):
+    if isinstance(source, pictures.Picture):
+        picture = source
+    elif isinstance(source, Image.Image):
         picture = pictures.picture_from_image(source)
     else:
         picture = pictures.load_picture(source)
@@ -50,7 +55,7 @@ def keep(history: History, source: PictureSource) -> StoredPicture:
 
 
 def _write(picture: pictures.Picture, path: Path) -> None:
-    if _holds(path, picture.sha256):
+    if pictures.is_whole(path, picture.image.size):
         os.utime(path)  # in use again: removing unused pictures lets it be for a while
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,14 +70,6 @@ def _write(picture: pictures.Picture, path: Path) -> None:
         raise
     sync(path.parent)
     failpoint("picture-stored")
-
-
-def _holds(path: Path, sha256: str) -> bool:
-    """Whether the picture of that hash is in the file, whole."""
-    try:
-        return pictures.load_picture(path).sha256 == sha256
-    except BadPicture:
-        return False
 
 
 def stored(history: History, sha256: str) -> StoredPicture:

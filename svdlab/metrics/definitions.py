@@ -3,7 +3,7 @@ comes about.
 
 Tables, columns, filters, sorts, exports, help and docs are made from `METRICS`. A metric is a function of a `Footage`
 under `@metric`; runs keep their numbers under the function's name, so that name is for ever.
-Knows numbers and words; nothing of pixels (see `svdlab.metrics.measure`), of runs or of screens.
+Knows numbers and words; nothing of pixels (see `svdlab.metrics.footage`), of runs or of screens.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from svdlab.metrics.measure import Footage
+    from svdlab.metrics.footage import Footage
 
 Better = Literal["higher", "lower", "neither"]
 ABSENT = "–"  # where a number would stand and was not measured

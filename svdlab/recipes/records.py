@@ -64,8 +64,25 @@ class Recipe(BaseModel):
             raise BadVideo(f"the recipe is larger than {MAX_RECIPE_BYTES // 1024} KB, so it was not read")
         try:
             return cls.model_validate(json.loads(text))
-        except (ValueError, RecursionError, ValidationError):
-            raise BadVideo("this file carries no svdlab recipe, or one that was changed") from None
+        except (ValueError, RecursionError, ValidationError) as error:
+            raise BadVideo(
+                _newer(error) or "this file carries no svdlab recipe, or one that was changed"
+            ) from None
+
+
+def _newer(error: Exception) -> str:
+    """What is said of a recipe that is right but for knobs this svdlab has not heard of; empty for any other."""
+    faults = error.errors() if isinstance(error, ValidationError) else []
+    places = [fault["loc"] if fault["type"] == "extra_forbidden" else () for fault in faults]
+    names = [str(place[1]) for place in places if len(place) == 2 and place[0] == "settings"]
+    if (
+        not names
+        or len(names) < len(faults)
+        or not all(name.isidentifier() and len(name) <= 40 for name in names)
+    ):
+        return ""
+    known = f"it sets {', '.join(names[:3])}, which this one does not know"
+    return f"this recipe is a newer svdlab's: {known}; update svdlab"
 
 
 @dataclass(frozen=True)

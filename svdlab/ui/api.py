@@ -1,4 +1,4 @@
-"""Named endpoints for programs: /generate, /runs, /run, /checkpoints, /presets.
+"""Named endpoints for programs: /generate, /compare, /runs, /run, /checkpoints, /presets.
 
 Every argument arrives as it was sent and is checked by the lab, so that a wrong one gets its sentence. One
 parameter per knob, made from `KNOBS`. Knows the lab; nothing of the pages.
@@ -7,7 +7,6 @@ parameter per knob, made from `KNOBS`. Knows the lab; nothing of the pages.
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -15,19 +14,22 @@ import gradio as gr
 from gradio.data_classes import FileData
 
 from svdlab.errors import BadPicture, NotFound, SvdlabError
+from svdlab.exchange.pair_export import file_name, write_pair
 from svdlab.lab.lab import Lab
-from svdlab.recipes.records import Run
+from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS, Knob
+from svdlab.ui.handover import hand_over
 from svdlab.ui.parts.picture import uploaded
 from svdlab.weights.availability import availability
 
-TOGETHER = 16  # calls of /generate that may wait at a time; the lab's own queue orders them
+TOGETHER = 16  # calls of /generate, and of /compare, that may wait at a time; the lab's own queue orders them
 MOST_RUNS = 200
 
 
 def build(lab: Lab) -> None:
     """Adds the endpoints to the app being built."""
     gr.api(_generate(lab), api_name="generate", concurrency_limit=TOGETHER)
+    gr.api(_compare(lab), api_name="compare", concurrency_limit=TOGETHER)
     for function in (_runs(lab), _run(lab), _checkpoints(lab), _presets(lab)):
         gr.api(function, api_name=function.__name__, concurrency_limit=None)
 
@@ -70,19 +72,41 @@ def run_summary(run: Run) -> dict[str, Any]:
     }
 
 
-def with_knobs(
-    function: Callable[..., Any], first: list[inspect.Parameter], returns: Any
-) -> Callable[..., Any]:
-    """Gives a function the signature Gradio reads: `first`, then one optional parameter per knob."""
+def comparison_summary(lab: Lab, pair: Comparison) -> dict[str, Any]:
+    """A finished comparison as JSON."""
+    fairness = lab.fairness(pair)
+    return {
+        "id": pair.id,
+        "a": pair.a.recipe.model_dump(mode="json"),
+        "b": pair.b.recipe.model_dump(mode="json"),
+        "fairness": {
+            "fair": fairness.fair,
+            "same_picture": fairness.same_picture,
+            "same_settings": fairness.same_settings,
+            "same_noise": fairness.same_noise,
+            "shared_frames": fairness.shared_frames,
+            "subject": fairness.subject,
+            "differences": list(fairness.differences),
+            "remarks": list(fairness.remarks),
+        },
+        "noise_sha256": {"a": pair.a.outcome.noise_sha256, "b": pair.b.outcome.noise_sha256},
+        "metrics": {"a": pair.a.outcome.metrics, "b": pair.b.outcome.metrics},
+    }
+
+
+def with_knobs(function: Callable[..., Any], *choices: str) -> Callable[..., Any]:
+    """Gives a function the signature Gradio reads: a picture, `choices` by id, one optional parameter per knob."""
     knobs = [_parameter(knob.name, _hint(knob)) for knob in KNOBS.values()]
-    parameters = [*first, *knobs]
+    picture = inspect.Parameter("picture", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=FileData)
+    parameters = [picture, *(_parameter(name, str | None) for name in choices), *knobs]
+    returns = tuple[FileData, dict]
     function.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": returns}
     return function
 
 
-def _parameter(name: str, hint: Any, default: Any = None) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=hint)
+def _parameter(name: str, hint: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=hint)
 
 
 def _hint(knob: Knob) -> Any:
@@ -93,10 +117,15 @@ def _hint(knob: Knob) -> Any:
     return (int if knob.kind == "int" else float) | None
 
 
+def _changes(knobs: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
+    """The seed, and what else was given."""
+    changes = {name: value for name, value in zip(KNOBS, knobs, strict=False) if value is not None}
+    return changes.pop("seed", None), changes
+
+
 def _generate(lab: Lab) -> Callable[..., Any]:
     def generate(picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any) -> Any:
-        changes = {name: value for name, value in zip(KNOBS, knobs, strict=False) if value is not None}
-        seed = changes.pop("seed", None)
+        seed, changes = _changes(knobs)
         run: Run = told(lambda: lab.generate(file_of(picture), checkpoint, preset, seed, **changes))
         return answer(run.video), run.recipe.model_dump(mode="json")
 
@@ -104,21 +133,27 @@ def _generate(lab: Lab) -> Callable[..., Any]:
         "A picture in, a video and its recipe out. Knobs that are not given keep the checkpoint's official value, "
         "or the preset's. The seed may be 'random', which it also is when it is not given."
     )
-    first = [
-        inspect.Parameter("picture", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=FileData),
-        _parameter("checkpoint", str | None),
-        _parameter("preset", str | None),
-    ]
-    return with_knobs(generate, first, tuple[FileData, dict])
+    return with_knobs(generate, "checkpoint", "preset")
+
+
+def _compare(lab: Lab) -> Callable[..., Any]:
+    def compare(picture: Any, a: Any = None, b: Any = None, preset: Any = None, *knobs: Any) -> Any:
+        seed, changes = _changes(knobs)
+        pair: Comparison = told(lambda: lab.compare(file_of(picture), a, b, preset, seed, **changes))
+        video = told(lambda: hand_over(file_name(pair), lambda path: write_pair(lab, pair, path)))
+        return answer(video), comparison_summary(lab, pair)
+
+    compare.__doc__ = (
+        "A picture in, two checkpoints side by side out: the labelled MP4, and both recipes with what was measured. "
+        "Without a and b it is the best pair of 1.0 and 1.1 that is here. Both sides get the same noise."
+    )
+    return with_knobs(compare, "a", "b", "preset")
 
 
 def _runs(lab: Lab) -> Callable[..., Any]:
     def runs(limit: int = 20) -> list:
         """The latest runs, newest first."""
-        if os.environ.get("SPACE_ID"):
-            raise gr.Error(
-                "runs on a shared Space are private; ask for one by its id with /run", print_exception=False
-            )
+        told(lambda: lab.policy.require("see_all_runs"))
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_RUNS:
             raise gr.Error(f"limit must be a whole number from 1 to {MOST_RUNS}", print_exception=False)
         return [run_summary(run) for run in lab.history.runs(limit)]

@@ -1,11 +1,13 @@
 """What stands around every page: name, navigation, and in words what it renders with.
 
-Knows which pages there are and the lab's catalogue; nothing of a page's inside.
+Knows what a page says of itself and the lab's catalogue; nothing of a page's inside.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -17,7 +19,7 @@ HEAD = """
  width='32' height='32' rx='7' fill='%23137a71'/%3E%3Cpath d='M8 9h10v14H8z' fill='%23fff' opacity='.45'/%3E%3Cpath
  d='M14 9h10v14H14z' fill='%23fff'/%3E%3C/svg%3E">
 """
-MARK = (
+LOGO = (
     '<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" fill="var(--accent)"/>'
     '<path d="M8 9h10v14H8z" fill="var(--on-accent)" opacity=".45"/><path d="M14 9h10v14H14z" fill="var(--on-accent)"/>'
     "</svg>"
@@ -25,24 +27,29 @@ MARK = (
 
 
 @dataclass(frozen=True)
-class PageLink:
-    """A page in the navigation. `path` is "" for the first one."""
+class Page:
+    """What the file of a page says of it, as its `PAGE`."""
 
     name: str
-    path: str
+    path: str  # of its address; "" for the first one
+    build: Callable[[Lab, gr.Blocks], Any]  # puts components, handlers and wiring into the app
+    place: int | None = None  # in the navigation, from the left; None: others lead there
+    within: str = ""  # path of the page that the navigation shows instead, where it has no place
 
 
-def build_header(lab: Lab, pages: tuple[PageLink, ...], here: str, device: str = "auto") -> None:
-    """The header of the page `here`; every page calls it first."""
+def build_header(lab: Lab, pages: Sequence[Page], here: Page, device: str = "auto") -> None:
+    """The header of the page `here`, in front of everything else on it."""
     gr.Navbar(visible=False)
+    present = here.path if here.place is not None else here.within
     links = "".join(
-        f'<a href="{page.path or "./"}"{" aria-current=page" if page.path == here else ""}>{escape(page.name)}</a>'
+        f'<a href="{page.path or "./"}"{" aria-current=page" if page.path == present else ""}>{escape(page.name)}</a>'
         for page in pages
+        if page.place is not None
     )
     plain(
-        f'<header class="frame"><a class="brand" href="./">{MARK}<span>svdlab</span></a>'
+        f'<header class="frame"><a class="brand" href="./">{LOGO}<span>svdlab</span></a>'
         f'<nav aria-label="Pages">{links}</nav><p class="status">{escape(status(lab, device))}</p></header>',
-        name=f"frame-{here or 'explore'}",
+        name=f"frame-{here.path or 'first'}",
         classes="frame-holder",
     )
 

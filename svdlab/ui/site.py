@@ -1,40 +1,77 @@
-"""All pages as one Gradio app, and its launch. Knows every page; nothing of what is on them."""
+"""All pages as one Gradio app, and its launch. Finds the pages by their files; knows nothing of what is on them."""
 
 from __future__ import annotations
 
+import importlib
 import os
-from functools import partial
+import pkgutil
+from functools import cache, partial
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+# Before gradio is imported. What is uploaded gets a folder of this user's svdlab alone, so that it may be tidied.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(gettempdir()) / f"svdlab-{getattr(os, 'getuid', int)()}"))
 
 import gradio as gr
+from gradio.exceptions import InvalidPathError
+from gradio.utils import get_upload_folder
 
 from svdlab.lab.lab import Lab
-from svdlab.ui import api, frame
-from svdlab.ui.pages import compare, explore, history, models
-from svdlab.ui.theme import STYLESHEET, theme
+from svdlab.ui import api, frame, pages
+from svdlab.ui.handover import remove_older
+from svdlab.ui.theme import stylesheet, theme
 
 THREADS = 256  # each page that watches a run holds one while it waits for news
 MAX_UPLOAD = "64mb"  # as images.MAX_FILE_BYTES
+TIDY_SECONDS = 3600  # how often uploads and answers are looked through
+KEPT_SECONDS = 86400  # how long an upload or the answer of an endpoint is kept
 
 
-PAGES = (
-    frame.PageLink("Explore", ""),
-    frame.PageLink("Compare", "compare"),
-    frame.PageLink("History", "history"),
-    frame.PageLink("Models", "models"),
-)
+@cache
+def all_pages() -> tuple[frame.Page, ...]:
+    """Every page there is a file of in `svdlab/ui/pages`: those of the navigation in its order, then the others."""
+    modules = (
+        importlib.import_module(f"{pages.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(pages.__path__)
+    )
+    return tuple(
+        sorted(
+            (module.PAGE for module in modules),
+            key=lambda page: (page.place is None, page.place or 0, page.path),
+        )
+    )
+
+
+class Pages(gr.Blocks):
+    """As Gradio's, but that a caller is told in a sentence what was wrong with the data of a call."""
+
+    async def preprocess_data(self, *call: Any, **more: Any) -> Any:
+        """The values of a call as its handler takes them. Raises `gr.Error`."""
+        try:
+            return await super().preprocess_data(*call, **more)
+        except InvalidPathError:
+            raise gr.Error("that file was not uploaded here; send it again", print_exception=False) from None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise gr.Error("the arguments are not those of this call", print_exception=False) from None
 
 
 def build_app(lab: Lab, device: str = "auto") -> gr.Blocks:
     """Every page over one lab. Loads no model library."""
-    with gr.Blocks(title="svdlab", fill_width=True, analytics_enabled=False) as app:
+    first, *others = all_pages()
+    with Pages(
+        title="svdlab",
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(TIDY_SECONDS, KEPT_SECONDS),
+    ) as app:
         api.build(lab)  # first: a page's handler of the same name would take it
-        frame.build_header(lab, PAGES, "", device)
-        explore.build(lab, app, compare=True)
-    for link, page in zip(PAGES[1:], (compare, history, models), strict=True):
-        with app.route(link.name, f"/{link.path}"):
-            frame.build_header(lab, PAGES, link.path, device)
+        frame.build_header(lab, all_pages(), first, device)
+        first.build(lab, app)
+    for page in others:
+        with app.route(page.name, f"/{page.path}"):
+            frame.build_header(lab, all_pages(), page, device)
             page.build(lab, app)
     app.queue(api_open=False, default_concurrency_limit=None)
     return app
@@ -54,6 +91,7 @@ def launch(
     `port` None takes the first free one from 7860. Closing the lab stops the serving.
     """
     _bypass_proxies()
+    remove_older(Path(get_upload_folder()), KEPT_SECONDS)  # what a killed process has left
     app = build_app(lab, device)
     _, address, _ = app.launch(
         server_name=host,
@@ -74,7 +112,7 @@ def launch(
         # Public to whoever has a file's address: runs only, and a run's id is not guessable. Pictures stay out.
         allowed_paths=[str(lab.history.runs_folder.resolve())],
         theme=theme(),
-        css=STYLESHEET.read_text(encoding="utf-8"),
+        css=stylesheet(),
         head=frame.HEAD,
     )
     lab.on_close(partial(app.close, verbose=False))

@@ -7,7 +7,8 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils import colors, sizes
 
-STYLESHEET = Path(__file__).parent / "style.css"
+HERE = Path(__file__).parent
+SCOPED = ("player",)  # parts whose style is given to the component itself, and holds inside it alone
 
 TEAL = colors.Color(
     c50="#effaf8",
@@ -65,3 +66,10 @@ def theme() -> gr.themes.Base:
         button_primary_text_color="white",
         button_primary_text_color_dark="*neutral_950",
     )
+
+
+def stylesheet() -> str:
+    """The style of every page: what holds everywhere, then the parts' own, then the pages'."""
+    parts = sorted(path for path in HERE.glob("parts/*/*.css") if path.parent.name not in SCOPED)
+    paths = (HERE / "style.css", *parts, *sorted(HERE.glob("pages/*.css")))
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)

@@ -1,4 +1,4 @@
-"""How pages say things: sentences, durations, lines about a run. Knows records and knobs; nothing of Gradio."""
+"""How pages say things: sentences, moments, lines about a run. Knows records and knobs; nothing of Gradio."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 
 from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
+from svdlab.words import duration
 
 STATE_WORDS = {
     "queued": "Waiting",
@@ -15,6 +16,8 @@ STATE_WORDS = {
     "cancelled": "Cancelled",
     "interrupted": "Interrupted",
 }
+AUTOMATIC = {"decode_chunk_size": "automatic", "playback_fps": "as the frame rate"}  # of a knob left empty
+PARTS = {"unet": "UNet", "image_encoder": "CLIP", "vae": "VAE"}
 
 
 def sentence(error: Exception) -> str:
@@ -26,12 +29,6 @@ def sentence(error: Exception) -> str:
     if name.isalpha():  # a file or checkpoint stays as it is called
         text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "?", "!")) else text + "."
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: '8 s', '1:20 min'."""
-    whole = max(1, round(seconds))
-    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02d} min"
 
 
 def ago(when: float) -> str:
@@ -63,3 +60,9 @@ def effort_line(run: Run) -> str:
         return ""
     where = f" on {run.outcome.device}, {run.outcome.dtype}" if run.outcome.device else ""
     return f"Rendered in {duration(spent)}{where}."
+
+
+def knob_words(run: Run, name: str) -> str:
+    """A knob's value with its unit: '6 fps', 'automatic'."""
+    given = getattr(run.settings, name)
+    return AUTOMATIC[name] if given is None and name in AUTOMATIC else f"{given} {KNOBS[name].unit}".strip()

@@ -34,9 +34,9 @@ def _source(name: str) -> str:
 
 
 def _is_worker(node: ast.stmt) -> bool:
-    return isinstance(node, ast.ClassDef) and any(
-        isinstance(base, ast.Name) and base.id == Worker.__name__ for base in node.bases
-    )
+    """Whether a statement of a file makes a class of workers: `class Mine(Worker)` or `class Mine(contract.Worker)`."""
+    bases = node.bases if isinstance(node, ast.ClassDef) else []
+    return any(ast.unparse(base).rpartition(".")[2] == Worker.__name__ for base in bases)
 
 
 def kind(name: str) -> type[Worker]:

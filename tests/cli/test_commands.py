@@ -641,6 +641,18 @@ def test_app_serves_the_page_until_ctrl_c(tmp_path: Path) -> None:
     assert process.returncode in (0, 130)
 
 
+def test_the_web_entry_is_svdlab_app_with_its_options(shell: Shell) -> None:
+    said = subprocess.run(
+        [sys.executable, "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == shell("app", "--help").out
+    wrong = subprocess.run(
+        [sys.executable, "app.py", "--port", "no"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("svdlab: invalid value for '--port'")
+
+
 # Progress
 
 

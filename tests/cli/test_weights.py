@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import safetensors.torch
 import torch
@@ -14,10 +15,14 @@ import torch
 from svdlab.cli import main
 from svdlab.engine.residency import Residency
 from svdlab.errors import BadInput
+from svdlab.weights import hub
+from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.register import read_checkpoint
 from svdlab.weights.sources.folder import local_checkpoint
 from svdlab.workers import open_lab
 from tests import original_layout, tiny
+from tests.hub_server import HubServer
+from tests.weights.test_hub import point_at
 
 Shell = Callable[..., tuple[int, str, str]]
 Tensors = dict[str, torch.Tensor]
@@ -278,3 +283,24 @@ def test_another_number_format_is_rendered_anew(shell: Shell, example_picture: P
         (True, "bfloat16", True),
         (True, "float32", False),
     ]
+
+
+def test_pull_fetches_what_a_half_download_lacks(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    source = Catalogue().get("svd").source
+    with HubServer() as server:
+        server.repo = source.location
+        point_at(server.url, tmp_path, monkeypatch)
+        assert shell("checkpoints", "pull", "svd")[:2] == (0, "svd: On disk, 0.6 MB.\n")
+        folder = hub.snapshot(source)
+        assert folder is not None
+        lost = folder / "scheduler" / "scheduler_config.json"
+        lost.resolve().unlink()
+        lost.unlink()
+        server.sent.clear()
+        assert listed(shell, "svd")["state"] == "can be downloaded"
+        assert shell("checkpoints", "pull", "svd")[:2] == (0, "svd: On disk, 0.6 MB.\n")
+        assert set(server.sent) == {"scheduler/scheduler_config.json"}
+        huggingface_hub.close_session()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ from PIL import Image
 
 from svdlab.clips.confined import WORK_SECONDS, decode_confined
 from svdlab.clips.decoding import decode
+from svdlab.clips.headers import kind_of
 from svdlab.errors import BadPicture
 from tests import hostile_pictures
-from tests.clips.made_pictures import encoded, scene
+from tests.clips.made_pictures import close, encoded, scene
 
 QUICK = {
     "webp at the pixel limit",
@@ -75,3 +78,17 @@ def test_several_at_once_wait_for_each_other_and_all_are_read() -> None:
         thread.join()
     assert len(read) == 4
     assert len(set(read)) == 1
+
+
+def test_a_heic_photo_is_read_where_its_reader_is_installed_and_else_said_to_need_it() -> None:
+    if find_spec("pillow_heif") is None:
+        with pytest.raises(BadPicture, match=r"HEIC photo, .*pip install pillow-heif.*; export it as JPEG"):
+            decode_confined("it", "HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+        return
+    from pillow_heif import from_pillow
+
+    out = io.BytesIO()
+    from_pillow(scene(480, 320)).save(out, quality=90)
+    assert kind_of(out.getvalue()) == "HEIC"
+    found = decode_confined("it", "HEIC", out.getvalue())
+    assert close(Image.frombytes("RGB", found.size, found.rgb), scene(480, 320))

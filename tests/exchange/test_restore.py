@@ -22,7 +22,7 @@ from svdlab.clips.carried import MAX_TEXT_BYTES
 from svdlab.clips.frames import read_frames_zip, write_frames_dir
 from svdlab.clips.sheets import write_poster
 from svdlab.errors import BadInput
-from svdlab.exchange.restore import Restored, fitted, restore
+from svdlab.exchange.restore import Restored, fitted, restore, settings_in
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
 from tests.made import make_run
@@ -408,6 +408,15 @@ def test_bad_input_in_the_shell_is_one_sentence_and_exit_code_2(
     assert shown.out == ""
     assert shown.err.count("\n") == 1
     assert said in shown.err
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_a_picture_that_carries_nothing_is_no_fault(lab: Lab, format: str) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(out, format)
+    assert settings_in(lab, out.getvalue()) is None
+    with pytest.raises(BadInput, match="carries neither"):
+        restore(lab, out.getvalue())
 
 
 # For another checkpoint than the file's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -158,6 +159,62 @@ def test_several_processes_may_extend_one_folder_at_once(tmp_path: Path, later: 
     assert [process.returncode for process in all] == [0] * 4
     assert set(values(tmp_path, "grain", "brightness")) == {(0.0, None)}
     assert len(values(tmp_path, "run")) == 300
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+from pathlib import Path
+from svdlab.history import finding
+from svdlab.history.database import FILE_NAME
+from svdlab.history.queue import History
+
+folder, at = Path(sys.argv[1]), 0
+
+
+def dying(*given, **named):
+    steps = 0
+
+    def step(_):
+        nonlocal steps
+        steps += 1
+        if steps == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    db = sqlite3.connect(*given, **named)
+    db.set_trace_callback(step)
+    return db
+
+
+seen = set()
+while True:
+    at += 1
+    if (child := os.fork()) == 0:
+        History(folder, connect=dying).close()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    db = sqlite3.connect(folder / FILE_NAME)
+    lacking = len(finding.missing(db))
+    assert lacking in (0, 2), (at, lacking)
+    for pair in (("found", "finding"), ("finding", "found")):
+        assert not db.execute("SELECT * FROM {} EXCEPT SELECT * FROM {}".format(*pair)).fetchall(), at
+    assert db.execute("SELECT COUNT(*) FROM finding").fetchone() == (30,), at
+    assert db.execute("SELECT COUNT(*) FROM sqlite_master WHERE type = 'trigger'").fetchone() == (5,), at
+    db.close()
+    seen.add(lacking)
+    if status == 0:
+        break
+    assert at < 500
+assert seen == {0, 2}
+print(at)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_extending_a_folder_can_be_killed_at_every_step(tmp_path: Path, later: Path) -> None:
+    history = History(tmp_path)
+    fill(history, 30)
+    history.close()
+    assert int(run_on(later, KILLED, tmp_path)) > 20
 
 
 def test_a_folder_that_is_only_read_is_found_by_what_is_there(tmp_path: Path, later: Path) -> None:

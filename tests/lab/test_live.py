@@ -25,15 +25,22 @@ def submit(lab: Lab, seed: int = 7) -> str:
     return lab.submit(lab.recipe("demo-1-0", lab.add_picture(picture_of(0)), settings)).id
 
 
-def test_what_happened_after_the_look_is_not_waited_for(lab: Lab) -> None:
-    seen = lab.live.news
-    lab.live.publish(Event("a", "encoding"))
+def test_what_was_asked_for_after_the_look_is_not_waited_for(lab: Lab) -> None:
+    seen = lab.live.asks
+    submit(lab)
     lab.live.wait(seen, 3600)  # returns at once, or this test never ends
+
+
+def test_a_step_of_one_run_wakes_no_worker_that_waits_for_another(lab: Lab) -> None:
+    seen = lab.live.asks
+    lab.live.publish(Event("a", "step", 1, 3))
+    lab.live.publish(Event("a", "done"))
+    assert lab.live.asks == seen
 
 
 def test_a_closed_lab_waits_for_nothing(lab: Lab) -> None:
     lab.close()
-    lab.live.wait(lab.live.news, 3600)
+    lab.live.wait(lab.live.asks, 3600)
 
 
 def test_several_watchers_each_see_the_last_event(lab: Lab) -> None:

@@ -41,3 +41,13 @@ def test_a_hostile_recipe_is_refused_with_one_sentence(text: str) -> None:
     with pytest.raises(BadVideo) as refused:
         Recipe.from_json(text)
     assert "\n" not in str(refused.value)
+
+
+def test_a_recipe_with_a_knob_of_a_newer_svdlab_says_so() -> None:
+    newer = json.loads(RECIPE.to_json())
+    newer["settings"]["grain"] = 0.5
+    with pytest.raises(BadVideo, match="a newer svdlab's: it sets grain, which this one does not know"):
+        Recipe.from_json(json.dumps(newer))
+    for wrong in ({"fps": 600}, {"<script>": 1}, {"x" * 41: 1}):
+        with pytest.raises(BadVideo, match="no svdlab recipe, or one that was changed"):
+            Recipe.from_json(json.dumps({**newer, "settings": {**newer["settings"], **wrong}}))

@@ -12,6 +12,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from svdlab.environment import Environment
+from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui import launch
@@ -150,7 +152,9 @@ def test_checkpoints_and_presets_are_listed(client: Client) -> None:
     assert all(p["name"] and "settings" in p for p in presets)
 
 
-def test_runs_stay_private_on_a_shared_space(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPACE_ID", "someone/svdlab")
-    with pytest.raises(AppError, match="private"):
-        client.predict(api_name="/runs")
+def test_runs_stay_private_on_a_shared_space(tmp_path: Path) -> None:
+    with Lab(tmp_path / "data", environment=Environment.read({"SPACE_ID": "someone/svdlab"})) as shared:
+        client = Client(launch(shared, port=None, block=False), verbose=False)
+        with pytest.raises(AppError, match="private"):
+            client.predict(api_name="/runs")
+        client.close()

@@ -28,9 +28,9 @@ ASIDE = {
 }
 SAME = {  # inputs that carry on what another input of this name began
     "init_image": ("image", "images", "pixels", "source", "image1", "image_1", "input_image", "frames"),
-    "positive": ("conditioning", "pipe", "basic_pipe", "base_ctx"),
+    "positive": ("conditioning", "conditioning_1", "conditioning_to", "pipe", "basic_pipe", "base_ctx"),
     "latent_image": ("latent", "samples", "latents", "pipe", "basic_pipe", "base_ctx"),
-    "model": ("unet", "pipe", "basic_pipe", "base_ctx"),
+    "model": ("unet", "model1", "pipe", "basic_pipe", "base_ctx"),
     "vae": ("optional_vae", "pipe", "basic_pipe", "base_ctx"),
 }
 SAME["latent"] = SAME["samples"] = ("latent_image", *SAME["latent_image"])

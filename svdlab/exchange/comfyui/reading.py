@@ -116,7 +116,10 @@ class _Reader:
         else:
             self._after(chain, chain.sampler)
         if self.checkpoint is None:
-            self._loader(self.graph.source(chain.conditioning.inputs.get("vae")), chain.conditioning)
+            given = (
+                self.graph.source(chain.conditioning.inputs.get(name)) for name in ("vae", "clip_vision")
+            )
+            self._loader(chain.conditioning, *given)
         self._left_over()
         digest = self._digest(crop)
         self._take_carried(carried, digest)

@@ -14,6 +14,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from svdlab.clips.video import read_mp4_frames
+from svdlab.environment import Environment
 from svdlab.lab.lab import Lab
 from svdlab.metrics.definitions import METRICS
 from svdlab.recipes.records import Comparison, Run
@@ -522,13 +523,11 @@ def test_it_is_dark_in_the_dark(
 # Without a browser
 
 
-def test_on_a_shared_space_a_visitor_sees_only_their_own(
-    served: Served, pair: Comparison, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SPACE_ID", "someone/svdlab")
-    page = Compare(served.lab)
-    assert page.strip_value([])["runs"] == []
-    assert [tile["id"] for tile in page.strip_value([pair.id, "nothing"])["runs"]] == [pair.id]
+def test_on_a_shared_space_a_visitor_sees_only_their_own(served: Served, pair: Comparison) -> None:
+    with Lab(served.lab.data_dir, environment=Environment.read({"SPACE_ID": "someone/svdlab"})) as shared:
+        page = Compare(shared)
+        assert page.strip_value([])["runs"] == []
+        assert [tile["id"] for tile in page.strip_value([pair.id, "nothing"])["runs"]] == [pair.id]
 
 
 def test_a_difference_of_nothing_has_no_sign(pair: Comparison) -> None:

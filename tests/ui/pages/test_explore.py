@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from svdlab.environment import Environment
 from svdlab.lab.lab import Lab
 from svdlab.ui import launch
 from svdlab.ui.pages.explore import Explore
@@ -312,14 +313,12 @@ def test_a_phone_shows_all_in_one_column(served: Served, page_390: Page, screens
     assert page_390.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_on_a_shared_space_a_visitor_sees_only_their_own_runs(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_shared_space_a_visitor_sees_only_their_own_runs(served: Served) -> None:
     run = served.lab.history.runs(limit=1)[0]
-    monkeypatch.setenv("SPACE_ID", "someone/svdlab")
-    page = Explore(served.lab, compare=False)
-    assert page.strip_value([])["runs"] == []
-    assert [tile["id"] for tile in page.strip_value([run.id])["runs"]] == [run.id]
+    with Lab(served.lab.data_dir, environment=Environment.read({"SPACE_ID": "someone/svdlab"})) as shared:
+        page = Explore(shared)
+        assert page.strip_value([])["runs"] == []
+        assert [tile["id"] for tile in page.strip_value(["nothing", run.id])["runs"]] == [run.id]
 
 
 @pytest.mark.parametrize("width", [1440, 390])

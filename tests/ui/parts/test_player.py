@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 import pytest
+from gradio.processing_utils import move_files_to_cache
 
 from svdlab.clips import video
 from svdlab.ui.parts import player
+from svdlab.ui.parts.element import PARTS, text_of
 from svdlab.ui.parts.player import Clip, ComparePlayer, player_value, preview_value
 from tests.waiting import until
 
@@ -598,14 +600,14 @@ def test_a_finger_moves_the_divider_and_two_zoom(open_player: Callable[..., Play
 
 def test_the_template_holds_nothing_the_template_languages_would_run() -> None:
     for name in ("player.html", "player.css"):
-        text = (player.FOLDER / name).read_text(encoding="utf-8")
+        text = text_of(f"player/{name}")
         assert not [mark for mark in ("`", "${", "{{", "\\") if mark in text], name
         assert "http:" not in text
         assert "https:" not in text
 
 
 def test_no_script_makes_markup_from_text() -> None:
-    code = "".join((player.FOLDER / name).read_text(encoding="utf-8") for name in player.SCRIPTS)
+    code = "".join(text_of(path) for path in player.SCRIPTS)
     assert not [
         way
         for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(")
@@ -614,7 +616,7 @@ def test_no_script_makes_markup_from_text() -> None:
 
 
 def test_importing_it_leaves_no_stub_behind() -> None:
-    assert not list(player.FOLDER.glob("*.pyi"))
+    assert not list(PARTS.rglob("*.pyi"))
 
 
 def test_the_player_shows_only_what_it_knows() -> None:
@@ -625,3 +627,17 @@ def test_the_player_shows_only_what_it_knows() -> None:
 def test_one_label_makes_one_side() -> None:
     assert preview_value(None, text="", fraction=0, labels=("A",))["b"] is None
     assert preview_value(None, text="", fraction=0, labels=("A", "B"))["b"] == {"url": None, "label": "B"}
+
+
+def test_a_clip_is_shown_where_it_lies_and_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "passing"))
+    clip = tmp_path / "video.mp4"
+    clip.write_bytes(b"a clip")
+    with gr.Blocks():
+        shown = ComparePlayer()
+    value = shown.postprocess(player_value(Clip(clip, "A", 4), fps=6))
+    sent = move_files_to_cache(value, shown, postprocess=True)
+    assert sent["a"]["path"] == str(clip)
+    assert not (tmp_path / "passing").exists()

@@ -36,7 +36,7 @@ const drawTable = ({ sides = [], measures = [] }) => {
   $(".measured").hidden = !measures.length;
   if (!measures.length) return;
   const heads = sides.map((side) =>
-    make("th", { scope: "col" }, make("b", { class: "side-mark " + side.letter }, side.letter), side.name, make("small", {}, side.words)),
+    make("th", { scope: "col" }, make("b", { class: "side-letter " + side.letter }, side.letter), side.name, make("small", {}, side.words)),
   );
   $("thead tr").replaceChildren(make("th", { scope: "col" }, "Measured"), ...heads, make("th", { scope: "col" }, "B minus A"));
   $("tbody").replaceChildren(

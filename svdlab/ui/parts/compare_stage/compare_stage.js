@@ -9,16 +9,12 @@ let picture = {};
 const draw = () => {
   const value = props.value || {};
   element.closest(".showing")?.setAttribute("data-mode", value.mode || "idle");
-  const [width, height] = [Number(knobs.width) || 16, Number(knobs.height) || 9];
-  root.style.setProperty("--shape", width / height);
-  const fit = knobs.fit || "crop";
-  const percent = (x) => 100 * Math.min(1, Math.max(0, Number(x ?? 0.5) || 0)) + "%";
+  const clip = clipOf(knobs, { width: 1024, height: 576 });
+  root.style.setProperty("--shape", clip.width / clip.height);
   for (const still of stills) {
     if (picture.preview && still.getAttribute("src") !== picture.preview) still.src = picture.preview;
     still.hidden = !picture.preview;
-    still.style.objectFit = { crop: "cover", pad: "contain", stretch: "fill" }[fit];
-    still.style.background = fit === "pad" ? "#000" : "";
-    still.style.objectPosition = fit === "crop" ? `${percent(knobs.focus_x)} ${percent(knobs.focus_y)}` : "center";
+    if (picture.preview) putFitted(still, picture, clip, knobs);
   }
   root.dataset.ended = String(Boolean(value.sentence));
   say($(".pair-sentence"), value.sentence);

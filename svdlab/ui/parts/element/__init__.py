@@ -1,8 +1,8 @@
-"""Small page elements of our own: static HTML with one script each, speaking through one JSON value.
+"""What a part is built on: static HTML with one script, speaking through one JSON value.
 
 Gradio's HTML component runs a script once and keeps the template, so everything that changes is drawn by the
-script from `value`. People's words reach the page as text nodes only, never as HTML. Knows Gradio; nothing of
-the lab.
+script from `value`. People's words reach the page as text nodes only, never as HTML. Knows Gradio and the folders of
+the parts (`<part>/<part>.html`, `.js`, `.css`); nothing of the lab.
 """
 
 from __future__ import annotations
@@ -14,33 +14,47 @@ from typing import Any
 
 import gradio as gr
 
-HERE = Path(__file__).parent
-PARTS = HERE.parent
+PARTS = Path(__file__).parent.parent
+COMMON = ("element/address.js", "element/common.js")  # in front of every part's script
+
+# How every handler is wired: nothing dims while it runs, and no program calls it.
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+# Of a click that may come again before the answer to the last one.
+EACH: dict[str, Any] = {"trigger_mode": "multiple", **QUIET}
 
 
 def element(
-    script: str,
-    template: str,
+    part: str,
     value: Any = None,
     *,
     name: str,
-    classes: str = "",
+    template: str = "",
     before: tuple[str, ...] = (),
 ) -> gr.HTML:
-    """An element with the script of a part; `name` is its id on the page, unique in the app.
+    """The element of a part; `name` is its id on the page, unique in the app.
 
-    `before` are scripts of other parts that it calls, put in front of it.
+    `template` stands for the part's own markup where that is made from knobs or choices. `before` are scripts of other
+    parts that it calls, put in front of its own.
     """
-    paths = [HERE / "common.js", *(PARTS / other for other in before), PARTS / script / f"{script}.js"]
-    code = "".join(path.read_text(encoding="utf-8") for path in paths)
+    code = "".join(text_of(path) for path in (*COMMON, *before, f"{part}/{part}.js"))
     return gr.HTML(
         value=value,
-        html_template=safe_template(template),
+        html_template=safe_template(template or markup(part)),
         js_on_load=code,
         apply_default_css=False,
         elem_id=name,
-        elem_classes=["lab-element", f"lab-{script}", *classes.split()],
+        elem_classes=["lab-element", f"lab-{part}"],
     )
+
+
+def markup(part: str) -> str:
+    """A part's own markup."""
+    return text_of(f"{part}/{part}.html")
+
+
+def text_of(path: str) -> str:
+    """A file of a part, as `<part>/<name>`."""
+    return (PARTS / path).read_text(encoding="utf-8")
 
 
 def plain(content: str, *, name: str, classes: str = "") -> gr.HTML:
@@ -68,3 +82,8 @@ def safe_template(template: str) -> str:
         .replace("${", "&#36;{")
         .replace("{{", "&#123;&#123;")
     )
+
+
+def asked(event: gr.EventData) -> dict[str, Any]:
+    """What a page's event says, as a dict: untrusted."""
+    return event._data if isinstance(event._data, dict) else {}

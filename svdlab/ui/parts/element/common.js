@@ -23,11 +23,6 @@ const sayLinked = (node, text) => {
   );
   node.hidden = !text;
 };
-const fileUrl = (path) => {
-  const config = window.gradio_config || {};
-  const root = (config.root || window.location.origin).replace(/\/$/, "");
-  return root + (config.api_prefix || "/gradio_api") + "/file=" + path.split("/").map(encodeURIComponent).join("/");
-};
 const tell = (name, detail) => document.dispatchEvent(new CustomEvent("svdlab:" + name, { detail }));
 const hear = (name, handler) => document.addEventListener("svdlab:" + name, (event) => element.isConnected && handler(event.detail));
 const copyText = async (text, button) => {

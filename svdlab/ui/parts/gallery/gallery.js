@@ -1,9 +1,9 @@
 // The gallery. value: {asked, kind, query, tiles: [], next, more, count, choices, shared, turn, error} for a page of it,
-// {asked, news: {tiles, ids, did, error, differs, go, path, name, disk}} for what came of one thing that was done.
+// {asked, news: {tiles, ids, did, error, differs, go, instead, path, name, disk}} for what came of one thing that was done.
 // Tiles are kept here; what is looked for stands in the address, so that going back finds it again.
 const root = element.firstElementChild;
-const form = $(".past-filters");
-const grid = $(".past-grid");
+const form = $(".gallery-filters");
+const grid = $(".gallery-grid");
 const NAMES = ["text", "checkpoint", "preset", "state", "tag", "rating", "since", "until", "starred", "bin"];
 const COARSE = matchMedia("(hover: none)").matches;
 let tiles = new Map(); // id → what the server said of it
@@ -39,22 +39,22 @@ const showQuery = () => {
   }
   if (form.elements.sort.options.length) form.elements.sort.value = query.sort || "created";
   const up = query.order === "up";
-  const order = $(".past-order");
+  const order = $(".gallery-order");
   order.textContent = up ? "↑" : "↓";
   order.setAttribute("aria-label", up ? "Smallest or oldest first" : "Largest or newest first");
   order.title = order.getAttribute("aria-label");
-  $(".past-picture").hidden = !query.picture;
+  $(".gallery-picture").hidden = !query.picture;
   const pairs = query.kind === "comparisons";
-  $$(".past-kinds button").forEach((button) => button.setAttribute("aria-pressed", String((button.dataset.kind === "comparisons") === pairs)));
-  $(".past-sort").hidden = pairs;
+  $$(".gallery-kinds button").forEach((button) => button.setAttribute("aria-pressed", String((button.dataset.kind === "comparisons") === pairs)));
+  $(".gallery-sort").hidden = pairs;
   const set = [...NAMES.slice(1), "picture"].filter((name) => query[name]).length;
-  $(".past-more").textContent = set ? `Filters (${set})` : "Filters";
+  $(".gallery-more").textContent = set ? `Filters (${set})` : "Filters";
   if (set && !form.dataset.opened) openFilters(true);
 };
 const openFilters = (on) => {
   form.dataset.opened = "yes";
-  $(".past-second").hidden = !on;
-  $(".past-more").setAttribute("aria-expanded", String(on));
+  $(".gallery-second").hidden = !on;
+  $(".gallery-more").setAttribute("aria-expanded", String(on));
 };
 const readForm = () => {
   const asked = {};
@@ -93,8 +93,8 @@ form.addEventListener("submit", (event) => {
 form.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (button.matches(".past-more")) openFilters($(".past-second").hidden);
-  if (button.matches(".past-order")) search({ ...readForm(), order: query.order === "up" ? "" : "up" });
+  if (button.matches(".gallery-more")) openFilters($(".gallery-second").hidden);
+  if (button.matches(".gallery-order")) search({ ...readForm(), order: query.order === "up" ? "" : "up" });
   if (button.dataset.kind) search({ ...readForm(), kind: button.dataset.kind === "comparisons" ? "comparisons" : "" });
   if (button.dataset.clear) search({ ...readForm(), [button.dataset.clear]: "" });
 });
@@ -102,21 +102,21 @@ form.addEventListener("click", (event) => {
 // ---- The tiles
 
 const draw1 = (tile) => {
-  const picture = make("a", { class: "past-picture-of", href: tile.href, "aria-label": `${tile.title}, ${tile.line}, ${tile.moment}` });
+  const picture = make("a", { class: "gallery-picture-of", href: tile.href, "aria-label": `${tile.title}, ${tile.line}, ${tile.moment}` });
   picture.style.setProperty("--shape", tile.shape);
   for (const source of tile.posters.length ? tile.posters.map(fileUrl) : tile.picture ? [tile.picture] : [])
     picture.append(make("img", { src: source, alt: "", loading: "lazy" }));
   if (tile.posters.length === 2) picture.classList.add("two");
   if (tile.state !== "done") picture.append(make("span", { class: "tile-state" }, tile.words));
-  const pick = make("label", { class: "past-pick" }, make("input", { type: "checkbox", "aria-label": "Select " + tile.title }));
+  const pick = make("label", { class: "gallery-pick" }, make("input", { type: "checkbox", "aria-label": "Select " + tile.title }));
   pick.firstChild.checked = chosen.has(tile.id);
-  const star = make("button", { type: "button", class: "past-star", "aria-pressed": String(tile.starred), "aria-label": "Star", title: "Star" }, tile.starred ? "★" : "☆");
+  const star = make("button", { type: "button", class: "gallery-star", "aria-pressed": String(tile.starred), "aria-label": "Star", title: "Star" }, tile.starred ? "★" : "☆");
   const about = [tile.rating !== null ? "★".repeat(tile.rating) || "0 of 5" : "", ...tile.tags.map((tag) => "#" + tag), tile.note].filter(Boolean).join("  ");
-  const box = make("article", { class: "past-tile", "data-id": tile.id, "data-state": tile.state },
-    make("div", { class: "past-top" }, picture, pick, value().shared ? null : star),
-    make("p", { class: "past-title" }, make("b", {}, tile.title), make("time", { title: tile.moment }, tile.when)),
-    make("p", { class: "past-line" }, tile.key || tile.line),
-    about ? make("p", { class: "past-about", title: about }, about) : null);
+  const box = make("article", { class: "gallery-tile", "data-id": tile.id, "data-state": tile.state },
+    make("div", { class: "gallery-top" }, picture, pick, value().shared ? null : star),
+    make("p", { class: "gallery-title" }, make("b", {}, tile.title), make("time", { title: tile.moment }, tile.when)),
+    make("p", { class: "gallery-line" }, tile.key || tile.line),
+    about ? make("p", { class: "gallery-about", title: about }, about) : null);
   box.classList.toggle("picked", chosen.has(tile.id));
   return box;
 };
@@ -124,12 +124,12 @@ const value = () => props.value || {};
 let shared = false;
 const drawTiles = (fresh) => {
   if (fresh) grid.replaceChildren();
-  const known = new Set($$(".past-tile").map((box) => box.dataset.id));
+  const known = new Set($$(".gallery-tile").map((box) => box.dataset.id));
   for (const tile of tiles.values()) if (!known.has(tile.id)) grid.append(draw1(tile));
   root.classList.toggle("picking", chosen.size > 0);
 };
 const redraw = (id) => {
-  const box = $(`.past-tile[data-id="${CSS.escape(id)}"]`);
+  const box = $(`.gallery-tile[data-id="${CSS.escape(id)}"]`);
   if (!box) return;
   const held = box.contains(document.activeElement) && document.activeElement.className;
   const fresh = draw1(tiles.get(id));
@@ -139,31 +139,31 @@ const redraw = (id) => {
 const drop = (id) => {
   tiles.delete(id);
   chosen.delete(id);
-  $(`.past-tile[data-id="${CSS.escape(id)}"]`)?.remove();
+  $(`.gallery-tile[data-id="${CSS.escape(id)}"]`)?.remove();
 };
 const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
 const drawCount = ({ count, kind }) => {
   const word = kind === "comparisons" ? "comparison" : "clip";
   const all = count ?? (next ? null : tiles.size);
   const where = query.bin ? " in the bin" : "";
-  say($(".past-count"), tiles.size ? (all === null ? `The newest ${tiles.size} ${word}s${where}` : plural(all, word) + where) : "");
+  say($(".gallery-count"), tiles.size ? (all === null ? `The newest ${tiles.size} ${word}s${where}` : plural(all, word) + where) : "");
   const filtered = Object.keys(query).some((name) => !["kind", "sort", "order"].includes(name) && query[name]);
-  $(".past-empty").hidden = tiles.size > 0 || Boolean(value().error);
-  $(".past-empty p").textContent = query.bin ? "The bin is empty." : filtered ? "Nothing fits these filters." : "Nothing has been rendered yet.";
-  $(".past-empty a").hidden = filtered;
-  $(".past-on").hidden = !next;
+  $(".gallery-empty").hidden = tiles.size > 0 || Boolean(value().error);
+  $(".gallery-empty p").textContent = query.bin ? "The bin is empty." : filtered ? "Nothing fits these filters." : "Nothing has been rendered yet.";
+  $(".gallery-empty a").hidden = filtered;
+  $(".gallery-on").hidden = !next;
 };
 
 // ---- The chosen ones
 
 const drawBar = () => {
-  const bar = $(".past-bar");
+  const bar = $(".gallery-bar");
   bar.hidden = !chosen.size;
   root.classList.toggle("picking", chosen.size > 0);
   if (!chosen.size) return;
   const pairs = value().kind === "comparisons" || query.kind === "comparisons";
   const all = [...chosen].map((id) => tiles.get(id)).filter(Boolean);
-  $(".past-chosen").textContent = `${chosen.size} selected`;
+  $(".gallery-chosen").textContent = `${chosen.size} selected`;
   const done = all.every((tile) => tile.state === "done");
   const act = (name) => $(`[data-do="${name}"]`, bar);
   act("pair").hidden = pairs;
@@ -174,9 +174,9 @@ const drawBar = () => {
   act("wall").title = act("wall").disabled ? "Choose 2 to 12" : "";
   for (const name of ["star", "discard"]) act(name).hidden = shared || (name === "discard" && Boolean(query.bin));
   act("star").textContent = all.every((tile) => tile.starred) ? "Take star away" : "Star";
-  act("revive").hidden = shared || !query.bin;
-  $(".past-tag", bar).hidden = shared;
-  if (chosen.size !== 2 || pairs) say($(".past-differs"), "");
+  act("take_back").hidden = shared || !query.bin;
+  $(".tag-form", bar).hidden = shared;
+  if (chosen.size !== 2 || pairs) say($(".gallery-differs"), "");
   else if (bar.dataset.weighed !== [...chosen].join()) {
     bar.dataset.weighed = [...chosen].join();
     trigger("weigh", { ids: [...chosen] });
@@ -188,7 +188,7 @@ const choose = (id, on, between) => {
   for (const one of order.slice(from, to + 1)) {
     if (on) chosen.add(one);
     else chosen.delete(one);
-    const box = $(`.past-tile[data-id="${CSS.escape(one)}"]`);
+    const box = $(`.gallery-tile[data-id="${CSS.escape(one)}"]`);
     box.classList.toggle("picked", on);
     $("input", box).checked = on;
   }
@@ -196,19 +196,19 @@ const choose = (id, on, between) => {
   drawBar();
 };
 grid.addEventListener("click", (event) => {
-  const box = event.target.closest(".past-tile");
+  const box = event.target.closest(".gallery-tile");
   if (!box) return;
   const { id } = box.dataset;
-  if (event.target.closest(".past-star")) {
+  if (event.target.closest(".gallery-star")) {
     trigger("mark", { ids: [id], what: "star", value: !tiles.get(id).starred });
   } else if (event.target.matches("input")) {
     choose(id, event.target.checked, event.shiftKey);
-  } else if (chosen.size && event.target.closest(".past-picture-of") && !(event.ctrlKey || event.metaKey)) {
+  } else if (chosen.size && event.target.closest(".gallery-picture-of") && !(event.ctrlKey || event.metaKey)) {
     event.preventDefault(); // while some are chosen, a click chooses
     choose(id, !chosen.has(id), event.shiftKey);
   }
 });
-$(".past-bar").addEventListener("click", (event) => {
+$(".gallery-bar").addEventListener("click", (event) => {
   const name = event.target.closest("[data-do]")?.dataset.do;
   const ids = [...chosen];
   if (name === "clear") {
@@ -219,34 +219,34 @@ $(".past-bar").addEventListener("click", (event) => {
   if (name === "wall") window.location.href = "history?wall=" + ids.map(encodeURIComponent).join(",");
   if (name === "star") trigger("mark", { ids, what: "star", value: !ids.every((id) => tiles.get(id).starred) });
   if (name === "discard") trigger("discard", { ids, did: "discard" });
-  if (name === "revive") trigger("revive", { ids, did: "revive" });
+  if (name === "take_back") trigger("take_back", { ids, did: "take_back" });
 });
-$(".past-bar .past-tag").addEventListener("submit", (event) => {
+$(".gallery-bar .tag-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const box = $(".past-bar .past-tag input");
+  const box = $(".gallery-bar .tag-form input");
   if (box.value.trim()) trigger("mark", { ids: [...chosen], what: "tag", value: box.value });
   box.value = "";
 });
-$(".past-export").addEventListener("change", (event) => {
+$(".gallery-export").addEventListener("change", (event) => {
   if (event.target.value) trigger("deliver", { ids: [...chosen], as: event.target.value });
   event.target.value = "";
 });
-$(".past-undo .link").addEventListener("click", () => {
-  trigger("revive", { ids: undo, did: "undo" });
-  say($(".past-undo > span"), "");
-  $(".past-undo").hidden = true;
+$(".gallery-undo .link").addEventListener("click", () => {
+  trigger("take_back", { ids: undo, did: "undo" });
+  say($(".gallery-undo > span"), "");
+  $(".gallery-undo").hidden = true;
 });
-$(".past-on").addEventListener("click", () => {
-  $(".past-on").disabled = true;
+$(".gallery-on").addEventListener("click", () => {
+  $(".gallery-on").disabled = true;
   trigger("find", { query, after: next, turn });
 });
-$(".past-disk").addEventListener("toggle", (event) => event.target.open && trigger("measure"));
+$(".gallery-disk").addEventListener("toggle", (event) => event.target.open && trigger("measure"));
 
 // ---- Hovering plays
 
 const play = (box) => {
   const tile = tiles.get(box.dataset.id);
-  const place = $(".past-picture-of", box);
+  const place = $(".gallery-picture-of", box);
   if (!tile?.video || $("video", place)) return;
   const video = make("video", { src: fileUrl(tile.video), muted: true, loop: true, playsinline: true, "aria-hidden": "true" });
   video.muted = true;
@@ -256,19 +256,19 @@ const play = (box) => {
 };
 const still = (box) => $("video", box)?.remove();
 if (!COARSE) {
-  grid.addEventListener("pointerover", (event) => event.target.closest(".past-tile") && play(event.target.closest(".past-tile")));
+  grid.addEventListener("pointerover", (event) => event.target.closest(".gallery-tile") && play(event.target.closest(".gallery-tile")));
   grid.addEventListener("pointerout", (event) => {
-    const box = event.target.closest(".past-tile");
+    const box = event.target.closest(".gallery-tile");
     if (box && !box.contains(event.relatedTarget)) still(box);
   });
 }
-grid.addEventListener("focusin", (event) => event.target.matches(".past-picture-of") && play(event.target.closest(".past-tile")));
-grid.addEventListener("focusout", (event) => event.target.matches(".past-picture-of") && still(event.target.closest(".past-tile")));
+grid.addEventListener("focusin", (event) => event.target.matches(".gallery-picture-of") && play(event.target.closest(".gallery-tile")));
+grid.addEventListener("focusout", (event) => event.target.matches(".gallery-picture-of") && still(event.target.closest(".gallery-tile")));
 
 // ---- What the server says
 
 const hearNews = (news) => {
-  say($(".past-error"), news.error);
+  say($(".gallery-error"), news.error);
   if (news.go) window.location.href = news.go;
   if (news.path) {
     const anchor = make("a", { href: fileUrl(news.path), download: news.name });
@@ -276,10 +276,10 @@ const hearNews = (news) => {
     anchor.click();
     anchor.remove();
   }
-  if (news.disk !== undefined) say($(".past-disk-said"), news.disk);
-  if (news.differs !== undefined && chosen.size === 2 && news.ids.every((id) => chosen.has(id))) say($(".past-differs"), news.differs);
+  if (news.disk !== undefined) say($(".gallery-disk-said"), news.disk);
+  if (news.differs !== undefined && chosen.size === 2 && news.ids.every((id) => chosen.has(id))) say($(".gallery-differs"), news.differs);
   for (const tile of news.tiles || []) {
-    if (news.did === "discard" || news.did === "revive") drop(tile.id);
+    if (news.did === "discard" || news.did === "take_back") drop(tile.id);
     else if (tiles.has(tile.id)) {
       tiles.set(tile.id, { ...tile, key: tiles.get(tile.id).key });
       redraw(tile.id);
@@ -287,8 +287,8 @@ const hearNews = (news) => {
   }
   if (news.did === "discard") {
     undo = news.ids;
-    $(".past-undo > span").textContent = `${plural(undo.length, "thing")} put into the bin.`.replace("1 thing", "One");
-    $(".past-undo").hidden = false;
+    $(".gallery-undo > span").textContent = `${plural(undo.length, "thing")} put into the bin.`.replace("1 thing", "One");
+    $(".gallery-undo").hidden = false;
   }
   if (news.did === "undo") search(query); // they come back where they were
   if (news.did) drawCount({ kind: query.kind });
@@ -296,6 +296,7 @@ const hearNews = (news) => {
 };
 const draw = () => {
   const { asked, news } = value();
+  if (news?.instead) return window.location.replace(news.instead);
   root.hidden = !asked;
   if (!asked || asked === seen) return;
   seen = asked;
@@ -305,14 +306,13 @@ const draw = () => {
   root.classList.remove("busy");
   shared = page.shared;
   form.classList.toggle("shared", shared);
-  $(".past-disk").hidden = shared;
+  $(".gallery-disk").hidden = shared;
   query = { ...page.query };
-  delete query.run;
   if (page.choices) fillChoices(page.choices);
   showQuery();
-  say($(".past-error"), page.error);
+  say($(".gallery-error"), page.error);
   next = page.next;
-  $(".past-on").disabled = false;
+  $(".gallery-on").disabled = false;
   if (!page.more) tiles = new Map();
   for (const tile of page.tiles) tiles.set(tile.id, tile);
   drawTiles(!page.more);

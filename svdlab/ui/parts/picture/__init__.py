@@ -17,41 +17,19 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from svdlab.clips.pictures import load_picture
 from svdlab.errors import BadInput, BadPicture, SvdlabError
-from svdlab.exchange.restore import Restored, restore
+from svdlab.exchange.restore import Restored, restore, settings_in
 from svdlab.lab.lab import Lab
 from svdlab.lab.pictures import StoredPicture
 from svdlab.resources import assets_dir
-from svdlab.ui.parts.element import element, escape
+from svdlab.ui.parts.element import QUIET, asked, element, escape, markup
 from svdlab.ui.words import sentence
 
 SHOWN_SIDE = 960  # pixels, long side of the copy a page shows
 THUMB_SIDE = 128
 CARRIERS = (".mp4", ".webm", ".json")  # files that are no pictures: without a recipe they are of no use
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-
-TEMPLATE = """
-<div class="picture-box empty">
-  <div class="canvas">
-    <button type="button" class="drop"><strong>Drop a picture here</strong><span>paste it, or click to
-      choose</span></button>
-    <div class="shown"><img alt="" draggable="false"><div class="crop" role="slider" tabindex="0"
-      aria-label="Part of the picture the model sees; arrow keys move it" aria-valuenow="0"></div></div>
-    <div class="live" hidden><video muted playsinline></video><div class="live-bar"><button type="button"
-      class="small take">Take picture</button><button type="button" class="small stop">Stop</button></div></div>
-  </div>
-  <p class="error picture-error" role="alert" hidden></p>
-  <p class="note picture-notes" hidden></p>
-  <button type="button" class="link as-picture" hidden>Use the file itself as the picture</button>
-  <div class="picture-bar"><div class="examples" role="group" aria-label="Example pictures">{examples}</div>
-    <div class="sources"><button type="button" class="small choose">Choose file</button><button type="button"
-      class="small camera">Camera</button></div></div>
-  <p class="help">Drop or paste a picture anywhere; drag the frame to crop. A clip made here, its recipe or a ComfyUI
-    workflow brings its settings back.</p>
-  <input type="file" accept="image/*,.avif,.heic,.tif,.tiff,video/mp4,video/webm,.json" class="offscreen" tabindex="-1"
-    aria-label="Picture file">
-</div>
-"""
 
 
 class PictureBox:
@@ -64,42 +42,43 @@ class PictureBox:
             f'<img src="{_thumb(path)}" alt="{escape(_title(path))}"></button>'
             for index, path in enumerate(examples())
         )
-        self.component: gr.HTML = element("picture", TEMPLATE.replace("{examples}", thumbs), {}, name=name)
+        self.component: gr.HTML = element(
+            "picture",
+            {},
+            template=markup("picture").replace("{examples}", thumbs),
+            name=name,
+            before=("picture/fitting.js",),
+        )
 
     def wire(self, take: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
         """Examples become kept pictures; what is dropped in goes to `take`, the page's own handler."""
-        quiet: dict[str, Any] = {
-            "show_progress": "hidden",
-            "api_visibility": "private",
-            "concurrency_limit": None,
-        }
-        self.component.upload(take, inputs, outputs, **quiet)
-        self.component.select(self.example, self.component, self.component, **quiet)
+        self.component.upload(take, inputs, outputs, **QUIET)
+        self.component.select(self.example, self.component, self.component, **QUIET)
 
     def receive(self, before: Any, event: gr.EventData) -> dict[str, Any]:
         """Keeps an uploaded picture; a bad one leaves the former in place and says why."""
         try:
-            path = uploaded(event._data.get("path"))
-            return self.value(self.lab.add_picture(path), str(event._data.get("name") or path.name)[:120])
+            path = uploaded(asked(event).get("path"))
+            return self._kept(path, str(asked(event).get("name") or path.name)[:120])
         except SvdlabError as error:
             return {**(before if isinstance(before, dict) else {}), "error": sentence(error)}
 
     def recipe_in(self, event: gr.EventData) -> Restored | None:
         """What a dropped file says of settings; None for a picture that says nothing. Raises `SvdlabError`."""
-        path = uploaded(event._data.get("path"))
-        if event._data.get("plain"):
+        path = uploaded(asked(event).get("path"))
+        if asked(event).get("plain"):
             return None
-        try:
+        if path.suffix.lower() in CARRIERS:
             return restore(self.lab, path)
-        except BadInput:
-            if path.suffix.lower() in CARRIERS:
-                raise
+        try:
+            return settings_in(self.lab, path)
+        except BadInput:  # of a kind that carries nothing, or a damaged text: the picture may still be good
             return None
 
     def restored(self, before: Any, found: Restored, event: gr.EventData) -> dict[str, Any]:
         """The picture a file names, if it is kept here, and in sentences what came back and what did not."""
-        path = uploaded(event._data.get("path"))
-        name = str(event._data.get("name") or path.name)[:120]
+        path = uploaded(asked(event).get("path"))
+        name = str(asked(event).get("name") or path.name)[:120]
         value = dict(before) if isinstance(before, dict) else {}
         if found.picture_here and found.picture_sha256:
             value = self.value(self.lab.picture(found.picture_sha256))
@@ -111,7 +90,7 @@ class PictureBox:
     def example(self, before: Any, event: gr.EventData) -> dict[str, Any]:
         """Keeps one of the example pictures."""
         known = examples()
-        index = str(event._data.get("example"))
+        index = str(asked(event).get("example"))
         if not index.isdigit() or int(index) >= len(known):
             return before if isinstance(before, dict) else {}
         return self.from_example(int(index))
@@ -121,15 +100,23 @@ class PictureBox:
         known = examples()
         if index >= len(known):
             return {}
-        return self.value(self.lab.add_picture(known[index]), _title(known[index]))
+        return self._kept(known[index], _title(known[index]))
 
-    def value(self, stored: StoredPicture, name: str = "") -> dict[str, Any]:
-        """What the component shows for a kept picture."""
-        with Image.open(stored.path) as image:
-            preview = data_uri(image.convert("RGB"), SHOWN_SIDE)
+    def _kept(self, path: Path, name: str) -> dict[str, Any]:
+        """Reads a picture, once, keeps and shows it. Raises `BadPicture`, `DataFolderError`."""
+        picture = load_picture(path)
+        return self.value(self.lab.add_picture(picture), name, picture.image)
+
+    def value(
+        self, stored: StoredPicture, name: str = "", image: Image.Image | None = None
+    ) -> dict[str, Any]:
+        """What the component shows for a kept picture; `image` is it, if it is at hand."""
+        if image is None:
+            with Image.open(stored.path) as opened:
+                image = opened.convert("RGB")
         return {
             "sha256": stored.sha256,
-            "preview": preview,
+            "preview": data_uri(image, SHOWN_SIDE),
             "width": stored.width,
             "height": stored.height,
             "name": name,

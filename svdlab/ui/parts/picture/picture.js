@@ -7,14 +7,10 @@ const frame = $(".crop");
 let knobs = {};
 let busy = false;
 
-const box = () => {
-  // As images.fit_box has it: the largest box of the clip's shape, slid by the focus.
+const crop = () => {
   const { width, height } = props.value;
-  const clip = { width: Number(knobs.width) || width, height: Number(knobs.height) || height };
-  const across = Math.min(width, Math.max(1, Math.round((height * clip.width) / clip.height)));
-  const down = Math.min(height, Math.max(1, Math.round((width * clip.height) / clip.width)));
-  const focus = (value) => Math.min(1, Math.max(0, Number(value ?? 0.5) || 0));
-  return { across, down, left: (width - across) * focus(knobs.focus_x), top: (height - down) * focus(knobs.focus_y) };
+  const { box } = fitting({ width, height }, clipOf(knobs, { width, height }), "crop", focusOf(knobs));
+  return { left: box[0], top: box[1], across: box[2] - box[0], down: box[3] - box[1] };
 };
 
 const draw = () => {
@@ -33,7 +29,7 @@ const draw = () => {
   const clip = Number(knobs.width) > 0 && Number(knobs.height) > 0 ? `${knobs.width} / ${knobs.height}` : "16 / 9";
   shown.style.aspectRatio = fit === "crop" ? `${value.width} / ${value.height}` : clip;
   shown.style.setProperty("--shape", fit === "crop" ? value.width / value.height : Number(knobs.width) / Number(knobs.height) || 1.78);
-  const { across, down, left, top } = box();
+  const { across, down, left, top } = crop();
   Object.assign(frame.style, {
     left: (100 * left) / value.width + "%",
     top: (100 * top) / value.height + "%",
@@ -48,7 +44,7 @@ const draw = () => {
 
 const moveTo = (left, top) => {
   const { width, height } = props.value;
-  const { across, down } = box();
+  const { across, down } = crop();
   const part = (at, room) => (room < 1 ? 0.5 : Math.min(1, Math.max(0, at / room)));
   tell("focus", { x: part(left, width - across), y: part(top, height - down) });
 };
@@ -59,7 +55,7 @@ shown.addEventListener("pointerdown", (event) => {
   const area = shown.getBoundingClientRect();
   const scale = props.value.width / area.width;
   const at = { x: (event.clientX - area.left) * scale, y: (event.clientY - area.top) * scale };
-  const { left, top, across, down } = box();
+  const { left, top, across, down } = crop();
   const inside = at.x >= left && at.x <= left + across && at.y >= top && at.y <= top + down;
   // Outside the frame a press brings its middle there.
   grab = inside ? { x: at.x - left, y: at.y - top } : { x: across / 2, y: down / 2 };
@@ -78,7 +74,7 @@ frame.addEventListener("keydown", (event) => {
   const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   if (!step) return;
   event.preventDefault();
-  const { left, top, across, down } = box();
+  const { left, top, across, down } = crop();
   moveTo(left + step[0] * 0.02 * (props.value.width - across), top + step[1] * 0.02 * (props.value.height - down));
 });
 

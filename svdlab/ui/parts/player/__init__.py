@@ -17,10 +17,17 @@ from typing import Any, Literal
 
 import gradio as gr
 from gradio.component_meta import ComponentMeta, updateable
-from gradio.data_classes import FileData
 
-FOLDER = Path(__file__).parent
-SCRIPTS = ("frames.js", "player.js", "hands.js")  # one function body, in this order
+from svdlab.ui.parts.element import text_of
+
+# One function body, in this order.
+SCRIPTS = (
+    "element/address.js",
+    "player/frames.js",
+    "player/player.js",
+    "player/drawing.js",
+    "player/hands.js",
+)
 
 
 @dataclass(frozen=True)
@@ -95,9 +102,9 @@ class ComparePlayer(gr.HTML, metaclass=_WithoutStub):
         self.empty, self.sides, self.aspect, self.autoplay, self.keys = empty, sides, aspect, autoplay, keys
         super().__init__(
             value=value,
-            html_template=(FOLDER / "player.html").read_text(encoding="utf-8"),
-            css_template=(FOLDER / "player.css").read_text(encoding="utf-8"),
-            js_on_load="".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
+            html_template=text_of("player/player.html"),
+            css_template=text_of("player/player.css"),
+            js_on_load="".join(text_of(path) for path in SCRIPTS),
             apply_default_css=False,
             visible=visible,
             elem_id=elem_id,
@@ -133,9 +140,8 @@ class ComparePlayer(gr.HTML, metaclass=_WithoutStub):
 
 
 def _side(clip: Clip) -> dict[str, Any]:
-    # As FileData: Gradio copies the file into its cache and writes the address under whatever path it is served at.
-    file = FileData(path=str(clip.path), mime_type="video/mp4").model_dump()
-    return {"file": file, "label": clip.label, "frames": clip.frames}
+    # Not Gradio's FileData, which would copy the file: the server may show a run's files where they are.
+    return {"path": str(clip.path), "label": clip.label, "frames": clip.frames}
 
 
 def _aspect(size: tuple[int, int] | None) -> str | None:

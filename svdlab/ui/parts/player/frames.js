@@ -1,6 +1,6 @@
 // An MP4 → its frames as bitmaps. Knows video elements; nothing of what is done with the frames.
 //
-// Put in front of player.js, in one function body with it.
+// Put in front of whoever plays them, in one function body with it.
 const SEEN = 60; // ms to wait for a frame to be presented where the browser does not say it was
 
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -13,9 +13,9 @@ const once = (target, good, bad, signal) =>
     signal.addEventListener("abort", () => end(fail, new Error("stale")), { signal: inner.signal });
   });
 
-// {video, url, count, width, height, frames: []} of one side's file; throws "missing" or "unplayable".
+// {video, url, count, width, height, frames: []} of a side {url, frames}; throws "missing" or "unplayable".
 async function openClip(side, fps, signal) {
-  const answer = await fetch(side.file.url, { signal, credentials: "same-origin" });
+  const answer = await fetch(side.url, { signal, credentials: "same-origin" });
   if (!answer.ok) throw new Error("missing");
   // A blob of its own: seeking works whatever a proxy makes of range requests, and nothing taints the canvas.
   const url = URL.createObjectURL(new Blob([await answer.blob()], { type: "video/mp4" }));

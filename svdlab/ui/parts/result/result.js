@@ -1,4 +1,4 @@
-// What stands under the player. value: {run, line, detail, note, words: [[label, value]], recipe, video, frames, compare,
+// What stands under the player. value: {run, line, detail, note, words: [[label, value]], recipe, video, frames,
 //   decode: {decoders, decoder, chunks: [[frames at once, words]]} or null}
 const root = element.firstElementChild;
 const draw = () => {
@@ -18,9 +18,7 @@ const draw = () => {
   };
   link(".get-video", value.video, stem + ".mp4");
   link(".get-frames", value.frames, stem + "-frames.zip");
-  const compare = $(".to-compare");
-  compare.hidden = !value.compare;
-  compare.href = "compare?from=" + encodeURIComponent(value.run);
+  $(".to-compare").href = "compare?from=" + encodeURIComponent(value.run);
   $(".show-decode").hidden = !value.decode;
   if (!value.decode) $(".decode").hidden = true;
   else {

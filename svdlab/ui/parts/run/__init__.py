@@ -1,12 +1,14 @@
-"""One run on a page of its own, in words and numbers: what it is, what was measured, what it took, what a person said.
+"""A run in words and numbers: what it is, what was measured, what it took, what a person said of it.
 
-Judges nothing. Knows the lab; nothing of the page's wiring.
+Stands beside the player on the run's own page. Judges nothing. Knows the lab; nothing of the page's wiring.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+
+import gradio as gr
 
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.restore import workflow_of
@@ -16,12 +18,11 @@ from svdlab.metrics.words import in_words
 from svdlab.recipes import limits
 from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
-from svdlab.ui.pages.explore import thumbnail
-from svdlab.ui.pages.models import size
-from svdlab.ui.words import STATE_WORDS, clip_line, duration, sentence
+from svdlab.ui.parts.element import element
+from svdlab.ui.parts.picture.small import thumbnail
+from svdlab.ui.words import AUTOMATIC, PARTS, STATE_WORDS, clip_line, knob_words, sentence
+from svdlab.words import duration, size
 
-AUTOMATIC = {"decode_chunk_size": "automatic", "playback_fps": "as the frame rate"}
-PARTS = {"unet": "UNet", "image_encoder": "CLIP", "vae": "VAE"}
 STAGES = {
     "load": "Loading weights",
     "encode": "Encoding the picture",
@@ -29,34 +30,19 @@ STAGES = {
     "decode": "Decoding",
     "write": "Measuring and writing files",
 }
-TEMPLATE = """
-<div class="one" hidden><div class="one-side">
-  <p class="past-back"><a href="history">History</a></p>
-  <header><h1 class="one-title"></h1><p class="one-line"></p><p class="one-words help"></p></header>
-  <p class="error one-problem" role="alert" hidden></p>
-  <p class="note one-binned" hidden><span></span> <button type="button" class="link" data-do="back">Restore</button></p>
-  <div class="one-marks"><button type="button" class="small one-star" aria-pressed="false">Star</button>
-    <div class="stars" role="radiogroup" aria-label="Rating"></div>
-    <div class="one-tags"></div><form class="past-tag"><input type="text" maxlength="40" placeholder="Tag"
-      aria-label="Tag to add"><button type="submit" class="small">Add tag</button></form></div>
-  <label class="one-note">Note<textarea rows="2" maxlength="4000"
-    placeholder="What you saw, what to try next"></textarea>
-    <span class="help one-saved" role="status"></span></label>
-  <div class="actions"><a class="small one-explore">Open in Explore</a><a class="small one-compare">Compare with…</a><a
-    class="small one-video">Download MP4</a><a class="small one-frames">Download frames</a><a
-    class="small one-workflow" hidden>ComfyUI workflow</a><button type="button"
-    class="small one-link">Copy link</button><a class="small one-same">From this picture</a><button type="button"
-    class="small one-delete">Delete</button></div>
-  <details class="one-differs" hidden><summary>What differs in ComfyUI</summary><ul></ul></details>
-  <section class="one-pairs" hidden><h2>In comparisons</h2><ul></ul></section>
-  <details class="one-recipe"><summary>Recipe as JSON</summary><pre class="recipe-json" tabindex="0"></pre><button
-    type="button" class="small copy-recipe">Copy JSON</button></details></div>
-  <div class="one-facts"></div>
-</div>
-"""
 
 
-def value(lab: Lab, run: Run, shared: bool = False) -> dict[str, Any]:
+def build(name: str) -> gr.HTML:
+    """The element; `name` is its id on the page."""
+    return element("run", {}, name=name)
+
+
+def nothing(text: str) -> dict[str, Any]:
+    """No run to show, and why."""
+    return {"absent": text}
+
+
+def value(lab: Lab, run: Run) -> dict[str, Any]:
     """The value of the element beside the player."""
     done = run.done and run.video.is_file()
     return {
@@ -66,7 +52,7 @@ def value(lab: Lab, run: Run, shared: bool = False) -> dict[str, Any]:
         "words": in_words(run.outcome.metrics, run.settings.width) if run.outcome.metrics else "",
         "problem": _problem(run, done) or lab.bits.sentence(run.recipe),
         "binned": run.deleted is not None,
-        "shared": shared,
+        "shared": not lab.policy.change_runs,
         "starred": run.starred,
         "rating": run.rating,
         "note": run.note,
@@ -101,12 +87,6 @@ def _problem(run: Run, done: bool) -> str:
     if run.done and not done:
         return "Its video was removed from the data folder; render it again to have it."
     return "" if run.done else sentence(Exception(run.error or STATE_WORDS[run.state]))
-
-
-def knob_words(run: Run, name: str) -> str:
-    """A knob's value with its unit: '6 fps', 'automatic'."""
-    given = getattr(run.settings, name)
-    return AUTOMATIC[name] if given is None and name in AUTOMATIC else f"{given} {KNOBS[name].unit}".strip()
 
 
 def settings_rows(lab: Lab, run: Run) -> list[list[str]]:

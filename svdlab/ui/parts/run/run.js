@@ -1,9 +1,9 @@
-// One run of the history. value: {id, title, line, words, problem, binned, shared, starred, rating, note, tags, video,
+// One run. value: {absent} if there is none, or {id, title, line, words, problem, binned, shared, starred, rating, note, tags, video,
 //   frames, workflow, workflow_notes, stem, picture, picture_hash, facts: [{title, rows: [[label, value, aside]]}], pairs: [[id, words]], recipe}
 const root = element.firstElementChild;
-const holder = document.getElementById("past-run");
+const holder = document.getElementById("run-page");
 const STARS = 5;
-const mark = (what, value) => trigger("mark", { ids: [props.value.id], what, value });
+const mark = (what, value) => trigger("mark", { id: props.value.id, what, value });
 
 const drawStars = ({ rating }) => {
   const stars = $(".stars");
@@ -17,7 +17,7 @@ const drawStars = ({ rating }) => {
   });
 };
 const drawTags = ({ tags, shared }) => {
-  $(".one-tags").replaceChildren(...tags.map((tag) =>
+  $(".run-tags").replaceChildren(...tags.map((tag) =>
     make("span", { class: "chip" }, tag, shared ? null : make("button", { type: "button", "data-untag": tag, "aria-label": "Remove the tag " + tag }, "×"))));
 };
 const factRow = ([label, text, aside], told) => [
@@ -25,28 +25,30 @@ const factRow = ([label, text, aside], told) => [
   make("dd", { class: aside && !told ? "changed" : "" }, make("span", {}, text), aside ? make("small", {}, aside) : null),
 ];
 const drawFacts = ({ facts }) => {
-  $(".one-facts").replaceChildren(...facts.filter(({ rows }) => rows.length).map(({ title, rows }) =>
+  $(".run-facts").replaceChildren(...facts.filter(({ rows }) => rows.length).map(({ title, rows }) =>
     make("section", { "data-about": title }, make("h2", {}, title), make("dl", {}, ...rows.flatMap((row) => factRow(row, title === "Measured"))))));
 };
 const draw = () => {
   const value = props.value || {};
   root.hidden = !value.id;
-  if (holder) holder.dataset.shown = value.id ? (value.video ? "clip" : "none") : "";
+  if (holder) holder.dataset.shown = value.video ? "clip" : "none";
+  $(".run-absent").hidden = !value.absent;
+  $(".run-absent .error").textContent = value.absent || "";
   if (!value.id) return;
   document.title = value.title + ", " + value.line;
-  say($(".one-title"), value.title);
-  say($(".one-line"), value.line);
-  say($(".one-words"), value.words);
-  say($(".one-problem"), value.problem);
-  say($(".one-binned > span"), value.binned && "This is in the bin; it is removed for good when the bin is emptied.");
-  $(".one-binned").hidden = !value.binned;
-  const star = $(".one-star");
+  say($(".run-title"), value.title);
+  say($(".run-line"), value.line);
+  say($(".run-words"), value.words);
+  say($(".run-problem"), value.problem);
+  say($(".run-binned > span"), value.binned && "This is in the bin; it is removed for good when the bin is emptied.");
+  $(".run-binned").hidden = !value.binned;
+  const star = $(".run-star");
   star.setAttribute("aria-pressed", String(value.starred));
   star.textContent = value.starred ? "★ Starred" : "☆ Star";
   drawStars(value);
   drawTags(value);
-  for (const part of [".one-marks", ".one-note", ".one-delete"]) $(part).hidden = value.shared;
-  const note = $(".one-note textarea");
+  for (const part of [".run-marks", ".run-note", ".run-delete"]) $(part).hidden = value.shared;
+  const note = $(".run-note textarea");
   if (document.activeElement !== note) note.value = value.note;
   const link = (selector, href, name) => {
     const anchor = $(selector);
@@ -54,34 +56,34 @@ const draw = () => {
     if (href) anchor.href = href;
     if (name) anchor.download = name;
   };
-  link(".one-explore", "./?run=" + encodeURIComponent(value.id));
-  link(".one-compare", "compare?from=" + encodeURIComponent(value.id));
-  link(".one-video", value.video && fileUrl(value.video), value.stem + ".mp4");
-  link(".one-frames", value.frames && fileUrl(value.frames), value.stem + "-frames.zip");
+  link(".run-explore", "./?run=" + encodeURIComponent(value.id));
+  link(".run-compare", "compare?from=" + encodeURIComponent(value.id));
+  link(".run-video", value.video && fileUrl(value.video), value.stem + ".mp4");
+  link(".run-frames", value.frames && fileUrl(value.frames), value.stem + "-frames.zip");
   const workflow = value.workflow && "data:application/json," + encodeURIComponent(value.workflow);
-  link(".one-workflow", workflow, value.stem + "-comfyui.json");
-  $(".one-differs").hidden = !value.workflow_notes.length;
-  $(".one-differs ul").replaceChildren(...value.workflow_notes.map((line) => make("li", {}, line)));
-  link(".one-same", value.shared ? "" : "history?picture=" + encodeURIComponent(value.picture_hash));
-  $(".one-delete").textContent = value.binned ? "Restore" : "Delete";
+  link(".run-workflow", workflow, value.stem + "-comfyui.json");
+  $(".run-differs").hidden = !value.workflow_notes.length;
+  $(".run-differs ul").replaceChildren(...value.workflow_notes.map((line) => make("li", {}, line)));
+  link(".run-same", value.shared ? "" : "history?picture=" + encodeURIComponent(value.picture_hash));
+  $(".run-delete").textContent = value.binned ? "Take back" : "Delete";
   drawFacts(value);
-  $(".one-pairs").hidden = !value.pairs.length;
-  $(".one-pairs ul").replaceChildren(...value.pairs.map(([id, words]) => make("li", {}, make("a", { href: "compare?compare=" + encodeURIComponent(id) }, words))));
+  $(".run-pairs").hidden = !value.pairs.length;
+  $(".run-pairs ul").replaceChildren(...value.pairs.map(([id, words]) => make("li", {}, make("a", { href: "compare?compare=" + encodeURIComponent(id) }, words))));
   $(".recipe-json").textContent = value.recipe;
 };
 root.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   const value = props.value;
-  if (button.matches(".one-star")) mark("star", !value.starred);
+  if (button.matches(".run-star")) mark("star", !value.starred);
   if (button.dataset.stars) {
     const n = Number(button.dataset.stars);
     mark("rate", n === value.rating ? null : n);
   }
   if (button.dataset.untag) mark("untag", button.dataset.untag);
-  if (button.matches(".one-delete") || button.dataset.do === "back") trigger("discard", { ids: [value.id], back: value.binned });
+  if (button.matches(".run-delete") || button.dataset.do === "back") trigger(value.binned ? "take_back" : "discard", { id: value.id });
   if (button.matches(".copy-recipe")) copyText(value.recipe, button);
-  if (button.matches(".one-link")) {
+  if (button.matches(".run-link")) {
     const link = new URL(window.location.href);
     link.search = "?run=" + value.id;
     copyText(link.href, button);
@@ -95,9 +97,9 @@ $(".stars").addEventListener("keydown", (event) => {
   mark("rate", next);
   $(`[data-stars="${next}"]`).focus();
 });
-$(".past-tag").addEventListener("submit", (event) => {
+$(".tag-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const box = $(".past-tag input");
+  const box = $(".tag-form input");
   if (box.value.trim()) mark("tag", box.value);
   box.value = "";
 });
@@ -105,14 +107,14 @@ let waiting = 0;
 const keep = () => {
   clearTimeout(waiting);
   waiting = 0;
-  mark("note", $(".one-note textarea").value);
-  say($(".one-saved"), "Saved.");
+  mark("note", $(".run-note textarea").value);
+  say($(".run-saved"), "Saved.");
 };
-$(".one-note textarea").addEventListener("input", () => {
-  say($(".one-saved"), "");
+$(".run-note textarea").addEventListener("input", () => {
+  say($(".run-saved"), "");
   clearTimeout(waiting);
   waiting = setTimeout(keep, 900);
 });
-$(".one-note textarea").addEventListener("blur", () => waiting && keep());
+$(".run-note textarea").addEventListener("blur", () => waiting && keep());
 watch("value", draw);
 draw();

@@ -13,16 +13,11 @@ const draw = () => {
   root.dataset.mode = mode;
   element.closest(".stage-holder")?.setAttribute("data-mode", mode);
   const working = mode === "working";
-  const width = Number(working ? value.width : knobs.width) || 16;
-  const height = Number(working ? value.height : knobs.height) || 9;
-  root.style.setProperty("--shape", width / height);
+  const clip = clipOf(working ? value : knobs, { width: 1024, height: 576 });
+  root.style.setProperty("--shape", clip.width / clip.height);
   if (picture.preview && still.getAttribute("src") !== picture.preview) still.src = picture.preview;
   still.hidden = !picture.preview;
-  const fit = knobs.fit || "crop";
-  still.style.objectFit = { crop: "cover", pad: "contain", stretch: "fill" }[fit];
-  still.style.background = fit === "pad" ? "#000" : "";
-  const percent = (x) => 100 * Math.min(1, Math.max(0, Number(x ?? 0.5) || 0)) + "%";
-  still.style.objectPosition = fit === "crop" ? `${percent(knobs.focus_x)} ${percent(knobs.focus_y)}` : "center";
+  if (picture.preview) putFitted(still, picture, clip, knobs);
   if (value.run !== lastRun) {
     preview.removeAttribute("src");
     lastRun = value.run;

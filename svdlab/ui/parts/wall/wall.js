@@ -52,7 +52,7 @@ const load = async (value) => {
     const canvas = make("canvas", { role: "img", "aria-label": label });
     canvas.style.aspectRatio = shape;
     $(".wall-grid").append(make("figure", {}, make("a", { href: "history?run=" + encodeURIComponent(id) }, canvas), make("figcaption", {}, label)));
-    return { canvas, frames: [], side: { file: { url: fileUrl(path) }, frames } };
+    return { canvas, frames: [], side: { url: fileUrl(path), frames } };
   });
   fps = Number(value.fps) || 6;
   count = Math.min(...value.clips.map((clip) => clip.frames));
