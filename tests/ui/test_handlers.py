@@ -52,10 +52,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def handlers(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str, int]]:
     """Place, name and number of inputs of every handler there is."""
     with Lab(tmp_path_factory.mktemp("built") / "data") as lab:
-        functions = build_app(lab).fns.values()
         return [
-            (each._id, getattr(each.fn, "__qualname__", ""), len(each.inputs))
-            for each in functions
+            (place, getattr(each.fn, "__qualname__", ""), len(each.inputs))
+            for place, each in build_app(lab).fns.items()
             if each.fn
         ]
 
