@@ -380,7 +380,7 @@ def test_a_database_locked_for_a_while_does_not_stop_the_rendering(
 ) -> None:
     with Lab(data, busy_seconds=0.1) as lab:
         _worker(lab, renderer)
-        [id] = crash.submit(lab, ledger, 1, num_inference_steps=200)
+        [id] = crash.submit(lab, ledger, 1, num_inference_steps=100)
         next(event for event in lab.watch(id) if event.kind == "step")
         with locked(data):
             until(lambda: "the progress could not be noted" in caplog.text, "the word about it")

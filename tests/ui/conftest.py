@@ -39,8 +39,8 @@ class Filled:
         return f"{self.address}run?run={run.id}"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Filled, Snapshot]]:
+@pytest.fixture(scope="session")
+def first_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Filled, Snapshot]]:
     folder = tmp_path_factory.mktemp("filled")
     with Lab(folder / "data") as lab:
         pair = make_pair(lab, seed=90)
@@ -63,13 +63,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Filled, Sna
         desk = Desk(lab, only=[waiting.id])
         [claimed] = desk.claim()
         desk.fail(claimed, "memory ran out")
-        filled = Filled(lab, launch(lab, port=None, block=False), runs, lab.history.get(waiting.id))
-        yield filled, Snapshot(lab, folder)
+        address = launch(lab, port=None, block=False)
+        yield Filled(lab, address, runs, lab.history.get(waiting.id)), Snapshot(lab, folder)
 
 
 @pytest.fixture
-def filled(site: tuple[Filled, Snapshot]) -> Iterator[Filled]:
-    """The one server of a module's tests, over the runs as they were at first."""
-    filled, snapshot = site
+def filled(first_state: tuple[Filled, Snapshot]) -> Iterator[Filled]:
+    """One app for all these tests, and the runs as they were at first for each of them."""
+    filled, snapshot = first_state
     yield filled
     snapshot.put_back()

@@ -110,9 +110,10 @@ def test_too_few_arguments_get_a_sentence(address: str, handlers: list[tuple[int
 def test_a_file_that_was_not_uploaded_is_refused_in_a_sentence(
     address: str, handlers: list[tuple[int, str, int]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for place, name, inputs in handlers:
-        if not name.endswith(("_generate.<locals>.generate", "_compare.<locals>.compare")):
-            continue
+    ends = ("_generate.<locals>.generate", "_compare.<locals>.compare")
+    taking = [(place, inputs) for place, name, inputs in handlers if name.endswith(ends)]
+    assert len(taking) == 2
+    for place, inputs in taking:
         answer = ask(address, place, [FOREIGN, *[None] * (inputs - 1)], None)
         assert answer["output"]["error"] == "that file was not uploaded here; send it again"
     assert "Traceback" not in capfd.readouterr().err
