@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -118,6 +119,29 @@ def test_every_name_in_the_repository_is_a_known_one() -> None:
                 text = path.read_text(encoding="utf-8", errors="ignore")
                 named.update(dict.fromkeys(re.findall(r"\bSVDLAB_[A-Z][A-Z_]*[A-Z]\b", text), str(path)))
     assert {name: path for name, path in named.items() if name not in known} == {}
+
+
+# Reads of os.environ that stay where they are, each for its reason.
+READERS = {
+    "environment.py": "the one place",
+    "failpoints.py": "armed by a test at any moment, and below everything else",
+    "engine/__init__.py": "sets what torch and the model libraries read when they are imported",
+    "cli/__init__.py": "sets what the model libraries read when they are imported",
+    "engine/bench.py": "hands its own environment on to the process it starts",
+    "ui/site.py": "sets what gradio reads when it is imported",
+    "weights/sources/hub.py": "HF_HUB_OFFLINE is huggingface_hub's, and means what it means there",
+}
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    readers = set()
+    for path in sorted((ROOT / "svdlab").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(
+            isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") for node in ast.walk(tree)
+        ):
+            readers.add(path.relative_to(ROOT / "svdlab").as_posix())
+    assert readers <= READERS.keys()
 
 
 def test_reading_it_loads_nothing_heavy() -> None:

@@ -87,6 +87,14 @@ assert shell("runs", "list", "--where", "brightness>255") == ""
 assert float(exported()["brightness"]) == measured
 said = " ".join(shell("runs", "list", "--help").split())
 assert "brightness of 255. Mean grey of all frames." in said, said
+from svdlab.ui.parts import compare_result, run as run_page
+from svdlab.ui.parts.gallery.filters import choices, read_query
+with Lab(data) as lab:
+    assert ["brightness", "Brightness"] in dict(choices(lab)["sort"])["Measured"]
+    assert lab.history.count(read_query({"where": "brightness>1", "sort": "brightness"})) == 1
+row = ["Brightness", f"{measured:.1f} of 255", "Mean grey of all frames."]
+assert row in run_page.measured_rows(run)
+assert "Brightness" in [row["label"] for row in compare_result.measures(run, run)]
 assert "| `brightness` | of 255 |" in docs("metrics.md") and "brightness" in docs("cli.md")
 """
     run_on(tree, BEGIN + script, tmp_path / "data")
@@ -114,6 +122,8 @@ assert "--jsonl FILE As a table, JSON lines." in said, said
 path = data / "runs.jsonl"
 assert shell("runs", "export", "--jsonl", str(path)) == f"{path}: 1 rows\\n"
 assert json.loads(path.read_text())["id"] == run.id
+from svdlab.ui.parts.gallery.filters import exports
+assert ["jsonl", "Table as JSON lines"] in exports()
 assert "--jsonl FILE" in docs("cli.md")
 """
     run_on(tree, BEGIN + script, tmp_path / "data")

@@ -28,8 +28,6 @@ __all__ = [
     "Written",
     "read_zip",
     "to_table",
-    "write_csv",
-    "write_parquet",
     "write_table",
     "write_zip",
 ]
@@ -115,13 +113,3 @@ def write_table(runs: Iterable[Run], path: Path, format: str = "csv") -> int:
     table = to_table(runs)
     FORMATS[format].write(table, path)
     return len(table)
-
-
-def write_csv(runs: Iterable[Run], path: Path) -> int:
-    """Writes `to_table` as CSV; see `write_table`."""
-    return write_table(runs, path, "csv")
-
-
-def write_parquet(runs: Iterable[Run], path: Path) -> int:
-    """Writes `to_table` as Parquet; see `write_table`."""
-    return write_table(runs, path, "parquet")

@@ -25,7 +25,7 @@ from PIL import Image
 
 from svdlab.cli import main
 from svdlab.errors import BadInput, DataFolderError
-from svdlab.exchange.tables import ImportReport, read_zip, to_table, write_csv, write_parquet, write_zip
+from svdlab.exchange.tables import ImportReport, read_zip, to_table, write_table, write_zip
 from svdlab.exchange.zip_writing import FILES, CheckedOutcome
 from svdlab.lab.lab import Lab
 from svdlab.metrics.definitions import METRICS
@@ -101,7 +101,7 @@ def test_the_largest_seed_is_kept_to_the_last_digit(source: Lab) -> None:
 
 
 def test_csv_reads_back_and_no_text_becomes_a_formula(source: Lab, tmp_path: Path) -> None:
-    assert write_csv(source.history.runs(), tmp_path / "runs.csv") == 4
+    assert write_table(source.history.runs(), tmp_path / "runs.csv") == 4
     table = pd.read_csv(tmp_path / "runs.csv")
     noted = table[table["note"].notna()].iloc[0]
     assert noted["note"].startswith("'=HYPERLINK(1)")
@@ -116,16 +116,21 @@ def test_csv_reads_back_and_no_text_becomes_a_formula(source: Lab, tmp_path: Pat
 def test_parquet_needs_pyarrow_and_says_so(source: Lab, tmp_path: Path) -> None:
     if importlib.util.find_spec("pyarrow") is None:
         with pytest.raises(BadInput, match=r"needs pyarrow \(pip install pyarrow\); or export as CSV"):
-            write_parquet(source.history.runs(), tmp_path / "runs.parquet")
+            write_table(source.history.runs(), tmp_path / "runs.parquet", "parquet")
         return
-    assert write_parquet(source.history.runs(), tmp_path / "runs.parquet") == 4
+    assert write_table(source.history.runs(), tmp_path / "runs.parquet", "parquet") == 4
     again = pd.read_parquet(tmp_path / "runs.parquet")
     pd.testing.assert_frame_equal(again, to_table(source.history.runs()), check_dtype=False)
 
 
+def test_a_format_that_there_is_not_is_one_sentence(source: Lab, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="a table can be written as csv or parquet, got 'xls'"):
+        write_table(source.history.runs(), tmp_path / "runs.xls", "xls")
+
+
 def test_a_table_that_cannot_be_written_is_one_sentence(source: Lab, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"none/runs\.csv could not be written"):
-        write_csv(source.history.runs(), tmp_path / "none" / "runs.csv")
+        write_table(source.history.runs(), tmp_path / "none" / "runs.csv")
 
 
 # Zips

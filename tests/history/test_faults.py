@@ -380,7 +380,7 @@ def test_a_database_locked_for_a_while_does_not_stop_the_rendering(
 ) -> None:
     with Lab(data, busy_seconds=0.1) as lab:
         _worker(lab, renderer)
-        [id] = crash.submit(lab, ledger, 1, num_inference_steps=200)
+        [id] = crash.submit(lab, ledger, 1, num_inference_steps=100)
         next(event for event in lab.watch(id) if event.kind == "step")
         with locked(data):
             until(lambda: "the progress could not be noted" in caplog.text, "the word about it")
@@ -601,7 +601,7 @@ def test_files_deleted_by_hand_are_sentences_everywhere(
         ):
             with suppress(BadInput):  # whatever else is raised is no sentence
                 make()
-        assert tables.write_csv(lab.history.runs(), tmp_path / "all.csv") == 2
+        assert tables.write_table(lab.history.runs(), tmp_path / "all.csv") == 2
 
         for words in (["runs"], ["runs", "show", run.id], ["runs", "resume", run.id], ["doctor"]):
             code = main([*words, "--data-dir", str(data)])

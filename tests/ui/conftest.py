@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +15,7 @@ from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
 from svdlab.ui import launch
 from tests.made import make_pair, make_run, picture_of
+from tests.snapshot import Snapshot
 
 NASTY = "<img src=x onerror=\"document.title='taken'\">"
 
@@ -39,9 +39,10 @@ class Filled:
         return f"{self.address}run?run={run.id}"
 
 
-@pytest.fixture
-def filled(tmp_path: Path) -> Iterator[Filled]:
-    with Lab(tmp_path / "data") as lab:
+@pytest.fixture(scope="session")
+def first_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Filled, Snapshot]]:
+    folder = tmp_path_factory.mktemp("filled")
+    with Lab(folder / "data") as lab:
         pair = make_pair(lab, seed=90)
         lab.history.note(pair.id, "the pair")
         runs = tuple(
@@ -62,4 +63,13 @@ def filled(tmp_path: Path) -> Iterator[Filled]:
         desk = Desk(lab, only=[waiting.id])
         [claimed] = desk.claim()
         desk.fail(claimed, "memory ran out")
-        yield Filled(lab, launch(lab, port=None, block=False), runs, lab.history.get(waiting.id))
+        address = launch(lab, port=None, block=False)
+        yield Filled(lab, address, runs, lab.history.get(waiting.id)), Snapshot(lab, folder)
+
+
+@pytest.fixture
+def filled(first_state: tuple[Filled, Snapshot]) -> Iterator[Filled]:
+    """One app for all these tests, and the runs as they were at first for each of them."""
+    filled, snapshot = first_state
+    yield filled
+    snapshot.put_back()

@@ -52,10 +52,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def handlers(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str, int]]:
     """Place, name and number of inputs of every handler there is."""
     with Lab(tmp_path_factory.mktemp("built") / "data") as lab:
-        functions = build_app(lab).fns.values()
         return [
-            (each._id, getattr(each.fn, "__qualname__", ""), len(each.inputs))
-            for each in functions
+            (place, getattr(each.fn, "__qualname__", ""), len(each.inputs))
+            for place, each in build_app(lab).fns.items()
             if each.fn
         ]
 
@@ -111,9 +110,10 @@ def test_too_few_arguments_get_a_sentence(address: str, handlers: list[tuple[int
 def test_a_file_that_was_not_uploaded_is_refused_in_a_sentence(
     address: str, handlers: list[tuple[int, str, int]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for place, name, inputs in handlers:
-        if not name.endswith(("_generate.<locals>.generate", "_compare.<locals>.compare")):
-            continue
+    ends = ("_generate.<locals>.generate", "_compare.<locals>.compare")
+    taking = [(place, inputs) for place, name, inputs in handlers if name.endswith(ends)]
+    assert len(taking) == 2
+    for place, inputs in taking:
         answer = ask(address, place, [FOREIGN, *[None] * (inputs - 1)], None)
         assert answer["output"]["error"] == "that file was not uploaded here; send it again"
     assert "Traceback" not in capfd.readouterr().err

@@ -85,3 +85,28 @@ def test_the_environments_memory_reaches_the_renderer(tmp_path: Path) -> None:
     ) as lab:
         residency = LocalWorker(lab).renderer.residency
         assert (residency.budget_bytes, residency.offload) == (10, "model")
+
+
+class Counting(TwoSeats):
+    """Counts how often it was asked to get ready."""
+
+    seats = 1
+    both = threading.Barrier(1)
+
+    def __init__(self, lab: Lab, warm: bool) -> None:
+        super().__init__(lab, warm=warm)
+        self.ready = threading.Semaphore(0)
+
+    def prepare(self) -> None:
+        self.ready.release()
+
+
+def test_a_warm_worker_gets_ready_once_while_nothing_is_asked(tmp_path: Path) -> None:
+    with Lab(tmp_path / "data") as lab:
+        cold, warm = Counting(lab, warm=False), Counting(lab, warm=True)
+        for worker in (cold, warm):
+            worker.start()
+        assert warm.ready.acquire(timeout=60)
+        assert lab.wait(submit(lab, 1))[0].done
+        assert not warm.ready.acquire(blocking=False)
+        assert not cold.ready.acquire(blocking=False)

@@ -15,7 +15,11 @@ from svdlab.exchange.comfyui.graph import Graph, Link, Node
 from svdlab.exchange.comfyui.untrusted import mapped, objects
 
 MAX_SENT = 50  # things that are sent in one scope
-PLAIN = re.compile(r"[\w \-]*(?:\|[\w \-]*)*")  # words, one or another; anything else could run for ever
+WORD = re.compile(
+    r"(\^?)(?:\.\*)?([\w \-]*)(?:\.\*)?(\$?)"
+)  # one of a pattern's words; others could run for ever
+MAX_WORDS = 20  # of a pattern
+MAX_INPUTS = 100  # of a sender
 SIGNS = {"+ve": "positive", "-ve": "negative"}
 
 
@@ -96,10 +100,9 @@ def _sent(graph: Graph, sender: Waiting, kinds: Mapping[str, str], unclear: list
         unclear.append(node.type)
         return []
     if node.type == "Seed Everywhere":
-        return [_Sent("INT", Link(sender.id, 0), ("seed", "noise_seed"), (), 20)]
-    entries = objects(written.get("inputs"))
+        return [_Sent("INT", Link(sender.id, 0), ("seed",), (), 20)]
     found = []
-    for one in entries:
+    for one in objects(written.get("inputs"))[:MAX_INPUTS]:
         value = sender.linked.get(str(one.get("name")))
         if value is None:
             continue
@@ -113,7 +116,9 @@ def _sent(graph: Graph, sender: Waiting, kinds: Mapping[str, str], unclear: list
         _Sent(
             kind,
             value,
-            (SIGNS.get(label, label),) if kind in several or node.type == "Prompts Everywhere" else names,
+            (f"^{SIGNS.get(label, label)}$",)
+            if kind in several or node.type == "Prompts Everywhere"
+            else names,
             titles,
             priority,
         )
@@ -135,10 +140,27 @@ def _restrictions(written: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[st
         return (), (), False
     words = []
     for pattern in patterns[:2]:
-        if not isinstance(pattern, str) or (pattern != ".*" and not PLAIN.fullmatch(pattern)):
+        parts = pattern.split("|")[:MAX_WORDS] if isinstance(pattern, str) else [pattern]
+        if not all(isinstance(part, str) and WORD.fullmatch(part) for part in parts):
             return (), (), False
-        words.append(() if pattern == ".*" else tuple(pattern.split("|")))
+        words.append(() if pattern == ".*" else tuple(parts))
     return words[0], words[1], True
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether a word of a pattern is found in a name, at the ends that it asks for."""
+    found = WORD.fullmatch(pattern)
+    if found is None:
+        return False
+    start, word, end = found.groups()
+    if start and end and ".*" not in pattern:
+        return name == word
+    ahead, behind = pattern.lstrip("^").startswith(".*"), pattern.rstrip("$").endswith(".*")
+    return (
+        word in name
+        and (not start or ahead or name.startswith(word))
+        and (not end or behind or name.endswith(word))
+    )
 
 
 def _unlinked(node: Node, waiting: Waiting) -> list[tuple[str, str]]:
@@ -169,6 +191,6 @@ def _goes(one: _Sent, name: str, kind: str, node: Waiting) -> bool:
     return (
         one.kind == kind
         and (not isinstance(one.value, Link) or one.value.node != node.id)
-        and (not one.names or any(word in name for word in one.names))
-        and (not one.titles or any(word in title for word in one.titles))
+        and (not one.names or any(_fits(name, word) for word in one.names))
+        and (not one.titles or any(_fits(title, word) for word in one.titles))
     )

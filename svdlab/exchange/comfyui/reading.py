@@ -196,7 +196,14 @@ class _Reader:
         """The checkpoint that the first of these nodes loads."""
         node = next((one for one in nodes if isinstance(one, Node) and roles.loads(one)), None)
         if node is None:
-            self.found.note("The workflow does not load a checkpoint in one piece; choose one here.")
+            unknown = self.graph.unread or any(
+                isinstance(one, Node) and not roles.conditions(one) for one in nodes
+            )
+            self.found.note(
+                "Which checkpoint is loaded there could not be read; choose one here."
+                if unknown
+                else "The workflow loads no checkpoint; choose one here."
+            )
             return
         self.found.used.add(node.id)
         self.checkpoint, decoder = checkpoint_named(self._file(node), self.catalogue)

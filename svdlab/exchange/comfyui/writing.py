@@ -228,28 +228,11 @@ def _ui(puts: dict[str, _Put], ids: dict[str, str]) -> dict[str, Any]:
     bottom: dict[int, int] = {}
     nodes = []
     for order, (key, put) in enumerate(puts.items()):
-        spec = SPECS[put.type]
         top = bottom.get(put.column, ROW)
-        bottom[put.column] = top + spec.size[1] + ROW
-        outputs = [
-            {"name": name, "type": kind, "links": leaving.get((key, slot), []), "slot_index": slot}
-            for slot, (name, kind) in enumerate(spec.outputs)
-        ]
-        nodes.append(
-            {
-                "id": int(ids[key]),
-                "type": put.type,
-                "pos": [ROW + COLUMN * put.column, top],
-                "size": list(spec.size),
-                "flags": {},
-                "order": order,
-                "mode": 0,
-                "inputs": inputs[key],
-                "outputs": outputs,
-                "properties": {"Node name for S&R": put.type},
-                "widgets_values": [put.inputs[name] for name in spec.widgets],
-            }
-        )
+        bottom[put.column] = top + SPECS[put.type].size[1] + ROW
+        left = {slot: leaving.get((key, slot), []) for slot in range(len(SPECS[put.type].outputs))}
+        place = {"id": int(ids[key]), "pos": [ROW + COLUMN * put.column, top], "order": order}
+        nodes.append(place | _drawn(put, inputs[key], left))
     return {
         "last_node_id": len(nodes),
         "last_link_id": len(links),
@@ -258,6 +241,24 @@ def _ui(puts: dict[str, _Put], ids: dict[str, str]) -> dict[str, Any]:
         "groups": [],
         "config": {},
         "version": 0.4,
+    }
+
+
+def _drawn(put: _Put, inputs: list[dict[str, Any]], leaving: dict[int, list[int]]) -> dict[str, Any]:
+    """A node on the page, but for its place; `leaving` are the links of each output."""
+    spec = SPECS[put.type]
+    return {
+        "type": put.type,
+        "size": list(spec.size),
+        "flags": {},
+        "mode": 0,
+        "inputs": inputs,
+        "outputs": [
+            {"name": name, "type": kind, "links": leaving[slot], "slot_index": slot}
+            for slot, (name, kind) in enumerate(spec.outputs)
+        ],
+        "properties": {"Node name for S&R": put.type},
+        "widgets_values": [put.inputs[name] for name in spec.widgets],
     }
 
 

@@ -24,7 +24,7 @@ from svdlab.ui.handover import hand_over
 from svdlab.ui.parts import gallery, marks, wall
 from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.parts.gallery import room
-from svdlab.ui.parts.gallery.filters import choices, read_query
+from svdlab.ui.parts.gallery.filters import choices, exports, read_query
 from svdlab.ui.visitor import kept_ids, own_comparisons, own_runs, with_own
 from svdlab.ui.words import sentence
 
@@ -123,14 +123,15 @@ class HistoryPage:
         return _news(path=str(path), name=path.name)
 
     def _exported(self, runs: list[Run], kind: str) -> Path:
-        writers: dict[str, Callable[[Path], Any]] = {
-            "csv": lambda path: tables.write_csv(runs, path),
-            "parquet": lambda path: tables.write_parquet(runs, path),
-            "zip": lambda path: tables.write_zip(self.lab, runs, path),
-        }
-        if kind not in writers:
-            raise BadInput("export as csv, parquet or zip")
-        return hand_over(f"svdlab-{datetime.now():%Y-%m-%d-%H%M}.{kind}", writers[kind])
+        def write(path: Path) -> None:
+            if kind == "zip":
+                tables.write_zip(self.lab, runs, path)
+            else:
+                tables.write_table(runs, path, kind)
+
+        if kind not in (*tables.FORMATS, "zip"):
+            raise BadInput(f"export as {', '.join(tables.FORMATS)} or zip")
+        return hand_over(f"svdlab-{datetime.now():%Y-%m-%d-%H%M}.{kind}", write)
 
     def measure(self) -> dict[str, Any]:
         """How much room everything takes."""
@@ -150,6 +151,7 @@ class HistoryPage:
             "asked": time.time(),
             "kind": kind,
             "shared": not everything,
+            "exports": exports(),
             "tiles": [],
             "next": None,
             "choices": choices(self.lab) if after is None and everything else None,

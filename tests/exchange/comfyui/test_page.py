@@ -429,7 +429,29 @@ def test_links_that_the_pack_wrote_down_are_taken_as_they_are() -> None:
     tells_the_clip(flow)
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+$", "model.*", "[m]odel", "m{1,9}odel"])
+@pytest.mark.parametrize(
+    "pattern", ["^model$", "^mod", "del$", ".*odel", "model.*", "vae|model", "^.*model.*$", ""]
+)
+def test_a_plain_pattern_is_honoured(pattern: str) -> None:
+    flow = page()
+    cut(flow, 4, "model")
+    only = everywhere(flow, 31, (1, 0), "MODEL", type="Anything Everywhere?")
+    only["widgets_values"] = [".*", pattern, ".*"]
+    tells_the_clip(flow)
+
+
+@pytest.mark.parametrize("pattern", ["^odel", "mode$", "Model", "^mode$", "vae|clip"])
+def test_a_plain_pattern_that_does_not_fit_sends_nothing(pattern: str) -> None:
+    flow = page()
+    cut(flow, 4, "model")
+    cut(flow, 3, "vae")
+    cut(flow, 3, "clip_vision")
+    only = everywhere(flow, 31, (1, 0), "MODEL", type="Anything Everywhere?")
+    only["widgets_values"] = [".*", pattern, ".*"]
+    assert read(flow).checkpoint is None
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "[m]odel", "m{1,9}odel", "mo.*el"])
 def test_a_pattern_from_a_file_is_not_run_and_its_sender_is_named(pattern: str) -> None:
     flow = page()
     cut(flow, 4, "model")

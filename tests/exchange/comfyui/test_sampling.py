@@ -148,6 +148,32 @@ def test_a_loader_is_known_by_the_file_it_names(loader: tuple[Flow, ...]) -> Non
     assert not any("checkpoint" in note for note in tells_the_clip(flow).notes)
 
 
+@pytest.mark.parametrize(
+    ("loader", "sentence"),
+    [
+        (
+            node("Glow Models", which=3),
+            "Which checkpoint is loaded there could not be read; choose one here.",
+        ),
+        (None, "The workflow loads no checkpoint; choose one here."),
+        (
+            node("UNETLoader", unet_name="svd_lcm.sft"),
+            "There is no checkpoint svd_lcm.sft here; choose another, or add",
+        ),
+        (node("ImageOnlyCheckpointLoader", ckpt_name=5), "There is no checkpoint of that name here"),
+    ],
+)
+def test_a_checkpoint_is_said_to_be_absent_only_where_there_is_none(
+    loader: Flow | None, sentence: str
+) -> None:
+    flow = api()
+    del flow[LOADER]
+    flow |= {LOADER: loader} if loader else {}
+    found = read(flow)
+    assert found.checkpoint is None
+    assert sentence in " ".join(found.notes)
+
+
 def second_pass(flow: Flow, **changes: Any) -> Flow:
     """A refiner over the finished clip."""
     flow["20"] = node("VAEEncode", pixels=[DECODER, 0], vae=[LOADER, 2])

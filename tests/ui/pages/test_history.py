@@ -227,6 +227,18 @@ def test_several_play_in_step(filled: Filled, page_1440: Page, screenshots: Path
     page.screenshot(path=screenshots / "history-wall-1440.png")
 
 
+def test_clips_are_asked_for_by_any_knob_or_metric(filled: Filled, page_1440: Page) -> None:
+    page = visit(page_1440, f"{filled.history}?where=seed%3E3+seed%3C90")
+    listed(page, filled.failed, filled.runs[5], filled.runs[4])
+    box = page.get_by_label("Where")
+    assert box.input_value() == "seed>3 seed<90"
+    box.fill("motion_bucket_id=100, fidelity!=none")
+    listed(page, filled.runs[2])
+    assert "where=motion_bucket_id%3D100%2C+fidelity%21%3Dnone" in page.url
+    box.fill("beauty>1")
+    page.locator(".gallery-error", has_text="Runs have no 'beauty' to ask for").wait_for()
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet", "zip"])
 def test_chosen_runs_are_exported(filled: Filled, page_1440: Page, kind: str) -> None:
     page = visit(page_1440, filled.history)

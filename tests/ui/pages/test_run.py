@@ -23,6 +23,8 @@ def test_one_run_has_a_page_of_its_own(filled: Filled, page_1440: Page, screensh
     for said in ("Camera motion", "px/frame", "Denoising", "Peak of memory", "0.1 GB", "torch", "2.8.0"):
         assert said in facts.inner_text()
     assert page.locator(".frame nav a[aria-current]").inner_text() == "History"
+    page.locator(".run-recipe summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == 1440, "the recipe scrolls in its own box"
     page.screenshot(path=screenshots / "run-1440.png", full_page=True)
     page.locator(".run-star").click()
     page.get_by_text("★ Starred").wait_for()

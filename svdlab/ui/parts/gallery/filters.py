@@ -10,6 +10,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from svdlab.errors import BadInput
+from svdlab.exchange.tables import FORMATS
+from svdlab.history.conditions import parse_where
 from svdlab.history.search import RunQuery
 from svdlab.lab.lab import Lab
 from svdlab.metrics.definitions import METRICS
@@ -26,6 +28,11 @@ SORT_WORDS = {
     "checkpoint": "Checkpoint",
     "preset": "Preset",
 }
+
+
+def exports() -> list[list[str]]:
+    """What chosen runs can be exported as: [[value, words]]."""
+    return [*([one.name, f"Table as {one.label}"] for one in FORMATS.values()), ["zip", "Zip with videos"]]
 
 
 def choices(lab: Lab) -> dict[str, Any]:
@@ -70,6 +77,7 @@ def read_query(asked: Mapping[str, Any]) -> RunQuery:
         bin=bool(text("bin")),
         sort=text("sort") or "created",
         descending=text("order") != "up",
+        where=parse_where(text("where")),
     )
 
 

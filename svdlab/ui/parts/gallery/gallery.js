@@ -1,10 +1,10 @@
-// The gallery. value: {asked, kind, query, tiles: [], next, more, count, choices, shared, turn, error} for a page of it,
-// {asked, news: {tiles, ids, did, error, differs, go, instead, path, name, disk}} for what came of one thing that was done.
+// The gallery. value: {asked, kind, query, tiles: [], next, more, count, choices, exports, shared, turn, error} for a page
+// of it, {asked, news: {tiles, ids, did, error, differs, go, instead, path, name, disk}} for what came of one thing done.
 // Tiles are kept here; what is looked for stands in the address, so that going back finds it again.
 const root = element.firstElementChild;
 const form = $(".gallery-filters");
 const grid = $(".gallery-grid");
-const NAMES = ["text", "checkpoint", "preset", "state", "tag", "rating", "since", "until", "starred", "bin"];
+const NAMES = ["text", "checkpoint", "preset", "state", "tag", "rating", "since", "until", "where", "starred", "bin"];
 const COARSE = matchMedia("(hover: none)").matches;
 let tiles = new Map(); // id → what the server said of it
 let chosen = new Set();
@@ -309,6 +309,8 @@ const draw = () => {
   $(".gallery-disk").hidden = shared;
   query = { ...page.query };
   if (page.choices) fillChoices(page.choices);
+  const exports = $(".gallery-export");
+  if (exports.options.length === 1) exports.append(...(page.exports || []).map((one) => option(one)));
   showQuery();
   say($(".gallery-error"), page.error);
   next = page.next;
