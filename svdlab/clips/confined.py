@@ -52,7 +52,10 @@ def decode_confined(name: str, kind: str, data: bytes) -> Pixels:
         raise BadPicture(_how_it_ended(name, kind, ended.returncode)) from None
     if "refused" in answer:
         raise BadPicture(answer["refused"])
-    return Pixels((answer["width"], answer["height"]), pixels, answer["sha256"], tuple(answer["notes"]))
+    size = answer["width"], answer["height"]
+    if len(pixels) != 3 * size[0] * size[1]:  # ended while it answered
+        raise BadPicture(_how_it_ended(name, kind, ended.returncode))
+    return Pixels(size, pixels, answer["sha256"], tuple(answer["notes"]))
 
 
 def child(kind: str, name: str) -> None:
