@@ -7,14 +7,14 @@ in it; they come from the node's own list of inputs, or from how its type is dec
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from svdlab.errors import BadInput
 from svdlab.exchange.comfyui.declared import CONTROL, CONTROLS, SPECS
 from svdlab.exchange.comfyui.everywhere import Waiting, broadcast
-from svdlab.exchange.comfyui.graph import MAX_NODES, Graph, Link, Node
+from svdlab.exchange.comfyui.graph import MAX_NODES, Graph, Link, Node, is_number
 from svdlab.exchange.comfyui.untrusted import listed, mapped, objects
 
 MUTED, BYPASSED = 2, 4  # a node's mode; 0 is on
@@ -195,8 +195,8 @@ class _Page:
         self.drawn += len(inner)
         if self.drawn > MAX_NODES:
             return False
-        values, fits = _group_values(inner, node)
-        if not fits or any(GROUP.fullmatch(one["type"]) for one in inner):
+        values = _group_values(inner, node, entering)
+        if values is None or any(GROUP.fullmatch(one["type"]) for one in inner):
             return False
         opened = list(_slots(node, "inputs"))
         out = 0
@@ -206,7 +206,7 @@ class _Page:
                 if (index, slot) in entering:
                     origin = entering[index, slot]
                     inputs[name] = Link(f"{id}:{origin[0]}", origin[1])
-                elif name not in values[index] and (outer := _opened(opened, name, kind)) in linked:
+                elif (outer := _opened(opened, name, "" if name in values[index] else kind)) in linked:
                     inputs[name] = linked[outer]
             self.graph[f"{id}:{index}"] = Node(
                 f"{id}:{index}",
@@ -272,26 +272,36 @@ def _promoted(node: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Any]]:
 
 
 def _group_values(
-    inner: list[Mapping[str, Any]], node: Mapping[str, Any]
-) -> tuple[list[dict[str, Any]], bool]:
-    """Each inner node's widgets as the group node sets them, and whether there are as many as they have."""
+    inner: list[Mapping[str, Any]], node: Mapping[str, Any], entering: Container[tuple[int, int]]
+) -> list[dict[str, Any]] | None:
+    """Each inner node's widgets as the group node sets them; None if it has more or fewer values than they have."""
     given = node.get("widgets_values")
     if isinstance(given, dict):
-        return [{**widgets(one), **given} for one in inner], True
-    rest, found = listed(given), []
-    for one in inner:
+        return [{**widgets(one), **given} for one in inner]
+    older = _dealt(inner, listed(given), entering, all_listed=False)
+    return older if older is not None else _dealt(inner, listed(given), entering, all_listed=True)
+
+
+def _dealt(
+    inner: list[Mapping[str, Any]], rest: list[Any], entering: Container[tuple[int, int]], all_listed: bool
+) -> list[dict[str, Any]] | None:
+    """The same where pages list every widget among a node's inputs, or only those that were turned into one."""
+    found = []
+    for index, one in enumerate(inner):
         own = widgets(one)
-        converted = {
-            str(x.get("name")) for x in objects(one.get("inputs")) if isinstance(x.get("widget"), dict)
+        turned = {
+            str(socket.get("name"))
+            for slot, socket in enumerate(objects(one.get("inputs")))
+            if isinstance(socket.get("widget"), dict) and (not all_listed or (index, slot) in entering)
         }
-        for name in own:
-            if name in converted or not rest:
-                continue
+        for name in [name for name in own if name not in turned]:
+            if not rest:
+                return None
             own[name] = rest.pop(0)
-            if name.endswith("seed") and rest and rest[0] in CONTROLS:
+            if is_number(own[name]) and not name.startswith("#") and rest and rest[0] in CONTROLS:
                 rest.pop(0)
         found.append(own)
-    return found, not rest
+    return found if not rest else None
 
 
 def _opened(opened: list[tuple[str, str]], name: str, kind: str) -> str:

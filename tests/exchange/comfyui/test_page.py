@@ -351,9 +351,38 @@ def test_a_group_nodes_inputs_may_have_the_inner_nodes_title_before_their_name()
     assert "Not mapped" not in " ".join(tells_the_clip(flow).notes)
 
 
-def test_a_group_node_with_other_widgets_than_its_nodes_have_is_not_guessed() -> None:
+def test_a_seed_in_a_group_may_come_from_a_number_in_it_or_from_outside() -> None:
     flow = case("group_node.json")
-    on_page(flow, 10)["widgets_values"] += [1, 2, 3]
+    group = flow["extra"]["groupNodes"]["clip maker"]
+    sampler = group["nodes"][2]
+    sampler["inputs"] = [{"name": name, "type": kind} for name, kind in SPECS["KSampler"].sockets]
+    sampler["inputs"].append({"name": "seed", "type": "INT", "widget": {"name": "seed"}})
+    outside = copy.deepcopy(flow)
+    group["nodes"].append({"type": "PrimitiveNode", "index": 4, "widgets_values": [5, "fixed"]})
+    group["links"].append([4, 0, 2, 4, 9, "INT"])
+    values = on_page(flow, 10)["widgets_values"]
+    on_page(flow, 10)["widgets_values"] = [*values[:7], *values[9:], values[7], values[8]]
+    tells_the_clip(flow)
+    on_page(outside, 10)["widgets_values"] = [*values[:7], *values[9:]]
+    add(outside, 40, "Seed (rgthree)", [CLIP["seed"], "", "", ""], "INT")
+    link(outside, (40, 0), 10, "seed", "INT", widget=True)
+    tells_the_clip(outside)
+
+
+def test_newer_pages_list_a_groups_widgets_among_its_nodes_inputs() -> None:
+    flow = case("group_node.json")
+    for one in flow["extra"]["groupNodes"]["clip maker"]["nodes"]:
+        sockets = [{"name": name, "type": kind} for name, kind in SPECS[one["type"]].sockets]
+        names = [name for name in SPECS[one["type"]].widgets if name != "control_after_generate"]
+        one["inputs"] = sockets + [{"name": name, "type": "INT", "widget": {"name": name}} for name in names]
+    tells_the_clip(flow)
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], None])
+def test_a_group_node_with_other_widgets_than_its_nodes_have_is_not_guessed(values: list[int] | None) -> None:
+    flow = case("group_node.json")
+    own = on_page(flow, 10)["widgets_values"]
+    on_page(flow, 10)["widgets_values"] = own + values if values else own[:-1]
     with pytest.raises(BadInput, match="what is inside of clip maker there could not be read"):
         read(flow)
 
