@@ -29,7 +29,7 @@ from tests import rows
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-RENDERED = 120_000  # ms
+RENDERED = 200_000  # ms; how long a busy machine may take
 PLAYER = "#compare-player [data-svdlab-player]"
 SMALL = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 2}
 
@@ -136,12 +136,12 @@ def test_a_first_visit_is_one_click_away_from_a_fair_pair(
     assert page_1440.locator("#compare-b select").input_value() == "demo-1-1"
     page_1440.locator("#compare-stage .pair-still").nth(1).wait_for()
     page_1440.screenshot(path=screenshots / "compare-first-visit-1440.png")
-    quick(page_1440, num_inference_steps=30)
+    quick(page_1440, num_inference_steps=12)
     page_1440.locator(".knobs-more > summary").click()
     press_compare(page_1440)
     both = page_1440.locator(f"{PLAYER}[data-state=preview] .sp-forming[src^='data:image/webp']")
     both.nth(1).wait_for(timeout=RENDERED)
-    page_1440.get_by_text(re.compile(r"Rendering both: \d+ of 30 steps")).wait_for(timeout=RENDERED)
+    page_1440.get_by_text(re.compile(r"Rendering both: \d+ of 12 steps")).wait_for(timeout=RENDERED)
     come_to_rest(page_1440)  # the page slides to the player
     page_1440.screenshot(path=screenshots / "compare-rendering-1440.png")
     assert page_1440.locator(".sp-cancel").is_visible()

@@ -22,7 +22,7 @@ from tests import rows
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-RENDERED = 90_000  # ms
+RENDERED = 200_000  # ms; how long a busy machine may take
 SMALL = {"width": 96, "height": 64, "num_frames": 4}
 SLOW = {"width": 256, "height": 144}  # for what is stopped while it is being rendered
 
@@ -95,7 +95,7 @@ def test_a_first_visit_is_one_click_away_from_a_playing_clip(
     page_1440.on("request", lambda request: asked.append(request.url))
     visit(page_1440, served.address)
     shoot(page_1440, screenshots / "explore-first-visit-1440.png")
-    quick(page_1440, steps=20)
+    quick(page_1440, steps=12)
     generate(page_1440)
     page_1440.locator("#explore-stage .preview[src^='data:image/webp']").wait_for(timeout=RENDERED)
     shoot(page_1440, screenshots / "explore-rendering-1440.png")
