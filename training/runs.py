@@ -1,4 +1,4 @@
-"""What every stage needs: a device, a clock that sets the learning rate, state that survives a stop."""
+"""Where a run is kept: a clock for its minutes, a learning-rate course, state that survives a stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-SAVE_SECONDS = 120.0
+SAVE_SECONDS = 200.0
 
 
 def device_of(wanted: str) -> torch.device:
@@ -19,47 +19,51 @@ def device_of(wanted: str) -> torch.device:
 
 
 class Clock:
-    """Time spent of a given number of minutes. Warm up, hold, and fall over the last 60 %."""
+    """Time spent of a given number of minutes. Warm up, hold, and fall over the last 60 %.
 
-    def __init__(self, minutes: float):
-        self.seconds, self.started, self.updates, self.last = (
-            minutes * 60,
-            time.monotonic(),
-            0,
-            time.monotonic(),
-        )
+    `spent` are the seconds of an earlier start that was stopped.
+    """
+
+    def __init__(self, minutes: float, spent: float = 0.0):
+        self.seconds, self.updates = minutes * 60, 0
+        self.started = time.monotonic() - spent
+        self.last = time.monotonic()
+
+    @property
+    def spent(self) -> float:
+        """Seconds spent, over all starts."""
+        return time.monotonic() - self.started
 
     @property
     def done(self) -> float:
         """Share of the time that is spent, 0 to 1 and beyond."""
-        return (time.monotonic() - self.started) / max(self.seconds, 1e-9)
+        return self.spent / max(self.seconds, 1e-9)
 
     def running(self) -> bool:
-        """Whether there is time left; counts a step."""
+        """Whether there is time left, or nothing done yet; counts a step."""
         self.updates += 1
-        return self.done < 1
+        return self.done < 1 or self.updates == 1
 
     def factor(self) -> float:
         """What the learning rate is multiplied with now."""
         return min(1.0, self.updates / 40) * (0.05 + 0.95 * min(1.0, max(0.0, 1 - self.done) / 0.6))
 
-    def report(self, steps: int) -> bool:
-        """Whether it is time to say something and to save: first, then every two minutes."""
+    def report(self) -> bool:
+        """Whether it is time to say something and to save: every few minutes."""
         now = time.monotonic()
-        if self.updates == 1 or now - self.last > SAVE_SECONDS:
+        if now - self.last > SAVE_SECONDS:
             self.last = now
             return True
         return False
 
     def text(self) -> str:
         """Minutes spent, of how many."""
-        return f"{self.done * self.seconds / 60:.1f}/{self.seconds / 60:.0f} min"
+        return f"{self.spent / 60:.1f}/{self.seconds / 60:.0f} min"
 
 
-def save_state(folder: Path, model: Any, **state: Any) -> None:
-    """The averaged model in diffusers layout and the trainer's state beside it, the latter replaced whole."""
+def save_state(folder: Path, **state: Any) -> None:
+    """A trainer's state and what else is known, replaced whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
     temporary = folder / "state.tmp"
     torch.save(state, temporary)
     temporary.replace(folder / "state.pt")
