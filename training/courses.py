@@ -16,7 +16,7 @@ from diffusers import UNetSpatioTemporalConditionModel
 from training import codec, heldout, pool
 from training.clips import RESTLESS, STEADY, ClipMaker
 from training.codec import PATCH, Codec
-from training.runs import Clock, device_of, load_state, save_state
+from training.runs import Clock, device_of, load_state, save_state, times
 from training.unet import (
     COLUMNS,
     ROWS,
@@ -31,7 +31,6 @@ from training.unet import (
 )
 
 PICTURES = 1600  # drawn pictures to train on
-WATCHED = ("left", "down", "in", "clockwise")  # the held-out clips that are measured while it trains: 12
 WATCHED_SIGMAS = (1.5, 5.0)
 UNCONDITIONED = 0.05  # share of clips without a picture: what guidance contrasts with
 WILD = 0.15  # share of clips whose conditioning picture is noisier than the pair is meant to be given
@@ -39,7 +38,7 @@ WILD = 0.15  # share of clips whose conditioning picture is noisier than the pai
 
 @dataclass(frozen=True)
 class Shape:
-    """What a step sees: clips, cells down and across, and how often."""
+    """What a step sees: clips (on a CPU), cells down and across, and how often."""
 
     clips: int
     rows: int
@@ -65,6 +64,7 @@ class Course:
     shapes: tuple[Shape, ...] = CROPS
     high: float = 0.35  # share of high noise levels
     rate: float = 1.0  # times the learning rate
+    watched: tuple[str, ...] = ("left", "down", "in", "clockwise")  # moves measured while it trains: 12 clips
     widths: tuple[int, ...] = WIDTHS  # of the network, where this course begins with one
 
 
@@ -106,7 +106,7 @@ class Run:
         self.course, self.folder, self.device = course, work / course.name, device
         self.codec = known_codec(work, pictures).to(device)
         self.weights = self.codec.pixel_weights()
-        self.watched = heldout.batch(self.codec.to("cpu"), WATCHED).to(device)
+        self.watched = heldout.batch(self.codec.to("cpu"), course.watched).to(device)
         self.rng = np.random.default_rng()
         self.maker = ClipMaker(
             pool.pictures(work, pictures),
@@ -140,11 +140,12 @@ class Run:
         course = self.course
         shape = course.shapes[self.rng.choice(len(course.shapes), p=[s.share for s in course.shapes])]
         frames = course.frames[self.rng.integers(len(course.frames))]
-        clips = self.maker(shape.clips, frames, (PATCH * shape.columns, PATCH * shape.rows))
+        count = shape.clips * times(self.device)
+        clips = self.maker(count, frames, (PATCH * shape.columns, PATCH * shape.rows))
         batch = batch_of(clips, self.codec, wild=WILD)
-        shown = (torch.rand(shape.clips) >= UNCONDITIONED).float().to(self.device).view(-1, 1, 1, 1)
+        shown = (torch.rand(count) >= UNCONDITIONED).float().to(self.device).view(-1, 1, 1, 1)
         batch = Batch(batch.latents, batch.given * shown, batch.ids)
-        levels = draw_levels(shape.clips, course.high).to(self.device)
+        levels = draw_levels(count, course.high).to(self.device)
         off = residuals(self.unet, batch, levels, torch.randn_like(batch.latents))
         self.trainer.update(loss(off, self.weights), self.clock.factor())
 

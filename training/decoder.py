@@ -19,7 +19,7 @@ from training import pool
 from training.clips import ClipMaker
 from training.codec import PATCH, Codec, with_motion
 from training.courses import PICTURES, known_codec
-from training.runs import Clock, device_of, load_state, save_state
+from training.runs import Clock, device_of, load_state, save_state, times
 from training.unet import Batch, batch_of, residuals
 from training.vae import (
     build,
@@ -34,7 +34,8 @@ from training.vae import (
 )
 
 CROP, CROPS = 64, 4  # side in pixels and number of the pictures' crops in a step on clean latents
-FRAMES, CELLS = 4, 8  # of the denoiser's clip that a step decodes: as many frames as svdlab decodes at once
+CLIP = 14  # frames that the denoiser sees
+FRAMES, CELLS = 4, 8  # of them that a step decodes: as many frames as svdlab decodes at once
 VIEW = (128, 80)  # px that the denoiser sees
 GIVEN_SHARE = 0.5  # of steps on what the denoiser gives, once there is one
 SIGMAS = (0.1, 2.0)  # noise levels that the denoiser is given a clip at
@@ -102,10 +103,13 @@ class Run:
     def step(self) -> None:
         """One update, on clean latents or on the denoiser's."""
         if self.unet and self.rng.random() < GIVEN_SHARE:
-            latents, wanted = self._given()
+            latents, wanted = self.given_window()
             frames = FRAMES
         else:
-            wanted, frames = crops(self.pictures, self.rng, CROPS, CROP).to(self.device), 1
+            wanted, frames = (
+                crops(self.pictures, self.rng, CROPS * times(self.device), CROP).to(self.device),
+                1,
+            )
             latents = with_motion(self.codec.encode(wanted))
             latents = latents + LATENT_NOISE * torch.randn_like(latents)
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -113,16 +117,17 @@ class Run:
         self.trainer.update(reconstruction_loss(made.float(), wanted), self.clock.factor())
         project(self.vae)
 
-    def _given(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """A window of a clip as the denoiser gives it, as latents for the decoder, and its true frames."""
-        clips = self.maker(1, 14, VIEW)
+    def given_window(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """A window of clips as the denoiser gives them, as latents for the decoder, and its true frames."""
+        clips = self.maker(times(self.device), CLIP, VIEW)
         low, high = (math.log(sigma) for sigma in SIGMAS)
-        levels = torch.exp(low + (high - low) * torch.rand(1)).to(self.device)
-        made = given(self.unet, batch_of(clips, self.codec), levels)[0] / self.codec.scaling
-        t, y, x = (int(self.rng.integers(0, n)) for n in (14 - FRAMES + 1, VIEW[1] // PATCH - CELLS + 1, 9))
-        frames = clips.frames[0, t : t + FRAMES]
+        levels = torch.exp(low + (high - low) * torch.rand(len(clips.fps))).to(self.device)
+        made = given(self.unet, batch_of(clips, self.codec), levels) / self.codec.scaling
+        room = (CLIP - FRAMES, VIEW[1] // PATCH - CELLS, VIEW[0] // PATCH - CELLS)
+        t, y, x = (int(self.rng.integers(0, most + 1)) for most in room)
         rows, columns = (slice(PATCH * place, PATCH * (place + CELLS)) for place in (y, x))
-        return made[t : t + FRAMES, :, y : y + CELLS, x : x + CELLS], frames[:, :, rows, columns]
+        window = made[:, t : t + FRAMES, :, y : y + CELLS, x : x + CELLS]
+        return window.flatten(0, 1), clips.frames[:, t : t + FRAMES, :, rows, columns].flatten(0, 1)
 
     def keep(self) -> None:
         """Says dB of held-out pictures there and back, and saves the averaged decoder and the state."""

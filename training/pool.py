@@ -5,6 +5,7 @@ Knows files and processes; what a picture looks like is `training/pictures.py`'s
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def draw(seed: int, count: int, textures: int = 24) -> np.ndarray:
     return np.stack([(maker() * 255).round().astype(np.uint8) for _ in range(count)])
 
 
-def pictures(folder: Path, count: int, processes: int = 2) -> np.ndarray:
+def pictures(folder: Path, count: int, processes: int | None = None) -> np.ndarray:
     """At least `count` pictures to train on, from `folder/pictures.npy`; draws what is not there yet."""
     path = folder / "pictures.npy"
     known = np.load(path, mmap_mode="r") if path.is_file() else np.empty((0, 208, 320, 3), np.uint8)
@@ -32,7 +33,7 @@ def pictures(folder: Path, count: int, processes: int = 2) -> np.ndarray:
         folder.mkdir(parents=True, exist_ok=True)
         first = len(known) // SERIES
         seeds = range(TRAINED + first, TRAINED - (-count // SERIES))
-        with ProcessPoolExecutor(processes) as executor:
+        with ProcessPoolExecutor(processes or os.cpu_count()) as executor:
             made = list(executor.map(draw, seeds, [SERIES] * len(seeds)))
         temporary = folder / "pictures.new.npy"
         np.save(temporary, np.concatenate([known[: first * SERIES], *made]))

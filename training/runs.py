@@ -9,6 +9,9 @@ from typing import Any
 import torch
 
 SAVE_SECONDS = 200.0
+GPU_TIMES = (
+    12  # a GPU takes so many times as many clips a step as a CPU, where small batches learn more in an hour
+)
 
 
 def device_of(wanted: str) -> torch.device:
@@ -16,6 +19,11 @@ def device_of(wanted: str) -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
+
+
+def times(device: torch.device) -> int:
+    """How many times a CPU's batch this device takes."""
+    return GPU_TIMES if device.type == "cuda" else 1
 
 
 class Clock:

@@ -5,7 +5,7 @@ them, so that its layers over time take out the grain.
 
 Small networks have few channels in each of GroupNorm's 32 groups, so normalising throws away absolute brightness. A
 constant in the last channel of a group of three or more, large against the signal, makes normalisation all but linear;
-`project` keeps those constants after every step. (In a group of two, signal and constant, the signal's mean would still
+`project` keeps those constants after every step, and keeps what follows a normalisation from seeing them. (In a group of two, signal and constant, the signal's mean would still
 be lost.)
 """
 
@@ -118,7 +118,7 @@ def vae_trainer(vae: AutoencoderKLTemporalDecoder, rate: float = 1.0) -> Trainer
     """The encoder stays as it was set, and so does the last mixing over time."""
     for part in (vae.encoder, vae.quant_conv, vae.decoder.time_conv_out):
         part.requires_grad_(False)
-    return Trainer(vae, matrix_lr=5e-4 * rate, vector_lr=5e-4 * rate)
+    return Trainer(vae, matrix_lr=4e-4 * rate, vector_lr=4e-4 * rate)
 
 
 @torch.no_grad()
@@ -166,8 +166,23 @@ def project(vae: AutoencoderKLTemporalDecoder) -> None:
             layer.weight[mask], layer.bias[mask] = 0, 0
         if name.endswith("norm1") or name == "conv_norm_out":
             layer.weight[constants(layer.num_channels)] = 0
-    decoder.conv_out.weight[:, constants(decoder.conv_out.in_channels)] = 0
+    for name, block in decoder.named_modules():
+        if name.endswith("res_block"):
+            _make_blind(block.conv1)
+    _make_blind(decoder.conv_out)
     decoder.conv_in.weight[:, LATENTS:] = 0
+
+
+def _make_blind(layer: nn.Conv2d | nn.Conv3d) -> None:
+    """Makes a convolution blind to what all its channels share: after such a normalisation they stand at one height.
+
+    That height is large against the signal; a layer that sees it answers with its own errors of brightness, and with
+    frames around the picture where its padding begins.
+    """
+    mask = constants(layer.in_channels)
+    if mask.any():
+        layer.weight[:, mask] = 0
+        layer.weight[:, ~mask] -= layer.weight[:, ~mask].mean(1, keepdim=True)
 
 
 def skeleton(vae: AutoencoderKLTemporalDecoder, latents: torch.Tensor) -> torch.Tensor:
