@@ -13,6 +13,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ BUCKETS = (20, 60, 100, 127, 160, 200, 255)
 RULED = (60, 200)  # buckets between which the planted rule is held against what is measured
 RATES = (5, 10, 20, 30)
 RATE_SEEDS, LONG_SEEDS, SHEET_SEEDS = 5, 5, 8
+PARTS = ("costs", "autoencoder", "carrying", "moves", "rule")  # the quick ones first
 SPEEDS = {"very", "slow", "medium", "fast"}
 STEPS = 8
 CHUNK = 4  # frames decoded at once, as the catalogue has it
@@ -174,10 +176,10 @@ class Evaluation:
         self.pictures = list(pictures().values())
         self.figures: list[Figure] = []
 
-    def run(self) -> list[Figure]:
-        """All of them, the quick ones first."""
-        for part in (self.costs, self.autoencoder, self.carrying, self.moves, self.rule):
-            part()
+    def run(self, parts: Sequence[str]) -> list[Figure]:
+        """Those of so many of `PARTS`."""
+        for part in parts:
+            getattr(self, part)()
         return self.figures
 
     def say(self, name: str, wanted: str, measured: str, reached: bool | None) -> None:
@@ -293,11 +295,12 @@ def main() -> None:
         type=Path,
         help="write a contact sheet (PNG): picture; first, middle, last frame; as it should be",
     )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure: all")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
     evaluation = Evaluation(Pair(options.pair), options.seeds)
     print("| figure | wanted | measured | reached |\n|---|---|---|---|")
-    figures = evaluation.run()
+    figures = evaluation.run(options.parts)
     if options.sheet:
         cv2.imwrite(str(options.sheet), evaluation.sheet()[..., ::-1])
     if options.json:

@@ -25,17 +25,17 @@ def draw(seed: int, count: int, textures: int = 24) -> np.ndarray:
     return np.stack([(maker() * 255).round().astype(np.uint8) for _ in range(count)])
 
 
-def pictures(folder: Path, count: int, processes: int | None = None) -> np.ndarray:
+def pictures(folder: Path, count: int, processes: int | None = None, series: int = SERIES) -> np.ndarray:
     """At least `count` pictures to train on, from `folder/pictures.npy`; draws what is not there yet."""
     path = folder / "pictures.npy"
     known = np.load(path, mmap_mode="r") if path.is_file() else np.empty((0, 208, 320, 3), np.uint8)
     if len(known) < count:
         folder.mkdir(parents=True, exist_ok=True)
-        first = len(known) // SERIES
-        seeds = range(TRAINED + first, TRAINED - (-count // SERIES))
+        first = len(known) // series
+        seeds = range(TRAINED + first, TRAINED - (-count // series))
         with ProcessPoolExecutor(processes or os.cpu_count()) as executor:
-            made = list(executor.map(draw, seeds, [SERIES] * len(seeds)))
+            made = list(executor.map(draw, seeds, [series] * len(seeds)))
         temporary = folder / "pictures.new.npy"
-        np.save(temporary, np.concatenate([known[: first * SERIES], *made]))
+        np.save(temporary, np.concatenate([known[: first * series], *made]))
         temporary.replace(path)
     return np.load(path, mmap_mode="r")

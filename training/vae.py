@@ -5,8 +5,8 @@ them, so that its layers over time take out the grain.
 
 Small networks have few channels in each of GroupNorm's 32 groups, so normalising throws away absolute brightness. A
 constant in the last channel of a group of three or more, large against the signal, makes normalisation all but linear;
-`project` keeps those constants after every step, and keeps what follows a normalisation from seeing them. (In a group of two, signal and constant, the signal's mean would still
-be lost.)
+`project` keeps those constants after every step, and keeps what follows a normalisation from seeing them. (In a group
+of two, signal and constant, the signal's mean would still be lost.)
 """
 
 from __future__ import annotations

@@ -19,11 +19,14 @@ def test_pictures_are_made_from_the_seed_alone() -> None:
 
 
 def test_a_pool_is_drawn_once_and_grows(tmp_path: Path, pictures: np.ndarray) -> None:
-    np.save(tmp_path / "pictures.npy", pictures)  # less than a series: drawn again when more are wanted
+    np.save(
+        tmp_path / "pictures.npy", pictures
+    )  # one whole series of three, and a picture more: the rest is drawn
     before = pool.pictures(tmp_path, 3)
     assert np.array_equal(before, pictures)
-    after = pool.pictures(tmp_path, 5, processes=1)
-    assert after.shape == (pool.SERIES, *pictures.shape[1:])
-    assert not np.array_equal(after[0], pictures[0])
-    assert len(pool.pictures(tmp_path, 5)) == pool.SERIES
+    after = pool.pictures(tmp_path, 5, processes=1, series=3)
+    assert after.shape == (6, *pictures.shape[1:])
+    assert np.array_equal(after[:3], pictures[:3])
+    assert not np.array_equal(after[3], pictures[3])
+    assert len(pool.pictures(tmp_path, 6, series=3)) == 6
     assert [path.name for path in tmp_path.iterdir()] == ["pictures.npy"]
