@@ -62,14 +62,14 @@ class Course:
     things: float = 0.12  # share of clips with a thing that moves on its own
     frames: tuple[int, ...] = (8, 8, 14)  # of a clip, drawn from these
     shapes: tuple[Shape, ...] = CROPS
-    high: float = 0.35  # share of high noise levels
+    high: float = 0.15  # share of high noise levels, where a move is chosen; the others teach the carrying
     rate: float = 1.0  # times the learning rate
     watched: tuple[str, ...] = ("left", "down", "in", "clockwise")  # moves measured while it trains: 12 clips
     widths: tuple[int, ...] = WIDTHS  # of the network, where this course begins with one
 
 
 FIRST = Course()
-LAST = replace(FIRST, shapes=WHOLE, frames=(14,) * 7 + (25,), rate=0.7)
+LAST = replace(FIRST, shapes=WHOLE, frames=(14,) * 7 + (25,), high=0.35, rate=0.7)
 TUNED = replace(LAST, name="tuned", start="unet", restless=STEADY, fixed=(6, 127), rate=0.4)
 
 
