@@ -41,6 +41,8 @@ SPEEDS = {"very", "slow", "medium", "fast"}
 STEPS = 8
 CHUNK = 4  # frames decoded at once, as the catalogue has it
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee")  # that come with scikit-image
+HEAD = "| figure | wanted | measured | reached |\n|---|---|---|---|"
+FIGURES = "<!-- figures -->"  # where a card wants the table
 EDGE = round(BOUND)  # px beside the frame's edges that are not compared: what comes in there is guessed
 
 
@@ -115,6 +117,14 @@ def planted(bucket: int, fps: int, restless: float, frames: int = 14) -> float:
     path = clips.camera(torch.tensor(clips.MOVES["left"]).expand(64, 4), speed, frames)[..., :2]
     phases = torch.rand(64, 2, generator=torch.Generator().manual_seed(0)) * 2 * np.pi
     return float((path + clips.sway(phases, speed, frames, restless)).diff(dim=1).norm(dim=-1).mean())
+
+
+def fill(card: Path, figures: list[Figure]) -> None:
+    """Writes the table where a card fresh from export has its mark."""
+    said = card.read_text(encoding="utf-8")
+    if FIGURES not in said:
+        raise SystemExit(f"{card} has figures already; scripts/train_demo export makes it anew")
+    card.write_text(said.replace(FIGURES, "\n".join([HEAD, *map(str, figures)])), encoding="utf-8")
 
 
 class Pair:
@@ -296,13 +306,17 @@ def main() -> None:
         help="write a contact sheet (PNG): picture; first, middle, last frame; as it should be",
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure: all")
+    parser.add_argument("--cards", action="store_true", help="write the table into the cards of the pair")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
     evaluation = Evaluation(Pair(options.pair), options.seeds)
-    print("| figure | wanted | measured | reached |\n|---|---|---|---|")
+    print(HEAD)
     figures = evaluation.run(options.parts)
     if options.sheet:
         cv2.imwrite(str(options.sheet), evaluation.sheet()[..., ::-1])
+    if options.cards:
+        for name in (FIRST, TUNED):
+            fill(options.pair / name / "README.md", figures)
     if options.json:
         said = {figure.name: {"measured": figure.measured, "reached": figure.reached} for figure in figures}
         options.json.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from training import clips, evaluate
+
+CARDS = Path(evaluate.__file__).parent / "cards"
 
 
 def filmed(tensors: torch.Tensor, move: str, speed: float) -> np.ndarray:
@@ -49,6 +53,17 @@ def test_the_planted_rule_is_known_in_pixels() -> None:
 def test_a_figure_is_a_line_of_a_table() -> None:
     assert str(evaluate.Figure("loading", "≤ 1 s", "0.4 s", True)) == "| loading | ≤ 1 s | 0.4 s | yes |"
     assert str(evaluate.Figure("size", "", "3", None)).endswith("|  |")
+
+
+def test_a_card_is_filled_once(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text((CARDS / "demo-1-0.md").read_text(encoding="utf-8"), encoding="utf-8")
+    evaluate.fill(card, [evaluate.Figure("loading", "≤ 1 s", "0.4 s", True)])
+    assert "|---|---|---|---|\n| loading | ≤ 1 s | 0.4 s | yes |\n\n## Licence" in card.read_text(
+        encoding="utf-8"
+    )
+    with pytest.raises(SystemExit, match="figures already"):
+        evaluate.fill(card, [])
 
 
 def test_pictures_never_trained_on_are_at_hand_and_of_the_pairs_size() -> None:
