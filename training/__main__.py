@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ import torch
 from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
 
 from training import courses, decoder, heldout
-from training.clips import PANS
+from training.clips import MOVES, PANS
 from training.export import best_of, export
 from training.vae import codec_of
 
@@ -38,7 +38,7 @@ STAGES: dict[str, Stage] = {
 }
 
 
-def train_all(folder: Path, minutes: float, device: str) -> None:
+def train_all(folder: Path, minutes: float, device: str, stages: Mapping[str, Stage] = STAGES) -> None:
     """Every stage with its share; a plan that was stopped is gone on with first, whatever `minutes` says now."""
     plan = folder / "plan.json"
     left = (
@@ -48,7 +48,7 @@ def train_all(folder: Path, minutes: float, device: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         plan.write_text(json.dumps(left))
         name = next(iter(left))
-        STAGES[name](folder, left[name], device)
+        stages[name](folder, left[name], device)
         del left[name]
     plan.unlink()
 
@@ -63,7 +63,7 @@ def score(folder: Path, checkpoint: Path | None) -> None:
     else:
         codec = courses.known_codec(folder)
         unet = UNetSpatioTemporalConditionModel.from_pretrained(best_of(folder, "unet"))
-    for moves, named in ((PANS, "12 pans"), (tuple(heldout.MOVES), "all 24")):
+    for moves, named in ((PANS, "12 pans"), (tuple(MOVES), "all 24")):
         batch = heldout.batch(codec, moves)
         for sigma in heldout.SIGMAS:
             print(f"{named}: {heldout.carried(unet.eval(), codec, batch, (sigma,))[0]}", flush=True)

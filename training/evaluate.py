@@ -221,7 +221,8 @@ class Evaluation:
 
     def carrying(self) -> None:
         """SSIM to the picture moved along the clip's own camera."""
-        middle, last = [], []
+        middle: list[float] = []
+        last: list[float] = []
         for seed in range(self.seeds):
             clip = self.pair.render(FIRST, self.picture(seed), seed)
             camera = own_camera(clip)
@@ -242,7 +243,7 @@ class Evaluation:
 
     def moves(self) -> None:
         """How steady both are, and how the moves are spread."""
-        steadier, steady, moves = [], [], Counter()
+        steadier, steady, moves = [], [], Counter[str]()
         for seed in range(self.seeds):
             first, tuned = (
                 metrics.measure(self.pair.render(name, self.picture(seed), seed)).to_dict()

@@ -74,9 +74,13 @@ def carried(
             squares.append(pixels.pow(2).mean((1, 2, 3)))
             motion.append(float(off[0, :, latents:].pow(2).mean()))
         square = torch.stack(squares)
-        decibels = (-10 * math.log10(float(part.mean())) for part in (square, square[:, FRAMES // 2 :]))
-        found.append(Carried(sigma, *decibels, float(np.mean(motion))))
+        later = square[:, FRAMES // 2 :]
+        found.append(Carried(sigma, _decibels(square), _decibels(later), float(np.mean(motion))))
     return found
+
+
+def _decibels(squares: torch.Tensor) -> float:
+    return -10 * math.log10(float(squares.mean()))
 
 
 def batch(codec: Codec, moves: tuple[str, ...] = tuple(MOVES)) -> Batch:
