@@ -64,7 +64,7 @@ def score(folder: Path, checkpoint: Path | None) -> None:
         codec = courses.known_codec(folder)
         unet = UNetSpatioTemporalConditionModel.from_pretrained(best_of(folder, "unet"))
     for moves, named in ((PANS, "12 pans"), (tuple(MOVES), "all 24")):
-        batch = heldout.batch(codec, moves)
+        batch = heldout.batch(heldout.clips(codec.patch, moves), codec)
         for sigma in heldout.SIGMAS:
             print(f"{named}: {heldout.carried(unet.eval(), codec, batch, (sigma,))[0]}", flush=True)
 

@@ -106,7 +106,7 @@ class Run:
         self.course, self.folder, self.device = course, work / course.name, device
         self.codec = known_codec(work, pictures).to(device)
         self.weights = self.codec.pixel_weights()
-        self.watched = heldout.batch(self.codec.to("cpu"), course.watched).to(device)
+        self.watched = self._watched().to(device)
         self.rng = np.random.default_rng()
         self.maker = ClipMaker(
             pool.pictures(work, pictures),
@@ -122,9 +122,9 @@ class Run:
         self.best, spent = -1.0, 0.0
         if state:
             self.trainer.load_state_dict(state["trainer"])
-            same = state["course"] == repr(course)
-            self.best = state["best"] if same or not course.fixed else -1.0
-            spent = state["spent"] if same and state["spent"] < minutes * 60 else 0.0
+            self.best = state["best"]
+            stopped = state["course"] == repr(course) and state["spent"] < minutes * 60
+            spent = state["spent"] if stopped else 0.0
         self.clock = Clock(minutes, spent)
 
     def _first(self, work: Path, known: bool) -> UNetSpatioTemporalConditionModel:
@@ -134,6 +134,13 @@ class Run:
         if not best.is_dir():
             raise SystemExit(f"there is nothing to start from in {best}; train {self.course.start} first")
         return UNetSpatioTemporalConditionModel.from_pretrained(best)
+
+    def _watched(self) -> Batch:
+        """Held-out clips of the kind that this course teaches."""
+        course, codec = self.course, self.codec.to("cpu")
+        if not course.fixed:
+            return heldout.batch(heldout.clips(PATCH, course.watched), codec)
+        return heldout.batch(heldout.clips(PATCH, course.watched, {course.restless: 3}, course.fixed), codec)
 
     def step(self) -> None:
         """One update on fresh clips of one of the course's shapes."""

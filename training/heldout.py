@@ -8,6 +8,7 @@ with different latents compare. The loss of the codec itself is not in it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -30,13 +31,23 @@ def _pictures() -> np.ndarray:
     return np.concatenate([draw(HELD_OUT + i, 12) for i in range(4)])
 
 
-def clips(step: int, moves: tuple[str, ...] = tuple(MOVES)) -> Clips:
-    """Three clips of each move; all eight make 24. `step` is the pixels of a cell and changes nothing else."""
+def clips(
+    step: int,
+    moves: tuple[str, ...] = tuple(MOVES),
+    of_a_move: Mapping[float, int] = OF_A_MOVE,
+    fixed: tuple[int, int] | None = None,
+) -> Clips:
+    """Three clips of each move; all eight make 24. `step` is the pixels of a cell and changes nothing else.
+
+    `of_a_move` says how many clips a move has of a camera so restless, `fixed` their (fps, bucket).
+    """
     pictures = _pictures()
     made = [
-        ClipMaker(pictures, 1000 * place + 7, moves=(move,), restless=restless, step=step)(count, FRAMES)
+        ClipMaker(pictures, 1000 * place + 7, moves=(move,), restless=restless, fixed=fixed, step=step)(
+            count, FRAMES
+        )
         for place, move in enumerate(MOVES)
-        for restless, count in OF_A_MOVE.items()
+        for restless, count in of_a_move.items()
         if move in moves
     ]
     parts = ("frames", "sources", "fps", "bucket")
@@ -83,6 +94,6 @@ def _decibels(squares: torch.Tensor) -> float:
     return -10 * math.log10(float(squares.mean()))
 
 
-def batch(codec: Codec, moves: tuple[str, ...] = tuple(MOVES)) -> Batch:
-    """The held-out clips as a denoiser is given them, with the same grain on the conditioning picture every time."""
-    return batch_of(clips(codec.patch, moves), codec, torch.Generator().manual_seed(2))
+def batch(clips: Clips, codec: Codec) -> Batch:
+    """Held-out clips as a denoiser is given them, with the same grain on the conditioning picture every time."""
+    return batch_of(clips, codec, torch.Generator().manual_seed(2))

@@ -32,7 +32,7 @@ def test_held_out_clips_are_the_same_whatever_the_design() -> None:
 
 
 def test_the_truth_scores_high_and_a_still_picture_by_how_far_the_clip_moves(fitted: Codec) -> None:
-    batch = next(heldout.batch(fitted, ("left",)).split(1))
+    batch = next(heldout.batch(heldout.clips(fitted.patch, ("left",)), fitted).split(1))
     still = heldout.carried(Static(fitted.scaling), fitted, batch, (1.5, 30.0))
     true = heldout.carried(Static(fitted.scaling, batch.latents), fitted, batch, (1.5,))
     assert true[0].all > 50 > still[0].all
