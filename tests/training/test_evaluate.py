@@ -50,6 +50,36 @@ def test_the_planted_rule_is_known_in_pixels() -> None:
     assert evaluate.planted(120, 6, 0.8) > steady[1]
 
 
+class Filmed:
+    """A pair that does as it is told: it films the picture itself, by the planted rule."""
+
+    load_seconds = 0.1
+
+    def render(
+        self, name: str, picture: np.ndarray, seed: int, bucket: int = 127, fps: int = 6, frames: int = 14
+    ) -> np.ndarray:
+        rng = torch.Generator().manual_seed(seed)
+        move = torch.tensor([list(clips.MOVES.values())[seed % len(clips.MOVES)]])
+        speed = clips.pixels_per_frame(torch.tensor([float(bucket)]), torch.tensor([float(fps)]))
+        path = clips.camera(move, speed, frames)
+        restless = clips.RESTLESS if name == evaluate.FIRST else clips.STEADY
+        path[..., :2] += clips.sway(torch.rand(1, 2, generator=rng) * 6.28, speed, frames, restless)
+        tensor = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+        made = clips.film(tensor, path, torch.tensor([[128.0, 72.0]]), torch.ones(1))[0]
+        return ((made.permute(0, 2, 3, 1).numpy() + 1) * 127.5).round().astype(np.uint8)
+
+    def decoded(self, picture: np.ndarray) -> np.ndarray:
+        return np.clip(picture.astype(int) + 1, 0, 255).astype(np.uint8)
+
+
+def test_a_pair_that_does_as_it_is_told_reaches_what_is_asked() -> None:
+    evaluation = evaluate.Evaluation(Filmed(), 2)
+    figures = evaluation.run(("costs", "autoencoder", "carrying", "moves", "rule"))
+    missed = {figure.name: figure.measured for figure in figures if not figure.reached}
+    assert list(missed) == ["distinct moves among 2 seeds"]  # two clips show two of them
+    assert evaluation.sheet().shape == (2 * 144, 5 * 256, 3)
+
+
 def test_a_figure_is_a_line_of_a_table() -> None:
     assert str(evaluate.Figure("loading", "≤ 1 s", "0.4 s", True)) == "| loading | ≤ 1 s | 0.4 s | yes |"
     assert str(evaluate.Figure("size", "", "3", None)).endswith("|  |")
