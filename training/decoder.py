@@ -99,6 +99,8 @@ class Run:
             UNetSpatioTemporalConditionModel.from_pretrained(best).to(device) if best.is_dir() else None
         )
         self.clock = Clock(minutes, spent)
+        if not state:
+            self.keep()  # the linear start took a while
 
     def step(self) -> None:
         """One update, on clean latents or on the denoiser's."""

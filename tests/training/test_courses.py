@@ -45,7 +45,7 @@ def test_a_course_goes_on_from_its_state(work: Path) -> None:
 
 def test_a_stopped_course_goes_on_within_its_minutes(work: Path) -> None:
     run = courses.Run(work, 60, SMALL, torch.device("cpu"), 4)
-    run.clock.started -= 1800
+    run.clock.spent = 1800
     run.keep()
     assert 0.5 <= courses.Run(work, 60, SMALL, torch.device("cpu"), 4).clock.done < 0.6
     assert courses.Run(work, 60, replace(SMALL, rate=0.5), torch.device("cpu"), 4).clock.done < 0.1
