@@ -1,26 +1,72 @@
-"""Trains the demo pair, stage by stage. Each stage goes on from where it stopped.
+"""Trains the demo pair, stage by stage. What was stopped goes on from its state when it is called again.
 
-scripts/train_demo vae  --minutes 30        the autoencoder
-scripts/train_demo unet --minutes 240       demo-1-0: every rate and bucket, a restless camera
-scripts/train_demo tune --minutes 60        demo-1-1: from demo-1-0, at 6 fps and bucket 127, a steady camera
-scripts/train_demo blend --with COPY        the mean of demo-1-0's state and an earlier copy of it, --lean if need be
-scripts/train_demo export                   both into assets/
-scripts/train_demo adopt                    the reverse: go on from what assets/ holds, with fresh momentum
+scripts/train_demo --minutes 240           everything, each stage with its share of the minutes
+scripts/train_demo unet --minutes 120      demo-1-0: every rate and bucket, a restless camera; mostly small views
+scripts/train_demo whole --minutes 60      the same network with mostly whole frames, and clips of 25 frames
+scripts/train_demo vae --minutes 30        the decoder, on clean latents and on what the denoiser gives
+scripts/train_demo tune --minutes 30       demo-1-1: from demo-1-0, at 6 fps and bucket 127, a steady camera
+scripts/train_demo score                   dB of carried pixels on the held-out clips, of what is in training
+scripts/train_demo score --of assets/demo-1-0      or of a checkpoint
+scripts/train_demo export                  both checkpoints into assets/, or into --out
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
 
-from training import unet, vae
-from training.clips import MOVES, PANS, STEADY
-from training.export import adopt, export
+from training import courses, decoder, heldout
+from training.clips import MOVES, PANS
+from training.export import best_of, export
+from training.vae import codec_of
 
 ROOT = Path(__file__).resolve().parent.parent
-TUNED = (6, 127)  # fps and bucket of demo-1-1
+SHARES = {"unet": 0.45, "whole": 0.25, "vae": 0.15, "tune": 0.15}  # of the minutes, in this order
+Stage = Callable[[Path, float, str], None]  # (folder, minutes, device)
+STAGES: dict[str, Stage] = {
+    "unet": partial(courses.train, course=courses.FIRST),
+    "whole": partial(courses.train, course=courses.LAST),
+    "vae": decoder.train,
+    "tune": partial(courses.train, course=courses.TUNED),
+}
+
+
+def train_all(folder: Path, minutes: float, device: str, stages: Mapping[str, Stage] = STAGES) -> None:
+    """Every stage with its share; a plan that was stopped is gone on with first, whatever `minutes` says now."""
+    plan = folder / "plan.json"
+    left = (
+        json.loads(plan.read_text()) if plan.is_file() else {name: minutes * s for name, s in SHARES.items()}
+    )
+    while left:
+        folder.mkdir(parents=True, exist_ok=True)
+        plan.write_text(json.dumps(left))
+        name = next(iter(left))
+        stages[name](folder, left[name], device)
+        del left[name]
+    plan.unlink()
+
+
+def score(folder: Path, checkpoint: Path | None) -> None:
+    """Prints the table of a checkpoint, or of the denoiser in training."""
+    if checkpoint:
+        codec = codec_of(
+            AutoencoderKLTemporalDecoder.from_pretrained(checkpoint / "vae", dtype=torch.float32)
+        )
+        unet = UNetSpatioTemporalConditionModel.from_pretrained(checkpoint / "unet", dtype=torch.float32)
+    else:
+        codec = courses.known_codec(folder)
+        unet = UNetSpatioTemporalConditionModel.from_pretrained(best_of(folder, "unet"))
+    for moves, named in ((PANS, "12 pans"), (tuple(MOVES), "all 24")):
+        batch = heldout.batch(heldout.clips(codec.patch, moves), codec)
+        for sigma in heldout.SIGMAS:
+            print(f"{named}: {heldout.carried(unet.eval(), codec, batch, (sigma,))[0]}", flush=True)
 
 
 def main() -> None:
@@ -28,54 +74,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="scripts/train_demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stage", choices=("vae", "unet", "tune", "blend", "export", "adopt"))
+    parser.add_argument("stage", nargs="?", default="all", choices=("all", *STAGES, "score", "export"))
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--work", type=Path, default=ROOT / "data" / "training", help="where state is kept")
+    home = Path(os.environ.get("SVDLAB_TRAINING", ROOT / "data" / "training"))
+    parser.add_argument("--folder", type=Path, default=home, help="where state is kept (or $SVDLAB_TRAINING)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
-    parser.add_argument(
-        "--frames", type=int, nargs="+", default=[14], help="frames a clip; end with 14 14 14 25"
-    )
-    parser.add_argument("--moves", nargs="+", choices=MOVES, default=PANS, help="camera moves")
-    parser.add_argument("--things", type=float, default=0.0, help="share of clips with a thing that moves")
-    parser.add_argument("--whole", action="store_true", help="mostly whole frames: to end with")
-    parser.add_argument(
-        "--mirrored", action="store_true", help="each clip with its mirror images: no direction is preferred"
-    )
-    parser.add_argument("--high", type=float, default=0.35, help="share of high noise levels")
-    parser.add_argument("--with", dest="other", type=Path, help="blend: an earlier copy of the unet's folder")
-    parser.add_argument("--share", type=float, default=0.5, help="blend: how much of the earlier copy")
-    parser.add_argument("--lean", type=float, nargs=2, default=(0.0, 0.0), help="blend: against a preference")
-    parser.add_argument("--rate", type=float, default=1.0, help="times the learning rate")
-    parser.add_argument("--out", type=Path, default=ROOT / "assets", help="where export writes")
+    parser.add_argument("--threads", type=int, default=1, help="on the CPU; two only where nothing else runs")
+    parser.add_argument("--of", type=Path, help="score: a checkpoint's folder")
+    parser.add_argument("--out", type=Path, default=ROOT / "assets", help="export: where to")
     options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    shape = {key: getattr(options, key) for key in ("rate", "things")}
-    shape |= {"moves": tuple(options.moves), "frames": tuple(options.frames), "high_share": options.high}
-    if options.whole:
-        shape["shapes"] = unet.WHOLE
-    if options.mirrored:
-        shape |= {"mirrored": True, "shapes": unet.MIRRORED}
+    torch.set_num_threads(options.threads)
     match options.stage:
-        case "vae":
-            vae.train(options.work, options.minutes, options.device)
-        case "unet":
-            unet.train(options.work, options.minutes, options.device, **shape)
-        case "tune":
-            steady = {"name": "tuned", "start": "unet", "restless": STEADY, "fixed": TUNED}
-            unet.train(options.work, options.minutes, options.device, **steady, **shape)
-        case "blend":
-            if options.other is None:
-                parser.error("blend needs --with, an earlier copy of the unet's folder")
-            unet.blend(options.work, "unet", options.other, options.share, tuple(options.lean))
+        case "all":
+            train_all(options.folder, options.minutes, options.device)
+        case "score":
+            score(options.folder, options.of)
         case "export":
-            for stage, name in (("unet", "demo-1-0"), ("tuned", "demo-1-1")):
-                card = (ROOT / "training" / "cards" / f"{name}.md").read_text(encoding="utf-8")
-                export(options.work, stage, options.out / name, card)
-        case "adopt":
-            for stage, name in (("unet", "demo-1-0"), ("tuned", "demo-1-1")):
-                adopt(options.out / name, options.work, stage)
+            for name, checkpoint in (("unet", "demo-1-0"), ("tuned", "demo-1-1")):
+                card = (ROOT / "training" / "cards" / f"{checkpoint}.md").read_text(encoding="utf-8")
+                export(options.folder, name, options.out / checkpoint, card)
+        case name:
+            STAGES[name](options.folder, options.minutes, options.device)
 
 
 if __name__ == "__main__":

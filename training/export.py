@@ -17,15 +17,12 @@ from diffusers import (
 from torch.nn import functional as F
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from training.pictures import PictureMaker
-from training.runs import load_state, save_state
-from training.unet import PROJECTION, unet_trainer
-from training.vae import LATENTS, MOTION, PATCH, encode_linearly, patches_of, vae_trainer
+from training import pool
+from training.codec import LATENTS, MOTION, PATCH, Codec
+from training.courses import known_codec
+from training.unet import PROJECTION
 
-SIGMA_MIN, SIGMA_MAX = (
-    0.1,
-    160.0,
-)  # the noise levels it was trained between; sampling ends with the last predicted x0
+SIGMA_MIN, SIGMA_MAX = 0.1, 160.0  # of the noise levels trained at; sampling ends with the last predicted x0
 
 
 def scheduler() -> EulerDiscreteScheduler:
@@ -61,34 +58,41 @@ def image_encoder() -> CLIPVisionModelWithProjection:
     return model
 
 
-def preview_matrix(patches: torch.Tensor, scaling: float) -> dict[str, list]:
-    """Least squares from scaled latents to the mean colour of their patch, over made-up pictures."""
-    maker = PictureMaker(np.random.default_rng(0))
-    pictures = torch.from_numpy(np.stack([maker() for _ in range(24)])).permute(0, 3, 1, 2)
-    latents = encode_linearly(pictures * 2 - 1, patches) * scaling
+def preview_matrix(codec: Codec, pictures: np.ndarray) -> dict[str, list]:
+    """Least squares from scaled latents to the mean colour of their patch, over drawn pictures (n, h, w, 3) uint8."""
+    colours = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    latents = codec.encode(colours * 2 - 1) * codec.scaling
     x = latents.permute(0, 2, 3, 1).reshape(-1, LATENTS)
-    y = F.avg_pool2d(pictures, PATCH).permute(0, 2, 3, 1).reshape(-1, 3)
+    y = F.avg_pool2d(colours, PATCH).permute(0, 2, 3, 1).reshape(-1, 3)
     found = torch.linalg.lstsq(torch.cat([x, torch.ones(len(x), 1)], dim=1), y).solution
     rows = [[round(float(v), 5) for v in row] for row in found]
     return {"weight": rows[:-1] + [[0.0] * 3] * MOTION, "bias": rows[-1]}
 
 
+def best_of(work: Path, name: str) -> Path:
+    """The folder of a stage's best weights; says what to run when there are none."""
+    folder = work / name / "best"
+    if not folder.is_dir():
+        raise SystemExit(f"there is no trained {name} in {work}; run scripts/train_demo first")
+    return folder
+
+
 def export(work: Path, name: str, folder: Path, card: str) -> None:
-    """Writes `work/vae` and `work/<name>` to `folder`, replacing it whole."""
-    vae_state, state = load_state(work / "vae"), load_state(work / name)
-    if vae_state is None or state is None:
-        raise SystemExit(f"{work} holds no trained vae and {name}")
-    vae = AutoencoderKLTemporalDecoder.from_pretrained(work / "vae")
-    vae.register_to_config(scaling_factor=vae_state["scaling"])
+    """Writes the best of `work/vae` and `work/<name>` to `folder`, replacing it whole.
+
+    The UNet and the autoencoder are stored as float16; diffusers loads them as float32 unless told otherwise. The image
+    encoder is stored as float32, because transformers loads it as it is stored: so all parts agree by default.
+    """
+    codec = known_codec(work)
+    vae = AutoencoderKLTemporalDecoder.from_pretrained(best_of(work, "vae"))
+    vae.register_to_config(scaling_factor=codec.scaling)
     pipe = StableVideoDiffusionPipeline(
-        vae=vae,
+        vae=vae.to(torch.float16),
         image_encoder=image_encoder(),
-        unet=UNetSpatioTemporalConditionModel.from_pretrained(work / name),
+        unet=UNetSpatioTemporalConditionModel.from_pretrained(best_of(work, name)).to(torch.float16),
         scheduler=scheduler(),
         feature_extractor=CLIPImageProcessor(size=224, crop_size=224),
     )
-    for part in (pipe.vae, pipe.unet, pipe.image_encoder):
-        part.to(torch.float16)
     temporary = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     pipe.save_pretrained(temporary)
@@ -96,19 +100,8 @@ def export(work: Path, name: str, folder: Path, card: str) -> None:
         said = json.loads(config.read_text(encoding="utf-8"))
         said.pop("_name_or_path", None)  # where it was trained is of no use to anybody
         config.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    matrix = preview_matrix(vae_state["patches"], vae_state["scaling"])
+    matrix = preview_matrix(codec, pool.draw(0, 24))
     (temporary / "latent_rgb.json").write_text(json.dumps(matrix, indent=1) + "\n", encoding="utf-8")
     (temporary / "README.md").write_text(card, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
-
-
-def adopt(folder: Path, work: Path, name: str) -> None:
-    """The reverse: makes an exported checkpoint the state that training goes on from, with fresh momentum."""
-    vae = AutoencoderKLTemporalDecoder.from_pretrained(folder / "vae", dtype=torch.float32)
-    unet = UNetSpatioTemporalConditionModel.from_pretrained(folder / "unet", dtype=torch.float32)
-    scaling = float(vae.config.scaling_factor)
-    save_state(
-        work / "vae", vae, trainer=vae_trainer(vae).state_dict(), patches=patches_of(vae), scaling=scaling
-    )
-    save_state(work / name, unet, trainer=unet_trainer(unet).state_dict())

@@ -1,59 +1,44 @@
-"""The autoencoder: a linear encoder set in closed form, a decoder trained on pictures. Knows diffusers' class.
+"""The autoencoder in diffusers' class: the linear codec written into its encoder, a decoder that is trained.
 
-The first `LATENTS` channels carry the picture. `MOTION` more are there for the denoiser, which says in them where
-the content of a place came from: the encoder answers zero there, a picture being still, and the decoder does not read
-them.
+The decoder learns two things: pictures from clean latents, and true frames from what the denoiser really gives for
+them, so that its layers over time take out the grain.
 
 Small networks have few channels in each of GroupNorm's 32 groups, so normalising throws away absolute brightness. A
-constant in the last channel of a group of three, large against the signal, makes normalisation all but linear;
-`project` keeps those constants after every step. (In a group of two, signal and constant, the signal's mean would still
-be lost.)
+constant in the last channel of a group of three or more, large against the signal, makes normalisation all but linear;
+`project` keeps those constants after every step, and keeps what follows a normalisation from seeing them. (In a group
+of two, signal and constant, the signal's mean would still be lost.)
 """
 
 from __future__ import annotations
 
 import math
-import time
-from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
 from torch import nn
 from torch.nn import functional as F
 
+from training.codec import CHANNELS, LATENTS, MOTION, PATCH, Codec
 from training.optim import Trainer
-from training.pictures import PictureMaker
-from training.runs import Clock, device_of, load_state, save_state
 
-LATENTS = 8
-MOTION = 2
-CHANNELS = LATENTS + MOTION
-PATCH = 4  # pixels per latent
+WIDTHS = (96, 64, 64, 192)  # channels at full size, a half, a quarter, an eighth
 CONSTANT = 30.0
 ENCODER_CONSTANT = 40.0
-CROP, BATCH = 64, 8
-FRAMES = (
-    4  # of the moving crops that every second step is trained on, so that the decoder learns to be steady
-)
-LATENT_NOISE = 0.05  # the decoder is also given latents that are slightly off, as the UNet's are
-SKELETON_STEPS = 900  # of plain convolutions first: a linear start
 
 
 def constants(channels: int) -> torch.Tensor:
-    """Which of a layer's channels are constant: the last of each of 32 groups, where a group is more than one."""
+    """Which of a layer's channels are constant: the last of each of 32 groups, where a group is three or more."""
     mask, size = torch.zeros(channels, dtype=torch.bool), channels // 32
-    if size > 1:
+    if size > 2:
         mask[size - 1 :: size] = True
     return mask
 
 
 def build() -> AutoencoderKLTemporalDecoder:
-    """Untrained, 2.1 M parameters."""
+    """Untrained, 6.7 M parameters."""
     return AutoencoderKLTemporalDecoder(
-        block_out_channels=(96, 32, 96),
-        down_block_types=("DownEncoderBlock2D",) * 3,
+        block_out_channels=WIDTHS,
+        down_block_types=("DownEncoderBlock2D",) * len(WIDTHS),
         layers_per_block=1,
         latent_channels=CHANNELS,
         sample_size=256,
@@ -62,61 +47,64 @@ def build() -> AutoencoderKLTemporalDecoder:
     )
 
 
-def principal_patches(crops: torch.Tensor) -> torch.Tensor:
-    """The (48, LATENTS) matrix of 4×4 patches' first principal components, half whitened. `crops` are -1…1."""
-    patches = F.pixel_unshuffle(crops, PATCH).permute(0, 2, 3, 1).reshape(-1, 3 * PATCH**2)
-    values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
-    values, vectors = values.flip(0)[:LATENTS], vectors.flip(1)[:, :LATENTS]
-    scale = values.clamp_min(1e-8) ** 0.25
-    scale = scale * (values / scale**2).mean().sqrt()
-    return vectors / scale
-
-
-def encode_linearly(pictures: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
-    """What the encoder computes, as one matrix product: (n, 3, h, w) → (n, LATENTS, h/4, w/4)."""
-    return torch.einsum("nchw,ck->nkhw", F.pixel_unshuffle(pictures, PATCH), patches)
-
-
-def unit_scaling(patches: torch.Tensor, pool: list[np.ndarray]) -> float:
-    """What latents are multiplied with so that their variance is one."""
-    pictures = torch.from_numpy(np.stack(pool)).permute(0, 3, 1, 2)
-    return float(1 / encode_linearly(pictures * 2 - 1, patches).std())
-
-
-def with_motion(latents: torch.Tensor) -> torch.Tensor:
-    """A still picture's latents (…, LATENTS, h, w) with the channels that say nothing has moved."""
-    return F.pad(latents, (0, 0, 0, 0, 0, MOTION))
-
-
 @torch.no_grad()
-def set_encoder(vae: AutoencoderKLTemporalDecoder, patches: torch.Tensor) -> None:
-    """Writes the linear map into the encoder's convolutions; its residual branches stay shut."""
+def set_encoder(vae: AutoencoderKLTemporalDecoder, codec: Codec) -> None:
+    """Writes the linear map into the encoder's convolutions; its residual branches stay shut.
+
+    Each of the first two downsamplers takes blocks of 2×2 apart into channels, the third takes the principal
+    components of what is then a patch of 8×8.
+    """
     encoder = vae.encoder
     _shut_residuals(encoder)
-    first, second = (encoder.down_blocks[level].downsamplers[0].conv for level in (0, 1))
-    narrow, widen = (encoder.down_blocks[level].resnets[0].conv_shortcut for level in (1, 2))
-    for layer in (encoder.conv_in, first, narrow, second, widen, encoder.conv_out, vae.quant_conv):
+    downs = [block.downsamplers[0].conv for block in encoder.down_blocks[:-1]]
+    shortcuts = [block.resnets[0].conv_shortcut for block in encoder.down_blocks[1:]]
+    narrow = [
+        layer for layer in shortcuts if layer is not None
+    ]  # where the width does not change, nothing is done
+    for layer in (encoder.conv_in, *downs, *narrow, encoder.conv_out, vae.quant_conv):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
     for colour in range(3):
         encoder.conv_in.weight[colour, colour, 1, 1] = 1
+    for level, channels in enumerate((3, 12)):
+        for place in range(4 * channels):
+            channel, y, x = place // 4, place // 2 % 2, place % 2
+            downs[level].weight[place, channel, y, x] = 1
+            if shortcuts[level] is not None:
+                shortcuts[level].weight[place, place, 0, 0] = 1
+    for colour in range(3):
         for y in range(PATCH):
             for x in range(PATCH):
-                middle = colour * 4 + (y % 2) * 2 + x % 2
-                first.weight[middle, colour, y % 2, x % 2] = 1
-                narrow.weight[middle, middle, 0, 0] = 1
-                second.weight[:LATENTS, middle, y // 2, x // 2] = patches[colour * 16 + y * PATCH + x]
-    # Groups of three: x, -x, constant. SiLU(x) - SiLU(-x) is x, so the last convolution gets the signal back.
-    norm = encoder.conv_norm_out
-    norm.weight.fill_(ENCODER_CONSTANT * math.sqrt(2) / 3)
-    norm.bias.fill_(ENCODER_CONSTANT / 3)
-    norm.weight[2::3], norm.bias[2::3] = 1, 0
-    widen.bias[2::3] = ENCODER_CONSTANT
+                outer = (colour * 4 + y % 2 * 2 + x % 2) * 4 + y // 2 % 2 * 2 + x // 2 % 2
+                row = codec.matrix[colour * PATCH**2 + y * PATCH + x]
+                downs[2].weight[:LATENTS, outer, y // 4, x // 4] = row
+    # Groups that begin with x and -x and end with a constant. SiLU(x) - SiLU(-x) is x: the last convolution gets the
+    # signal back.
+    size, norm, widen = WIDTHS[-1] // 32, encoder.conv_norm_out, shortcuts[-1]
+    norm.weight.fill_(ENCODER_CONSTANT * math.sqrt(size - 1) / size)
+    norm.bias.fill_(ENCODER_CONSTANT / size)
+    mask = constants(WIDTHS[-1])
+    norm.weight[mask], norm.bias[mask] = 1, 0
+    widen.bias[mask] = ENCODER_CONSTANT
     for j in range(LATENTS):
-        widen.weight[3 * j, j, 0, 0], widen.weight[3 * j + 1, j, 0, 0] = 1, -1
-        encoder.conv_out.weight[j, 3 * j, 1, 1], encoder.conv_out.weight[j, 3 * j + 1, 1, 1] = 1, -1
+        widen.weight[size * j, j, 0, 0], widen.weight[size * j + 1, j, 0, 0] = 1, -1
+        encoder.conv_out.weight[j, size * j, 1, 1], encoder.conv_out.weight[j, size * j + 1, 1, 1] = 1, -1
         vae.quant_conv.weight[j, j, 0, 0] = 1
     vae.quant_conv.bias[CHANNELS:] = -10  # next to no variance
+
+
+@torch.no_grad()
+def codec_of(vae: AutoencoderKLTemporalDecoder) -> Codec:
+    """The linear map that `set_encoder` wrote, read back from any autoencoder made like this one."""
+    encoder, levels = vae.encoder, len(vae.config.block_out_channels)
+    patch, latents = 2 ** (levels - 1), vae.config.latent_channels - MOTION
+    h = encoder.conv_in(F.pixel_shuffle(torch.eye(3 * patch**2)[..., None, None], patch))
+    for block in encoder.down_blocks:
+        shortcut = block.resnets[0].conv_shortcut
+        h = h if shortcut is None else shortcut(h)
+        h = block.downsamplers[0](h) if block.downsamplers else h
+    size = encoder.conv_norm_out.num_channels // 32
+    return Codec(h[:, : size * latents : size, 0, 0].clone(), float(vae.config.scaling_factor))
 
 
 def _shut_residuals(module: nn.Module) -> None:
@@ -126,24 +114,11 @@ def _shut_residuals(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-@torch.no_grad()
-def patches_of(vae: AutoencoderKLTemporalDecoder) -> torch.Tensor:
-    """The matrix that `set_encoder` wrote, read back."""
-    second = vae.encoder.down_blocks[1].downsamplers[0].conv.weight
-    rows = [
-        second[:LATENTS, colour * 4 + (y % 2) * 2 + x % 2, y // 2, x // 2]
-        for colour in range(3)
-        for y in range(PATCH)
-        for x in range(PATCH)
-    ]
-    return torch.stack(rows).float()
-
-
-def vae_trainer(vae: AutoencoderKLTemporalDecoder) -> Trainer:
+def vae_trainer(vae: AutoencoderKLTemporalDecoder, rate: float = 1.0) -> Trainer:
     """The encoder stays as it was set, and so does the last mixing over time."""
     for part in (vae.encoder, vae.quant_conv, vae.decoder.time_conv_out):
         part.requires_grad_(False)
-    return Trainer(vae, matrix_lr=3e-4, vector_lr=3e-4)
+    return Trainer(vae, matrix_lr=4e-4 * rate, vector_lr=4e-4 * rate)
 
 
 @torch.no_grad()
@@ -153,12 +128,11 @@ def set_decoder(vae: AutoencoderKLTemporalDecoder) -> None:
     _shut_residuals(decoder)
     for name, norm in decoder.named_modules():
         if name.endswith(("norm1", "group_norm")) or name == "conv_norm_out":
-            size = norm.num_channels // 32
-            if size == 1:
-                continue
-            norm.weight.fill_(CONSTANT * math.sqrt(size - 1) / size)
-            norm.bias.fill_(CONSTANT / size)
-            norm.bias[constants(norm.num_channels)] = 0
+            size, mask = norm.num_channels // 32, constants(norm.num_channels)
+            if mask.any():
+                norm.weight.fill_(CONSTANT * math.sqrt(size - 1) / size)
+                norm.bias.fill_(CONSTANT / size)
+                norm.bias[mask] = 0
     nn.init.zeros_(decoder.conv_out.bias)
     nn.init.zeros_(decoder.time_conv_out.weight)
     nn.init.zeros_(decoder.time_conv_out.bias)
@@ -169,14 +143,12 @@ def set_decoder(vae: AutoencoderKLTemporalDecoder) -> None:
 
 def main_path(vae: AutoencoderKLTemporalDecoder) -> list[nn.Conv2d]:
     """The decoder's convolutions that no skip goes around."""
-    blocks = vae.decoder.up_blocks
-    return [
-        vae.decoder.conv_in,
-        blocks[0].upsamplers[0].conv,
-        blocks[1].resnets[0].spatial_res_block.conv_shortcut,
-        blocks[1].upsamplers[0].conv,
-        blocks[2].resnets[0].spatial_res_block.conv_shortcut,
-    ]
+    decoder, path = vae.decoder, [vae.decoder.conv_in]
+    for block in decoder.up_blocks:
+        shortcut = block.resnets[0].spatial_res_block.conv_shortcut
+        path += [shortcut] if shortcut is not None else []
+        path += [block.upsamplers[0].conv] if block.upsamplers else []
+    return path
 
 
 @torch.no_grad()
@@ -194,15 +166,31 @@ def project(vae: AutoencoderKLTemporalDecoder) -> None:
             layer.weight[mask], layer.bias[mask] = 0, 0
         if name.endswith("norm1") or name == "conv_norm_out":
             layer.weight[constants(layer.num_channels)] = 0
-    decoder.conv_out.weight[:, constants(decoder.conv_out.in_channels)] = 0
+    for name, block in decoder.named_modules():
+        if name.endswith("res_block"):
+            _make_blind(block.conv1)
+    _make_blind(decoder.conv_out)
     decoder.conv_in.weight[:, LATENTS:] = 0
+
+
+def _make_blind(layer: nn.Conv2d | nn.Conv3d) -> None:
+    """Makes a convolution blind to what all its channels share: after such a normalisation they stand at one height.
+
+    That height is large against the signal; a layer that sees it answers with its own errors of brightness, and with
+    frames around the picture where its padding begins.
+    """
+    mask = constants(layer.in_channels)
+    if mask.any():
+        layer.weight[:, mask] = 0
+        layer.weight[:, ~mask] -= layer.weight[:, ~mask].mean(1, keepdim=True)
 
 
 def skeleton(vae: AutoencoderKLTemporalDecoder, latents: torch.Tensor) -> torch.Tensor:
     """The decoder without its residual branches: nearly linear."""
-    conv_in, up_first, narrow, up_second, widen = main_path(vae)
-    h = up_first(F.interpolate(conv_in(latents), scale_factor=2.0))
-    h = widen(up_second(F.interpolate(narrow(h), scale_factor=2.0)))
+    h = latents
+    for layer in main_path(vae):
+        before = h if layer.kernel_size == (1, 1) or h is latents else F.interpolate(h, scale_factor=2.0)
+        h = layer(before)
     return vae.decoder.conv_out(F.silu(vae.decoder.conv_norm_out(h)))
 
 
@@ -213,33 +201,6 @@ def reconstruction_loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tenso
     return d.abs().mean() + 2 * d.pow(2).mean() + 0.5 * edges
 
 
-def crops(pool: list[np.ndarray], rng: np.random.Generator, count: int, side: int) -> torch.Tensor:
-    """Random crops of pictures in 0…1, as (count, 3, side, side) in -1…1."""
-    found = []
-    for _ in range(count):
-        picture = pool[rng.integers(len(pool))]
-        y, x = (int(rng.integers(0, size - side + 1)) for size in picture.shape[:2])
-        crop = picture[y : y + side, x : x + side]
-        found.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
-    return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous() * 2 - 1
-
-
-def moving_crops(
-    pool: list[np.ndarray], rng: np.random.Generator, clips: int, frames: int, side: int
-) -> torch.Tensor:
-    """Crops that drift over a picture at up to 2 px a frame, (clips · frames, 3, side, side) in -1…1."""
-    found = []
-    for _ in range(clips):
-        picture = pool[rng.integers(len(pool))]
-        room = side / 2 + 2.0 * frames
-        place = np.array([rng.uniform(room, size - room) for size in picture.shape[1::-1]])
-        drift = rng.uniform(-2, 2, 2)
-        for t in range(frames):
-            x, y = place + t * drift
-            found.append(cv2.getRectSubPix(picture, (side, side), (float(x), float(y))))
-    return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous() * 2 - 1
-
-
 @torch.no_grad()
 def psnr(vae: AutoencoderKLTemporalDecoder, pictures: torch.Tensor) -> torch.Tensor:
     """dB of decode(encode(x)) for each picture (n, 3, h, w) in -1…1."""
@@ -248,64 +209,3 @@ def psnr(vae: AutoencoderKLTemporalDecoder, pictures: torch.Tensor) -> torch.Ten
         latents = vae.encode(picture).latent_dist.mode()
         made.append(vae.decode(latents, num_frames=1).sample.clamp(-1, 1))
     return -10 * torch.log10(((torch.cat(made) - pictures) / 2).pow(2).mean((1, 2, 3)))
-
-
-def train(work: Path, minutes: float, device: str = "auto", pool_size: int = 200) -> None:
-    """Trains for so many minutes, going on from `work/vae` if it is there; saves state every few minutes."""
-    where, rng = device_of(device), np.random.default_rng(time.time_ns())
-    maker = PictureMaker(rng)
-    pool = [maker() for _ in range(pool_size)]
-    held_out = crops([maker() for _ in range(8)], rng, 8, 2 * CROP).to(where)
-    vae, state = build(), load_state(work / "vae")
-    patches = state["patches"] if state else principal_patches(crops(pool, rng, 400, CROP))
-    scaling = state["scaling"] if state else unit_scaling(patches, pool)
-    set_encoder(vae, patches)
-    if not state:
-        set_decoder(vae)
-    vae.to(where)
-    known = {"patches": patches, "scaling": scaling}
-    patches = patches.to(where)
-    trainer = vae_trainer(vae)
-    if state:
-        trainer.load_state_dict(state["trainer"])
-    else:
-        _train_skeleton(vae, patches, pool, rng)
-    clock = Clock(minutes)
-    while clock.running():
-        if trainer.steps % 4 == 0:
-            pool[rng.integers(len(pool))] = maker()
-        frames = FRAMES if trainer.steps % 2 else 1
-        if frames == 1:
-            wanted = crops(pool, rng, BATCH, CROP).to(where)
-        else:
-            wanted = moving_crops(pool, rng, BATCH // frames, frames, CROP).to(where)
-        latents = with_motion(encode_linearly(wanted, patches))
-        with torch.autocast(where.type, torch.bfloat16):
-            noisy = latents + LATENT_NOISE * torch.randn_like(latents)
-            made = vae.decode(noisy, num_frames=frames).sample
-        loss = reconstruction_loss(made.float(), wanted)
-        trainer.update(loss, clock.factor())
-        project(vae)
-        if clock.report(trainer.steps):
-            quality = psnr(trainer.average, held_out).mean()
-            print(f"vae {trainer.steps} {clock.text()} loss {loss:.4f} held-out {quality:.2f} dB", flush=True)
-            save_state(work / "vae", trainer.average, trainer=trainer.state_dict(), **known)
-    save_state(work / "vae", trainer.average, trainer=trainer.state_dict(), **known)
-
-
-def _train_skeleton(vae, patches: torch.Tensor, pool: list[np.ndarray], rng: np.random.Generator) -> None:
-    layers = [*main_path(vae), vae.decoder.conv_out, vae.decoder.conv_norm_out]
-    parameters = [p for layer in layers for p in layer.parameters()]
-    adam = torch.optim.Adam(parameters, 2e-3, betas=(0.9, 0.98))
-    for step in range(SKELETON_STEPS):
-        done = step / SKELETON_STEPS
-        adam.param_groups[0]["lr"] = (
-            2e-3 * min(1, (step + 1) / 20) * (0.05 + 0.475 * (1 + math.cos(math.pi * done)))
-        )
-        wanted = crops(pool, rng, BATCH, CROP).to(patches.device)
-        loss = (skeleton(vae, with_motion(encode_linearly(wanted, patches))) - wanted).pow(2).mean()
-        adam.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        adam.step()
-        project(vae)

@@ -1,0 +1,85 @@
+"""What the denoiser is shown, and what counts as wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from training import unet
+from training.clips import ClipMaker
+from training.codec import CHANNELS, LATENTS, MOTION, Codec
+from training.unet import Batch
+
+EVEN = torch.ones(LATENTS)
+
+
+class Oracle(torch.nn.Module):
+    """Answers the true v, from the clean latents it was given, but for an error."""
+
+    def __init__(self, latents: torch.Tensor, off: float):
+        super().__init__()
+        self.latents, self.off = latents, off
+
+    def forward(self, x, t, encoder_hidden_states, added_time_ids):
+        sigma = torch.exp(4 * t).view(-1, 1, 1, 1, 1)
+        scale = (sigma**2 + 1).sqrt()
+        noise = (x[:, :, :CHANNELS] * scale - self.latents) / sigma
+        return type("Out", (), {"sample": (noise - sigma * self.latents) / scale + self.off})
+
+
+def test_batches_are_what_the_denoiser_is_trained_on(pictures: np.ndarray, fitted: Codec) -> None:
+    still = ClipMaker(pictures, 2, moves=("left",), restless=0.0, fixed=(30, 1))  # 0.001 px per frame
+    batch = unet.batch_of(still(3, 4, (128, 96)), fitted)
+    assert batch.latents.shape == (3, 4, CHANNELS, 12, 16)
+    assert batch.given.shape == (3, CHANNELS, 12, 16)
+    assert (
+        batch.ids.tolist() == [[29.0, 1.0, pytest.approx(unet.AUGMENTATION)]] * 3
+    )  # as diffusers tells them
+    assert not batch.given[:, LATENTS:].any()
+    assert float(batch.latents[:, :, LATENTS:].abs().max()) < 0.01
+    # The conditioning is the first frame, hardly noisy, and not scaled.
+    assert float((batch.latents[:, 0] / fitted.scaling - batch.given).abs().mean()) < 0.05
+    wild = unet.batch_of(still(8, 2, (128, 96)), fitted, wild=1.0)
+    assert float(wild.ids[:, 2].max()) > 2 * unet.AUGMENTATION
+    assert [part.latents.shape[0] for part in wild.split(3)] == [3, 3, 2]
+
+
+def test_the_loss_is_least_for_the_right_answer() -> None:
+    latents, noise = (torch.randn(2, 3, CHANNELS, 4, 4) for _ in range(2))
+    batch = Batch(latents, torch.zeros(2, CHANNELS, 4, 4), torch.zeros(2, 3))
+    levels = torch.tensor([0.5, 8.0])
+    right, wrong = (
+        unet.loss(unet.residuals(Oracle(latents, off), batch, levels, noise), EVEN) for off in (0, 0.5)
+    )
+    assert float(right) < 1e-6
+    assert float(wrong) == pytest.approx(0.25 * (1 + unet.MOTION_WEIGHT), rel=0.01)
+
+
+def test_an_error_that_shows_in_pixels_counts_more() -> None:
+    weights = torch.linspace(1.9, 0.1, LATENTS)
+    first, last = (torch.zeros(1, 3, CHANNELS, 4, 4) for _ in range(2))
+    first[:, :, 0], last[:, :, LATENTS - 1] = 1, 1
+    assert unet.loss(first, weights) > 2 * unet.loss(last, weights) > 0
+
+
+def test_what_shakes_counts_more_than_what_drifts() -> None:
+    still = torch.zeros(1, 6, CHANNELS, 4, 4)
+    drift, wave = still.clone(), still.clone()
+    drift[:, :, LATENTS] = torch.arange(6.0).view(1, 6, 1, 1)
+    wave[:, :, LATENTS] = torch.tensor([1.0, -1.0] * 3).view(1, 6, 1, 1)
+    assert float(unet.shake(drift).abs().max()) < 1e-5
+    assert torch.allclose(unet.shake(wave)[0, :, 0].abs(), torch.full((4,), 4.0))
+    grain = torch.ones(4, 4).triu() - torch.ones(4, 4).tril()  # of mean 0: no camera does that
+    assert float(unet.shake(wave * grain).abs().max()) < 1e-5
+    assert float(unet.loss(wave, EVEN)) > 10 * float(unet.loss(wave * grain, EVEN))
+
+
+def test_noise_levels_cover_what_is_sampled_at() -> None:
+    torch.manual_seed(0)
+    levels = unet.draw_levels(4000, 0.35)
+    assert levels.min() >= unet.SIGMAS[0]
+    assert levels.max() <= unet.SIGMAS[1]
+    assert 0.2 < float((levels > 20).float().mean()) < 0.4
+    assert float((levels < 0.5).float().mean()) > 0.08
+    assert MOTION == 2

@@ -1,0 +1,174 @@
+"""Courses of training for the denoiser: what it is shown, how long, from where; keeps state, says dB, keeps the best.
+
+Knows the denoiser's module, the clips and the held-out measure; nothing of a decoder, which the denoiser does not need.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNetSpatioTemporalConditionModel
+
+from training import codec, heldout, pool
+from training.clips import RESTLESS, STEADY, ClipMaker
+from training.codec import PATCH, Codec
+from training.runs import Clock, device_of, load_state, save_state, times
+from training.unet import (
+    COLUMNS,
+    ROWS,
+    WIDTHS,
+    Batch,
+    batch_of,
+    build,
+    draw_levels,
+    loss,
+    residuals,
+    unet_trainer,
+)
+
+PICTURES = 1600  # drawn pictures to train on
+WATCHED_SIGMAS = (1.5, 5.0)
+UNCONDITIONED = 0.05  # share of clips without a picture: what guidance contrasts with
+WILD = 0.15  # share of clips whose conditioning picture is noisier than the pair is meant to be given
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a step sees: clips (on a CPU), cells down and across, and how often."""
+
+    clips: int
+    rows: int
+    columns: int
+    share: float
+
+
+# Small views cost a quarter and teach the carrying as well, and the choice of a move, which is one per clip, better.
+CROPS = (Shape(3, 10, 16, 0.8), Shape(1, ROWS, COLUMNS, 0.2))
+WHOLE = (Shape(4, 10, 16, 0.25), Shape(1, ROWS, COLUMNS, 0.75))  # to end with
+
+
+@dataclass(frozen=True)
+class Course:
+    """One way of training: where its state is kept, where it starts, what it is shown."""
+
+    name: str = "unet"
+    start: str | None = None  # whose best weights a new one starts from
+    restless: float = RESTLESS
+    fixed: tuple[int, int] | None = None  # fps and bucket
+    things: float = 0.12  # share of clips with a thing that moves on its own
+    frames: tuple[int, ...] = (8, 8, 14)  # of a clip, drawn from these
+    shapes: tuple[Shape, ...] = CROPS
+    high: float = 0.15  # share of high noise levels, where a move is chosen; the others teach the carrying
+    rate: float = 1.0  # times the learning rate
+    watched: tuple[str, ...] = ("left", "down", "in", "clockwise")  # moves measured while it trains: 12 clips
+    widths: tuple[int, ...] = WIDTHS  # of the network, where this course begins with one
+
+
+FIRST = Course()
+LAST = replace(FIRST, shapes=WHOLE, frames=(14,) * 7 + (25,), high=0.35, rate=0.7)
+TUNED = replace(LAST, name="tuned", start="unet", restless=STEADY, fixed=(6, 127), rate=0.4)
+
+
+def known_codec(work: Path, pictures: int = PICTURES) -> Codec:
+    """The codec of the pictures in `work`, fitted once and kept."""
+    path = work / "codec.pt"
+    if not path.is_file():
+        drawn = pool.pictures(work, pictures)
+        made = codec.fit(drawn[:: max(1, len(drawn) // 300)])
+        torch.save({"matrix": made.matrix, "scaling": made.scaling}, path)
+    return Codec(**torch.load(path, weights_only=True))
+
+
+def train(
+    work: Path, minutes: float, device: str = "auto", *, course: Course = FIRST, pictures: int = PICTURES
+) -> None:
+    """Trains `work/<name>` for so many minutes, going on from its state; says dB and keeps the best.
+
+    A stopped run of the same course goes on within its minutes. `work/<name>/best` holds the averaged weights that
+    carried the watched clips best.
+    """
+    run = Run(work, minutes, course, device_of(device), pictures)
+    while run.clock.running():
+        run.step()
+        if run.clock.report():
+            run.keep()
+    run.keep()
+
+
+class Run:
+    """A course under way: the denoiser, its trainer, its clips, its clock."""
+
+    def __init__(self, work: Path, minutes: float, course: Course, device: torch.device, pictures: int):
+        self.course, self.folder, self.device = course, work / course.name, device
+        self.codec = known_codec(work, pictures).to(device)
+        self.weights = self.codec.pixel_weights()
+        self.watched = self._watched().to(device)
+        self.rng = np.random.default_rng()
+        self.maker = ClipMaker(
+            pool.pictures(work, pictures),
+            time.time_ns() % 2**31,
+            device=device,
+            restless=course.restless,
+            fixed=course.fixed,
+            things=course.things,
+        )
+        state = load_state(self.folder)
+        self.unet = self._first(work, state is not None).to(device).train()
+        self.trainer = unet_trainer(self.unet, course.rate)
+        self.best, spent = -1.0, 0.0
+        if state:
+            self.trainer.load_state_dict(state["trainer"])
+            self.best = state["best"]
+            stopped = state["course"] == repr(course) and state["spent"] < minutes * 60
+            spent = state["spent"] if stopped else 0.0
+        self.clock = Clock(minutes, spent)
+
+    def _first(self, work: Path, known: bool) -> UNetSpatioTemporalConditionModel:
+        if known or not self.course.start:
+            return build(self.course.widths)
+        best = work / self.course.start / "best"
+        if not best.is_dir():
+            raise SystemExit(f"there is nothing to start from in {best}; train {self.course.start} first")
+        return UNetSpatioTemporalConditionModel.from_pretrained(best)
+
+    def _watched(self) -> Batch:
+        """Held-out clips of the kind that this course teaches."""
+        course, codec = self.course, self.codec.to("cpu")
+        if not course.fixed:
+            return heldout.batch(heldout.clips(PATCH, course.watched), codec)
+        return heldout.batch(heldout.clips(PATCH, course.watched, {course.restless: 3}, course.fixed), codec)
+
+    def step(self) -> None:
+        """One update on fresh clips of one of the course's shapes."""
+        course = self.course
+        shape = course.shapes[self.rng.choice(len(course.shapes), p=[s.share for s in course.shapes])]
+        frames = course.frames[self.rng.integers(len(course.frames))]
+        count = shape.clips * times(self.device)
+        clips = self.maker(count, frames, (PATCH * shape.columns, PATCH * shape.rows))
+        batch = batch_of(clips, self.codec, wild=WILD)
+        shown = (torch.rand(count) >= UNCONDITIONED).float().to(self.device).view(-1, 1, 1, 1)
+        batch = Batch(batch.latents, batch.given * shown, batch.ids)
+        levels = draw_levels(count, course.high).to(self.device)
+        off = residuals(self.unet, batch, levels, torch.randn_like(batch.latents))
+        self.trainer.update(loss(off, self.weights), self.clock.factor())
+
+    def keep(self) -> None:
+        """Says how well the watched clips are carried, saves the state, and the averaged weights if they are best."""
+        figures = heldout.carried(self.trainer.average, self.codec, self.watched, WATCHED_SIGMAS)
+        mean = float(np.mean([one.all for one in figures]))
+        said = "; ".join(str(one) for one in figures)
+        print(f"{self.course.name} {self.trainer.steps} {self.clock.text()} {said}", flush=True)
+        if mean > self.best:
+            self.best = mean
+            self.trainer.average.save_pretrained(self.folder / "best")
+        save_state(
+            self.folder,
+            trainer=self.trainer.state_dict(),
+            best=self.best,
+            course=repr(self.course),
+            spent=self.clock.spent,
+        )
