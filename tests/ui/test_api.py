@@ -148,7 +148,7 @@ def test_checkpoints_and_presets_are_listed(client: Client) -> None:
     assert {"demo-1-0", "demo-1-1", "svd-xt-1-1"} <= {c["id"] for c in checkpoints}
     assert all(c["sentence"] and c["licence"] for c in checkpoints)
     presets = client.predict(api_name="/presets")
-    assert {"official", "comfyui"} <= {p["id"] for p in presets}
+    assert {"comfyui", "diffusers"} <= {p["id"] for p in presets}
     assert all(p["name"] and "settings" in p for p in presets)
 
 
