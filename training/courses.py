@@ -56,7 +56,7 @@ class Course:
     """One way of training: where its state is kept, where it starts, what it is shown."""
 
     name: str = "unet"
-    start: str | None = None  # whose best weights a new one starts from
+    start: str | None = None  # whose best weights each new run of it starts from
     restless: float = RESTLESS
     fixed: tuple[int, int] | None = None  # fps and bucket
     things: float = 0.12  # share of clips with a thing that moves on its own
@@ -117,15 +117,15 @@ class Run:
             things=course.things,
         )
         state = load_state(self.folder)
+        stopped = state and state["course"] == repr(course) and state["spent"] < minutes * 60
+        if course.start and not stopped:
+            state = None  # fine-tuning begins anew, from what the first network has become
         self.unet = self._first(work, state is not None).to(device).train()
-        self.trainer = unet_trainer(self.unet, course.rate)
-        self.best, spent = -1.0, 0.0
+        self.trainer, self.best = unet_trainer(self.unet, course.rate), -1.0
         if state:
             self.trainer.load_state_dict(state["trainer"])
             self.best = state["best"]
-            stopped = state["course"] == repr(course) and state["spent"] < minutes * 60
-            spent = state["spent"] if stopped else 0.0
-        self.clock = Clock(minutes, spent)
+        self.clock = Clock(minutes, state["spent"] if state and stopped else 0.0)
 
     def _first(self, work: Path, known: bool) -> UNetSpatioTemporalConditionModel:
         if known or not self.course.start:

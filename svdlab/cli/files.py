@@ -9,12 +9,31 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from svdlab.errors import BadInput
+from svdlab.files import write_whole
+
+if TYPE_CHECKING:
+    from svdlab.recipes.records import Run
 
 VIDEO_ENDINGS = (".mp4", ".webp")
+PICTURE_ENDINGS = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".avif",
+    ".gif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".heic",
+    ".heif",
+)
+MOST_PICTURES = 1000  # in one go
 FRAME_NAME = re.compile(r"frame_\d+\.png")
 
 
@@ -29,6 +48,39 @@ def check_video_path(path: Path | None, picture: str) -> None:
     if path.is_file() and Path(picture).is_file() and path.samefile(picture):
         raise BadInput(f"{path} is the picture itself; give the video another name")
     _check_parent(path)
+
+
+def pictures_in(given: Sequence[str]) -> list[Path] | None:
+    """The pictures that several names stand for, those of a folder in the order of their names; None for one picture.
+
+    Raises `BadInput` with one sentence for a folder without pictures and for more than 1,000 of them.
+    """
+    if len(given) < 2 and not (given and Path(given[0]).is_dir()):
+        return None
+    found: list[Path] = []
+    for path in map(Path, given):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in PICTURE_ENDINGS and p.is_file()]
+        if not inside:
+            raise BadInput(
+                f"there is no picture in the folder {path}; pictures end in {', '.join(PICTURE_ENDINGS)}"
+            )
+        found += inside
+    found = list(dict.fromkeys(found))
+    if len(found) > MOST_PICTURES:
+        raise BadInput(
+            f"{len(found)} pictures are more than the {MOST_PICTURES} that can be asked for at once"
+        )
+    return found
+
+
+def check_folder(folder: Path | None, what: str) -> None:
+    """Raises `BadInput` with one sentence if several clips' files cannot be written there."""
+    if folder is not None and folder.suffix.lower() in VIDEO_ENDINGS and not folder.is_dir():
+        raise BadInput(f"several pictures make several {what}; give a folder for them, got {folder}")
+    check_frames_folder(folder)
 
 
 def check_frames_folder(folder: Path | None) -> None:
@@ -78,3 +130,28 @@ def write_frames(folder: Path, write: Callable[[Path], object]) -> None:
 def copy_to(source: Path) -> Callable[[Path], object]:
     """A writer for `write_whole` that copies a file."""
     return lambda target: shutil.copyfile(source, target)
+
+
+def write_video(run: Run, output: Path | None) -> None:
+    """Writes a run's clip as MP4 or WebP, by the ending. Raises `BadInput`."""
+    if output is None:
+        return
+    if output.suffix.lower() == ".mp4":
+        write_whole(output, copy_to(run.video))
+        return
+    from svdlab.clips import video
+    from svdlab.clips.frames import read_frames_zip
+
+    clip = read_frames_zip(run.frames_zip)
+    rate = run.settings.effective_playback_fps
+    write_whole(output, lambda path: video.write_webp(path, clip, rate, comment=run.recipe.to_json()))
+
+
+def write_frames_of(run: Run, folder: Path | None) -> None:
+    """Writes a run's lossless frames. Raises `BadInput`."""
+    if folder is None:
+        return
+    from svdlab.clips.frames import read_frames_zip, write_frames_dir
+
+    clip = read_frames_zip(run.frames_zip)
+    write_frames(folder, lambda path: write_frames_dir(path, clip, run.recipe.to_json()))

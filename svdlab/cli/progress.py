@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -73,6 +73,27 @@ def render(lab: Lab, runs: Sequence[Run], compute: Compute) -> list[Run]:
     return lab.wait(*ids)
 
 
+def render_each(lab: Lab, names: Mapping[str, str], compute: Compute) -> dict[str, Run]:
+    """Renders queued runs, given with their names, and returns them as they ended, by id; one that fails stops none.
+
+    Ctrl-C cancels all that is left of them. Raises `Cancelled`.
+    """
+    from svdlab.workers import LocalWorker
+
+    if not names:
+        return {}
+    LocalWorker(lab, compute, only=list(names)).start()
+    try:
+        with _total(names) as total:
+            for event in lab.watch(*names):
+                total.show(event)
+    except KeyboardInterrupt:
+        _cancel(lab, list(names))
+        done = sum(lab.history.get(id).done for id in names)
+        raise Cancelled(f"cancelled; {done} of {len(names)} clips were finished and are kept") from None
+    return {id: lab.history.get(id) for id in names}
+
+
 def _cancel(lab: Lab, ids: Sequence[str]) -> None:
     """Cancels and waits for the step in progress; a second Ctrl-C does not wait."""
     print("svdlab: cancelling after this step; Ctrl-C again leaves at once", file=sys.stderr)
@@ -106,6 +127,43 @@ def _bars(labels: dict[str, str]) -> Iterator[Bars]:
             def show(self, event: Event) -> None:
                 """Moves the run's bar and says what is going on."""
                 progress.update(tasks[event.run_id], completed=fraction(event), said=event.text)
+
+        yield Shown()
+
+
+@contextmanager
+def _total(names: Mapping[str, str]) -> Iterator[Bars]:
+    """One bar over all runs, and what is going on with the one that is being rendered."""
+    if not sys.stderr.isatty():
+        yield Quiet()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.fields[count]}"),
+        BarColumn(bar_width=30),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[said]}"),
+    )
+    shares = dict.fromkeys(names, 0.0)
+    ended: set[str] = set()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=float(len(names)), said="", count=f"0 of {len(names)}")
+
+        class Shown:
+            """The sum of all runs."""
+
+            def show(self, event: Event) -> None:
+                """Moves the bar; a run that waits says nothing."""
+                if event.final:
+                    ended.add(event.run_id)
+                shares[event.run_id] = 1.0 if event.final else fraction(event)
+                count = f"{len(ended)} of {len(names)}"
+                progress.update(task, completed=sum(shares.values()), count=count)
+                if event.kind != "queued":
+                    progress.update(task, said=f"{names[event.run_id]}: {event.text}")
 
         yield Shown()
 

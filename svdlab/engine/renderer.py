@@ -26,7 +26,7 @@ from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import Conditioning, Noise
 from svdlab.environment import Offload
 from svdlab.errors import OutOfMemory, RenderFailed, SvdlabError
-from svdlab.recipes.records import Outcome
+from svdlab.recipes.records import AYS_LEVELS, Outcome
 from svdlab.recipes.settings import GenerationSettings
 from svdlab.recipes.work import (
     Decoding,
@@ -305,9 +305,9 @@ class Renderer:
         )
         assert progress.latents is not None
         latents = kept.pack(progress.latents) if job.latents is None else b""
-        return Rendered(job.id, frames, latents, self._versions(parts), outcome)
+        return Rendered(job.id, frames, latents, self._versions(parts, job.settings), outcome)
 
-    def _versions(self, parts: Components) -> dict[str, str]:
+    def _versions(self, parts: Components, settings: GenerationSettings) -> dict[str, str]:
         """What decides the bits beside the recipe. No times or ids: a rerun must give the same file."""
         return {
             "svdlab": __version__,
@@ -317,6 +317,7 @@ class Renderer:
             "device": self.device_name,
             "dtype": str(parts.dtype).removeprefix("torch."),
             **{f"{part}_sha256": key for part, key in parts.keys.items()},
+            **(dict([AYS_LEVELS]) if settings.schedule == "ays" else {}),
         }
 
     def _peak_memory(self) -> int:

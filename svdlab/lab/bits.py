@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from svdlab.errors import BadCheckpoint, CheckpointUnavailable, NotFound
 from svdlab.recipes.checkpoint import Checkpoint
-from svdlab.recipes.records import Recipe
+from svdlab.recipes.limits import AYS_STEPS
+from svdlab.recipes.records import AYS_LEVELS, Recipe
 from svdlab.weights.content import Hashes
 from svdlab.weights.layouts.single_files import PART_NAMES
 from svdlab.words import listed
@@ -36,6 +37,13 @@ class Numbers:
         return (not kind or wanted in ("auto", kind)) and (not dtype or number == dtype)
 
 
+def same_schedule(recipe: Recipe) -> bool:
+    """Whether a finished recipe was sampled at the noise levels that its settings mean today."""
+    settings, (name, levels) = recipe.settings, AYS_LEVELS
+    interpolated = settings.schedule == "ays" and settings.num_inference_steps != AYS_STEPS
+    return not interpolated or not recipe.versions or recipe.versions.get(name) == levels
+
+
 class Bits:
     """Holds what runs were rendered with against what is here now."""
 
@@ -47,7 +55,7 @@ class Bits:
 
         Reads weights whose hash is not known yet. Weights that are not here at all cannot differ from themselves.
         """
-        return numbers.fits(recipe) and not self._others(recipe, self._hashes.key)
+        return numbers.fits(recipe) and same_schedule(recipe) and not self._others(recipe, self._hashes.key)
 
     def sentence(self, recipe: Recipe) -> str:
         """What to say of a finished run whose weights are not those of today; empty if they are, or if reading them

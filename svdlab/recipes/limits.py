@@ -11,6 +11,7 @@ from svdlab.errors import BadSettings
 from svdlab.recipes.checkpoint import Checkpoint, Decoder
 from svdlab.recipes.settings import GenerationSettings
 
+AYS_STEPS = 10  # that the AYS schedule was worked out for
 MAX_PIXELS_FRAMES = 128 * 1024 * 1024  # frames × width × height: above it no known device decodes
 
 
@@ -88,6 +89,6 @@ def _notes(checkpoint: Checkpoint, settings: GenerationSettings) -> list[Note]:
         notes.append(Note("width", f"{name} was trained at {checkpoint.width}×{checkpoint.height}."))
     if settings.noise_aug_strength > 1:
         notes.append(Note("noise_aug_strength", "Above 1 little of the picture is left."))
-    if settings.schedule == "ays" and settings.num_inference_steps != 10:
+    if settings.schedule == "ays" and settings.num_inference_steps != AYS_STEPS:
         notes.append(Note("schedule", "AYS was worked out for 10 steps; other counts are interpolated."))
     return notes

@@ -23,6 +23,11 @@ MAX_RECIPE_BYTES = 64 * 1024
 Plain = Annotated[str, Field(pattern=r"^\P{C}{0,200}$")]  # one line that a terminal shows as it is
 
 
+# What a clip by the AYS schedule says it was sampled with. Interpolating once left the last of the eleven published
+# levels out, so that at other than ten steps older clips of the same recipe are other clips.
+AYS_LEVELS = ("ays_levels", "11")
+
+
 class Recipe(BaseModel):
     """Checkpoint, settings and picture: all that is needed to make the same clip again.
 

@@ -15,7 +15,7 @@ from svdlab.lab.bits import Numbers
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Recipe, Run
 from svdlab.workers import InProcess
-from tests import original_layout
+from tests import original_layout, rows
 from tests.made import picture_of
 
 SMALL = {"width": 64, "height": 64, "num_frames": 2, "num_inference_steps": 1}
@@ -159,3 +159,16 @@ def test_weights_that_are_not_here_leave_their_clips_alone(
     assert lab.bits.sentence(first.recipe) == ""
     own.write_bytes(b"broken")
     assert lab.before.run(recipe) is None
+
+
+@pytest.mark.parametrize(("steps", "answers"), [(3, False), (10, True)])
+def test_a_clip_by_the_schedule_of_an_older_version_is_no_answer(lab: Lab, steps: int, answers: bool) -> None:
+    settings = lab.settings("demo-1-0", {**SMALL, "schedule": "ays", "num_inference_steps": steps}, seed=7)
+    recipe = lab.recipe("demo-1-0", lab.add_picture(picture_of(0)), settings)
+    done = rendered(lab, recipe, Renderer("cpu", hashes=lab.hashes))
+    assert lab.before.run(recipe) == done
+    versions = {name: said for name, said in done.recipe.versions.items() if name != "ays_levels"}
+    assert len(versions) == len(done.recipe.versions) - 1
+    older = done.recipe.model_copy(update={"versions": versions})
+    rows.change(lab.history, "UPDATE runs SET recipe = ? WHERE id = ?", older.to_json(), done.id)
+    assert (lab.before.run(recipe) is not None) == answers
