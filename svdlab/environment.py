@@ -274,6 +274,7 @@ ELSEWHERE: dict[str, str] = {
     "SVDLAB_TEST_WORKERS": "scripts/test: How many processes test; 0 is one, for a debugger.",
     "SVDLAB_SCREENSHOTS": "scripts/test: The folder in which browser tests leave what they saw.",
     "SVDLAB_CHROMIUM": "scripts/test: The browser to use.",
+    "SVDLAB_TRAINING": "scripts/train_demo: The folder in which training keeps its state.",
     "SVDLAB_KILL_SEED": "scripts/test: The seed of the loop of random kills.",
     "SVDLAB_FAILPOINT": "tests: Where this process ends as a power cut would end it (`svdlab/failpoints.py`).",
 }

@@ -146,12 +146,18 @@ def test_stages_are_bit_equal_to_diffusers_pipeline(
     assert np.array_equal(frames, expected_frames)
 
 
+@pytest.fixture(scope="module")
+def tiny_pipelines() -> dict[bool, StableVideoDiffusionPipeline]:
+    """By whether it has the image decoder."""
+    return {image_decoder: tiny.pipeline(image_decoder) for image_decoder in (False, True)}
+
+
 @pytest.mark.parametrize("image_decoder", [False, True], ids=["temporal", "image decoder"])
 @pytest.mark.parametrize("chunk", [None, 1, 4])
 def test_bit_equal_with_either_decoder_and_stabilitys_schedule(
-    image_decoder: bool, chunk: int | None
+    tiny_pipelines: dict[bool, StableVideoDiffusionPipeline], image_decoder: bool, chunk: int | None
 ) -> None:
-    pipe = tiny.pipeline(image_decoder)
+    pipe = tiny_pipelines[image_decoder]
     s = settings(width=64, height=64, num_frames=6, decode_chunk_size=chunk, max_guidance_scale=3.0)
     image = picture(s.width, s.height)
     latents, frames = by_stages(components_of(pipe), image, s)

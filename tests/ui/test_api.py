@@ -14,6 +14,7 @@ from PIL import Image
 
 from svdlab.environment import Environment
 from svdlab.lab.lab import Lab
+from svdlab.recipes.presets import Presets
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui import launch
@@ -148,7 +149,7 @@ def test_checkpoints_and_presets_are_listed(client: Client) -> None:
     assert {"demo-1-0", "demo-1-1", "svd-xt-1-1"} <= {c["id"] for c in checkpoints}
     assert all(c["sentence"] and c["licence"] for c in checkpoints)
     presets = client.predict(api_name="/presets")
-    assert {"comfyui", "diffusers"} <= {p["id"] for p in presets}
+    assert [p["id"] for p in presets] == [preset.id for preset in Presets()]
     assert all(p["name"] and "settings" in p for p in presets)
 
 

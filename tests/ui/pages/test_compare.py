@@ -440,6 +440,8 @@ def test_each_side_can_make_its_native_frame_count(served: Served, compare: Page
     compare.get_by_text("A was trained on 3 frames, B on 14.").wait_for()
     compare.locator("#compare-option label").click()
     compare.get_by_text("only the first 3 can be put side by side").wait_for()
+    knob(compare, "width", SMALL["width"])  # a checkpoint brings its size along
+    knob(compare, "height", SMALL["height"])
     press_compare(compare)
     ready(compare, frames=3)
     assert compare.locator(".badge").get_attribute("data-fair") == "false"

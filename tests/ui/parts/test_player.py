@@ -193,6 +193,8 @@ def seen(shared_page: Page) -> Iterator[Player]:
     thrown: list[str] = []
     shared_page.on("pageerror", lambda error: thrown.append(str(error)))
     player = Player(shared_page)
+    if player.data("state") != "empty":  # so that every state waited for is a new one
+        player.show("nothing", "empty")
     player.show("pair")
     player.press("1", "0", "Home")
     player.show("nothing", "empty")
