@@ -278,11 +278,16 @@ class Compare:
         """
         if not isinstance(following, dict):
             return
-        watching.turn = following["turn"]
-        ids, id = kept_ids(mine), str(following["id"])
+        news = self.news(str(following["id"]), kept_ids(mine), bool(following.get("before")))
+        yield from watching.take(following["turn"], news)
+        # Gradio sends an ended generator's last values once more, and the clips would start anew; these change nothing.
+        yield {self.strip: gr.skip()}
+
+    def news(self, id: str, ids: list[str], before: bool) -> Iterator[dict[Any, Any]]:
+        """What there is to show of a comparison and of the visitor's others, as it comes."""
         pair = self.lab.history.comparison(id)
         if not pair.unfinished:
-            yield self.ended(pair, ids, bool(following.get("before")))
+            yield self.ended(pair, ids, before)
         others = [other for other in self._latest(ids) if other.unfinished and other.id != id]
         forming = Forming(self.lab, pair)
         waiting = [run.id for one in ([pair] if pair.unfinished else []) + others for run in (one.a, one.b)]
@@ -295,8 +300,6 @@ class Compare:
             }
         shown = time.monotonic()
         for event in self.lab.watch(*waiting):
-            if watching.turn != following["turn"]:
-                break
             news: dict[Any, Any] = {}
             if forming.take(event):
                 news[self.player] = forming.value()
@@ -307,8 +310,6 @@ class Compare:
                 news[self.strip] = self.strip_value(ids, id)
             if news:
                 yield news
-        # Gradio sends an ended generator's last values once more, and the clips would start anew; these change nothing.
-        yield {self.strip: gr.skip()}
 
     def ended(self, pair: Comparison, ids: list[str], before: bool = False) -> dict[Any, Any]:
         """A comparison that is over: both clips, the one there is, or why there is none."""

@@ -214,19 +214,22 @@ class Explore:
     def follow(self, following: Any, watching: Watching, mine: Any) -> Iterator[dict[Any, Any]]:
         """Shows a run from where it is to its end, and the strip until nothing waits any more.
 
-        Ends when the visitor turns to another run; Gradio's own cancelling fails on a generator that just ended.
+        Ends when the visitor turns to another run.
         """
         if not isinstance(following, dict):
             return
-        watching.turn = following["turn"]
-        ids, id = kept_ids(mine), str(following["id"])
+        news = self.news(str(following["id"]), kept_ids(mine), bool(following.get("before")))
+        yield from watching.take(following["turn"], news)
+        # Gradio sends an ended generator's last values once more, and the clip would start anew; these change nothing.
+        yield {self.strip: gr.skip()}
+
+    def news(self, id: str, ids: list[str], before: bool) -> Iterator[dict[Any, Any]]:
+        """What there is to show of a run and of the visitor's others, as it comes."""
         run = self.lab.history.get(id)
         if not run.unfinished:
-            yield self.ended(run, ids, bool(following.get("before")))
+            yield self.ended(run, ids, before)
         waiting = [other.id for other in self._latest(ids) if other.unfinished]
         for event in self.lab.watch(*waiting):
-            if watching.turn != following["turn"]:
-                break
             tiles = self.strip_value(ids, id, event)
             if event.run_id != id:
                 yield {self.strip: tiles}
@@ -234,8 +237,6 @@ class Explore:
                 yield self.ended(self.lab.history.get(id), ids)
             else:
                 yield {self.stage: stage.working(run, event), self.result: {}, self.strip: tiles}
-        # Gradio sends an ended generator's last values once more, and the clip would start anew; these change nothing.
-        yield {self.strip: gr.skip()}
 
     def ended(self, run: Run, ids: list[str], before: bool = False) -> dict[Any, Any]:
         """A run that is over: its clip, or why there is none."""
