@@ -136,12 +136,12 @@ def test_a_first_visit_is_one_click_away_from_a_fair_pair(
     assert page_1440.locator("#compare-b select").input_value() == "demo-1-1"
     page_1440.locator("#compare-stage .pair-still").nth(1).wait_for()
     page_1440.screenshot(path=screenshots / "compare-first-visit-1440.png")
-    quick(page_1440, num_inference_steps=12)
+    quick(page_1440, num_inference_steps=40)
     page_1440.locator(".knobs-more > summary").click()
     press_compare(page_1440)
     both = page_1440.locator(f"{PLAYER}[data-state=preview] .sp-forming[src^='data:image/webp']")
     both.nth(1).wait_for(timeout=RENDERED)
-    page_1440.get_by_text(re.compile(r"Rendering both: \d+ of 12 steps")).wait_for(timeout=RENDERED)
+    page_1440.get_by_text(re.compile(r"Rendering both: \d+ of 40 steps")).wait_for(timeout=RENDERED)
     come_to_rest(page_1440)  # the page slides to the player
     page_1440.screenshot(path=screenshots / "compare-rendering-1440.png")
     assert page_1440.locator(".sp-cancel").is_visible()
@@ -265,7 +265,7 @@ def test_the_same_pair_is_shown_at_once_and_rendered_again_on_request(served: Se
     ready(compare)
     assert latest(served).id == before.id
     compare.get_by_role("button", name="Render again").click()
-    compare.locator(f"{PLAYER}[data-state=preview]").wait_for()
+    compare.get_by_text("Rendered before.").wait_for(state="hidden")
     ready(compare)
     assert latest(served).id != before.id
     assert latest(served).a.recipe.hash == before.a.recipe.hash
