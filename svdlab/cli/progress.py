@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from svdlab.errors import Cancelled, CheckpointUnavailable
@@ -59,17 +59,9 @@ def render(lab: Lab, runs: Sequence[Run], compute: Compute) -> list[Run]:
 
     Only these runs are taken from the queue. Ctrl-C cancels them. Raises `RenderFailed`, `Cancelled`.
     """
-    from svdlab.workers import LocalWorker
-
+    bars = _bars({run.id: run.recipe.checkpoint for run in runs})
     ids = [run.id for run in runs]
-    LocalWorker(lab, compute, only=ids).start()
-    try:
-        with _bars({run.id: run.recipe.checkpoint for run in runs}) as bars:
-            for event in lab.watch(*ids):
-                bars.show(event)
-    except KeyboardInterrupt:
-        _cancel(lab, ids)
-        raise Cancelled("cancelled; nothing was written") from None
+    _follow(lab, ids, compute, bars, lambda: "cancelled; nothing was written")
     return lab.wait(*ids)
 
 
@@ -78,20 +70,34 @@ def render_each(lab: Lab, names: Mapping[str, str], compute: Compute) -> dict[st
 
     Ctrl-C cancels all that is left of them. Raises `Cancelled`.
     """
+
+    def kept() -> str:
+        done = sum(lab.history.get(id).done for id in names)
+        return f"cancelled; {done} of {len(names)} clips were finished and are kept"
+
+    if names:
+        _follow(lab, list(names), compute, _total(names), kept)
+    return {id: lab.history.get(id) for id in names}
+
+
+def _follow(
+    lab: Lab,
+    ids: Sequence[str],
+    compute: Compute,
+    shown: AbstractContextManager[Bars],
+    cancelled: Callable[[], str],
+) -> None:
+    """Renders these runs here and shows them to their ends. Ctrl-C cancels them: then raises `Cancelled`."""
     from svdlab.workers import LocalWorker
 
-    if not names:
-        return {}
-    LocalWorker(lab, compute, only=list(names)).start()
+    LocalWorker(lab, compute, only=ids).start()
     try:
-        with _total(names) as total:
-            for event in lab.watch(*names):
-                total.show(event)
+        with shown as bars:
+            for event in lab.watch(*ids):
+                bars.show(event)
     except KeyboardInterrupt:
-        _cancel(lab, list(names))
-        done = sum(lab.history.get(id).done for id in names)
-        raise Cancelled(f"cancelled; {done} of {len(names)} clips were finished and are kept") from None
-    return {id: lab.history.get(id) for id in names}
+        _cancel(lab, ids)
+        raise Cancelled(cancelled()) from None
 
 
 def _cancel(lab: Lab, ids: Sequence[str]) -> None:
