@@ -22,7 +22,7 @@ from diffusers.models.attention import BasicTransformerBlock, TemporalBasicTrans
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import nn
 
-Block = BasicTransformerBlock | TemporalBasicTransformerBlock
+Block = (BasicTransformerBlock, TemporalBasicTransformerBlock)
 
 
 class Known(nn.Module):
@@ -84,9 +84,9 @@ def constants_of(
     return Constants(tuple(places))
 
 
-def _of_token(block: Block, embeds: torch.Tensor) -> Known:
+def _of_token(block: nn.Module, embeds: torch.Tensor) -> Known:
     """What a block's cross-attention answers, (branches, 1, channels)."""
-    attention = block.attn2
+    attention: Any = block.attn2
     asked = embeds.new_zeros(len(embeds), 1, attention.query_dim)
     return Known(attention(asked, encoder_hidden_states=embeds))
 
