@@ -11,9 +11,6 @@ Knows diffusers' UNet and tensors; nothing of samplers, memory or files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +18,8 @@ from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.models.attention import BasicTransformerBlock, TemporalBasicTransformerBlock
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import nn
+
+from svdlab.engine.standing import Place, StandIns
 
 Block = (BasicTransformerBlock, TemporalBasicTransformerBlock)
 
@@ -41,31 +40,10 @@ class Known(nn.Module):
         return self.rows.repeat_interleave(len(asked) // len(self.rows), dim=0)
 
 
-@dataclass(frozen=True)
-class Constants:
-    """Answers of layers that no step of one run changes, and how to put them where the layers are."""
-
-    places: tuple[
-        tuple[nn.Module, str, nn.Module], ...
-    ]  # (module, name of its layer, what stands there instead)
-
-    @contextmanager
-    def standing_in(self) -> Iterator[None]:
-        """Has the answers in the layers' places for a call of the UNet. Not for two threads at once."""
-        layers = [(module, name, getattr(module, name)) for module, name, _ in self.places]
-        try:
-            for module, name, instead in self.places:
-                setattr(module, name, instead)
-            yield
-        finally:
-            for module, name, layer in layers:
-                setattr(module, name, layer)
-
-
 @torch.inference_mode()
 def constants_of(
     unet: UNetSpatioTemporalConditionModel, embeds: torch.Tensor, time_ids: torch.Tensor, frames: int
-) -> Constants:
+) -> StandIns:
     """The constants of a run, computed with the layers themselves.
 
     `embeds` (branches, 1, projection) of one CLIP token, `time_ids` (branches, 3), as the UNet is called with them.
@@ -73,15 +51,13 @@ def constants_of(
     """
     if embeds.shape[1] != 1:
         raise ValueError(f"cross-attention to {embeds.shape[1]} tokens is not constant")
-    places: list[tuple[nn.Module, str, nn.Module]] = [
-        (unet, "add_embedding", _of_ids(unet, time_ids, embeds))
-    ]
+    places: list[Place] = [(unet, "add_embedding", _of_ids(unet, time_ids, embeds))]
     for module in unet.modules():
         if isinstance(module, Block) and module.attn2 is not None:
             places += [(module, "attn2", _of_token(module, embeds)), (module, "norm2", nn.Identity())]
         elif isinstance(module, TransformerSpatioTemporalModel):
             places.append((module, "time_pos_embed", _of_places(module, frames, len(embeds), embeds)))
-    return Constants(tuple(places))
+    return StandIns(tuple(places))
 
 
 def _of_token(block: nn.Module, embeds: torch.Tensor) -> Known:

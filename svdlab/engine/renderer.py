@@ -24,6 +24,7 @@ from svdlab.engine import memory, sampler
 from svdlab.engine.components import Components
 from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import Conditioning, Noise
+from svdlab.engine.ways import WAYS, Way, fitting, ways_of
 from svdlab.environment import Acceleration, Offload
 from svdlab.errors import OutOfMemory, RenderFailed, SvdlabError
 from svdlab.recipes.records import AYS_LEVELS, Outcome, Resident
@@ -60,6 +61,7 @@ class _Progress:
     fallbacks: list[str] = field(default_factory=list)
     latents: torch.Tensor | None = None
     chunk: int = 0
+    way: Way = WAYS[0]
 
 
 class Renderer:
@@ -197,6 +199,7 @@ class Renderer:
                 self._spent(progress, "encode", clock)
                 progress.seconds["denoise"] = 0.0
                 check()
+                self._choose_way(progress)
                 yield from self._denoise(progress, conditioning, check)
                 return
             except (_Stop, SvdlabError):
@@ -205,15 +208,40 @@ class Renderer:
                 if not memory.is_exhausted(error):
                     raise
             memory.give_back(self.residency.device)
-            if not self._offload_more(progress.fallbacks, "sampling"):
+            if not self._smaller_way(progress) and not self._offload_more(progress.fallbacks, "sampling"):
                 raise _out_of_memory(progress.job)
+
+    def _choose_way(self, progress: _Progress) -> None:
+        """The fastest way of calling the UNet that fits beside the weights; one that ran out is not tried again."""
+        if progress.way != WAYS[0]:
+            return
+        parts, settings, exact = progress.parts, progress.job.settings, self.acceleration == "exact"
+        while True:
+            room = self.residency.room_for(parts.unet) * memory.SPARE
+            way = fitting(parts.unet, settings, parts.vae_scale, room, exact)
+            more = self.residency.next_offload()
+            if way or more is None or self.residency.device.type == "cpu":
+                break
+            self.residency.set_offload(more)
+        progress.way = way or ways_of(settings)[-1]
+
+    @staticmethod
+    def _smaller_way(progress: _Progress) -> bool:
+        """Takes the next way that needs less memory; returns whether there was one."""
+        ways = ways_of(progress.job.settings)
+        place = ways.index(progress.way) + 1
+        if place == len(ways):
+            return False
+        progress.way = ways[place]
+        progress.fallbacks.append(f"Memory ran out while sampling: now {progress.way}.")
+        return True
 
     def _denoise(
         self, progress: _Progress, conditioning: Conditioning, check: Callable[[], None]
     ) -> Iterator[Stepped]:
         job, parts = progress.job, progress.parts
         exact = self.acceleration == "exact"
-        steps = sampler.denoise(parts, conditioning, progress.noise, job.settings, exact)
+        steps = sampler.denoise(parts, conditioning, progress.noise, job.settings, exact, progress.way)
         decode_seconds = self._decode_cost.get(job.checkpoint.id, 0.0) * _pixels(job.settings)
         while True:
             clock = time.perf_counter()
@@ -308,6 +336,7 @@ class Renderer:
             peak_memory_bytes=self._peak_memory(),
             decode_chunk_size=min(progress.chunk, job.settings.num_frames),
             offload=self.residency.offload,
+            sampling=str(progress.way),
             fallbacks=tuple(progress.fallbacks),
             latents_of=job.latents_of,
         )

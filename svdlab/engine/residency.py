@@ -192,6 +192,11 @@ class Residency:
             self._settle(stamp.part, module)
         memory.give_back(self.device)
 
+    def room_for(self, module: torch.nn.Module) -> int:
+        """Bytes that are left for a component's activations while it computes."""
+        coming = module_bytes(module) if self.offload == "model" and self.device.type != "cpu" else 0
+        return max(0, memory.free_bytes(self.device) - coming)
+
     def next_offload(self) -> Offload | None:
         """The next way that takes less of the device's memory, or None after the last."""
         place = memory.OFFLOADS.index(self.offload) + 1

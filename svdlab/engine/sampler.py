@@ -24,7 +24,10 @@ from diffusers.video_processor import VideoProcessor
 from PIL import Image
 
 from svdlab.engine.components import Components
-from svdlab.engine.constants import Constants, constants_of
+from svdlab.engine.constants import constants_of
+from svdlab.engine.rows import feed_forward_in_rows
+from svdlab.engine.standing import StandIns
+from svdlab.engine.ways import WAYS, Way
 from svdlab.errors import RenderFailed
 from svdlab.recipes.settings import GenerationSettings
 
@@ -180,10 +183,12 @@ def denoise(
     noise: Noise,
     settings: GenerationSettings,
     exact: bool = False,
+    way: Way = WAYS[0],
 ) -> Iterator[Step]:
     """Yields after every step; stop by not asking for the next. Raises `RenderFailed` on non-finite latents.
 
-    With `exact` acceleration what no step changes is computed once; without, bit-equal to diffusers' pipeline.
+    With `exact` acceleration what no step changes is computed once; without, and in the first `way` of calling the
+    UNet, bit-equal to diffusers' pipeline.
     """
     scheduler = make_schedule(parts.scheduler, settings, parts.device)
     device, dtype, frames = parts.device, parts.dtype, settings.num_frames
@@ -201,15 +206,25 @@ def denoise(
     guidance = guidance.to(device, dtype).view(1, frames, 1, 1, 1)
     latents = noise.latents.to(dtype).to(device) * scheduler.init_noise_sigma
     total = len(scheduler.timesteps)
-    constants = constants_of(parts.unet, embeds, ids, frames) if exact else Constants(())
+    calls = [slice(branch, branch + 1) for branch in range(len(embeds))]
+    calls = [slice(None)] if way.together else calls
+    layers = feed_forward_in_rows(parts.unet, way.piece) if way.piece else StandIns()
+    constants = [constants_of(parts.unet, embeds[c], ids[c], frames) if exact else StandIns() for c in calls]
     started = time.perf_counter()
     for index, t in enumerate(scheduler.timesteps, start=1):
         branches = torch.cat([latents] * 2) if settings.guided else latents
         branches = torch.cat([scheduler.scale_model_input(branches, t), picture], dim=2)
-        with constants.standing_in():
-            prediction = parts.unet(
-                branches, t, encoder_hidden_states=embeds, added_time_ids=ids, return_dict=False
-            )[0]
+        predictions = []
+        for call, known in zip(calls, constants, strict=True):
+            with (layers + known).in_place():
+                predictions += parts.unet(
+                    branches[call],
+                    t,
+                    encoder_hidden_states=embeds[call],
+                    added_time_ids=ids[call],
+                    return_dict=False,
+                )
+        prediction = predictions[0] if len(predictions) == 1 else torch.cat(predictions)
         if settings.guided:
             without, with_picture = prediction.chunk(2)
             prediction = without + guidance * (with_picture - without)

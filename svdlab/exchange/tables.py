@@ -63,7 +63,15 @@ def _columns() -> list[str]:
         *("id", "state", "created", "started", "finished", "deleted", "checkpoint", "preset", "comparison"),
         *("picture_sha256", "recipe_hash", "starred", "rating", "note", "tags", *KNOBS, *METRICS),
         *(f"seconds_{part}" for part in TIMINGS),
-        *("device", "dtype", "peak_memory_bytes", "used_decode_chunk_size", "offload", "fallbacks"),
+        *(
+            "device",
+            "dtype",
+            "peak_memory_bytes",
+            "used_decode_chunk_size",
+            "sampling",
+            "offload",
+            "fallbacks",
+        ),
         *("noise_sha256", "video_sha256", "latents_of", "error"),
     ]
 
@@ -93,6 +101,7 @@ def _row(run: Run) -> dict[str, Any]:
         "dtype": outcome.dtype or None,
         "peak_memory_bytes": outcome.peak_memory_bytes or None,
         "used_decode_chunk_size": outcome.decode_chunk_size or None,
+        "sampling": outcome.sampling or None,
         "offload": outcome.offload or None,
         "fallbacks": " ".join(outcome.fallbacks) or None,
         "noise_sha256": outcome.noise_sha256 or None,

@@ -107,6 +107,7 @@ class CheckedOutcome(_Strict):
     dtype: str = Field("", max_length=40)
     peak_memory_bytes: int = Field(0, ge=0, lt=2**60)
     decode_chunk_size: int = Field(0, ge=0, le=1024)
+    sampling: str = Field("", max_length=200)
     offload: str = Field("", max_length=40)
     fallbacks: tuple[Annotated[str, Field(max_length=500)], ...] = Field((), max_length=32)
     latents_of: str = Field("", pattern=r"^([0-9a-f]{17})?$")

@@ -62,7 +62,7 @@ def test_the_unet_predicts_the_same(network: str, branches: int) -> None:
     call = {name: given.double() for name, given in asked(unet, branches).items()}
     before = unet(**call).sample
     known = constants_of(unet, call["encoder_hidden_states"], call["added_time_ids"], FRAMES)
-    with known.standing_in():
+    with known.in_place():
         made = unet(**call).sample
     assert float((made - before).norm() / before.norm()) <= 1e-13
     assert torch.equal(unet(**call).sample, before)  # every layer is back in its place
@@ -84,7 +84,7 @@ def test_a_transformer_of_the_full_size_answers_the_same() -> None:
         if module is not block:  # these are made for another token
             module.transformer_blocks, module.temporal_transformer_blocks = (torch.nn.ModuleList(),) * 2
     known = constants_of(unet, token, torch.tensor([[6.0, 127.0, 0.02]] * 2), frames)
-    with known.standing_in():
+    with known.in_place():
         made = block(hidden, context, indicator, return_dict=False)[0]
     assert float((made - before).norm() / before.norm()) <= 1e-6
 
