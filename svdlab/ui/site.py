@@ -19,11 +19,13 @@ from gradio.exceptions import InvalidPathError
 from gradio.utils import get_upload_folder
 
 from svdlab.lab.lab import Lab
-from svdlab.ui import api, frame, pages
+from svdlab.ui import api, frame, pages, stream
 from svdlab.ui.handover import remove_older
+from svdlab.ui.sessions import OneSession
+from svdlab.ui.stream import News
 from svdlab.ui.theme import stylesheet, theme
 
-THREADS = 256  # each page that watches a run holds one while it waits for news
+THREADS = 40  # handlers at a time; none of them waits for a run
 MAX_UPLOAD = "64mb"  # as images.MAX_FILE_BYTES
 TIDY_SECONDS = 3600  # how often uploads and answers are looked through
 KEPT_SECONDS = 86400  # how long an upload or the answer of an endpoint is kept
@@ -45,7 +47,11 @@ def all_pages() -> tuple[frame.Page, ...]:
 
 
 class Pages(gr.Blocks):
-    """As Gradio's, but that a caller is told in a sentence what was wrong with the data of a call."""
+    """As Gradio's, but that a caller is told in a sentence what was wrong with the data of a call, and that no call
+    waits in Gradio's queue: whatever is waited for is followed on a stream of our own.
+    """
+
+    news: dict[str, News]  # what a page tells on the stream, by the page's name in small letters
 
     async def preprocess_data(self, *call: Any, **more: Any) -> Any:
         """The values of a call as its handler takes them. Raises `gr.Error`."""
@@ -57,7 +63,7 @@ class Pages(gr.Blocks):
             raise gr.Error("the arguments are not those of this call", print_exception=False) from None
 
 
-def build_app(lab: Lab, device: str = "auto") -> gr.Blocks:
+def build_app(lab: Lab, device: str = "auto") -> Pages:
     """Every page over one lab. Loads no model library."""
     first, *others = all_pages()
     with Pages(
@@ -68,12 +74,15 @@ def build_app(lab: Lab, device: str = "auto") -> gr.Blocks:
     ) as app:
         api.build(lab)  # first: a page's handler of the same name would take it
         frame.build_header(lab, all_pages(), first, device)
-        first.build(lab, app)
+        built = {first.name: first.build(lab, app)}
     for page in others:
         with app.route(page.name, f"/{page.path}"):
             frame.build_header(lab, all_pages(), page, device)
-            page.build(lab, app)
-    app.queue(api_open=False, default_concurrency_limit=None)
+            built[page.name] = page.build(lab, app)
+    app.news = {name.lower(): page.news for name, page in built.items() if hasattr(page, "news")}
+    app.queue(api_open=False)
+    for handler in app.fns.values():  # a component of Gradio's may have brought its own
+        handler.queue = False
     return app
 
 
@@ -93,7 +102,7 @@ def launch(
     _bypass_proxies()
     remove_older(Path(get_upload_folder()), KEPT_SECONDS)  # what a killed process has left
     app = build_app(lab, device)
-    _, address, _ = app.launch(
+    server, address, _ = app.launch(
         server_name=host,
         server_port=port,
         inbrowser=open_browser,
@@ -108,6 +117,7 @@ def launch(
         mcp_server=False,
         enable_monitoring=False,
         max_threads=THREADS,
+        app_kwargs={"routes": stream.routes(lab, app.news)},
         max_file_size=MAX_UPLOAD,
         # Public to whoever has a file's address: runs only, and a run's id is not guessable. Pictures stay out.
         allowed_paths=[str(lab.history.runs_folder.resolve())],
@@ -115,6 +125,7 @@ def launch(
         css=stylesheet(),
         head=frame.HEAD,
     )
+    server.state_holder = OneSession(app)
     lab.on_close(partial(app.close, verbose=False))
     if block:
         print(f"svdlab is at {address}", flush=True)

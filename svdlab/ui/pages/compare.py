@@ -6,8 +6,9 @@ the watching only.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import gradio as gr
@@ -16,6 +17,7 @@ from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.pair_export import file_name, write_pair
 from svdlab.lab.lab import Lab
 from svdlab.lab.pictures import StoredPicture
+from svdlab.lab.watching import Watching
 from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.settings import GenerationSettings, random_seed
 from svdlab.ui.frame import Page
@@ -26,6 +28,7 @@ from svdlab.ui.parts import (
     compare_result,
     compare_stage,
     compare_swap,
+    follow,
     strip,
 )
 from svdlab.ui.parts.compare_stage.forming import Forming, comparison_meant
@@ -35,7 +38,8 @@ from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.parts.picture import PictureBox
 from svdlab.ui.parts.player import ComparePlayer
 from svdlab.ui.parts.player.clips import of_comparison
-from svdlab.ui.visitor import Watching, kept_ids, latest_comparisons, own_comparisons, to_follow, with_own
+from svdlab.ui.stream import Wanted, message
+from svdlab.ui.visitor import kept_ids, latest_comparisons, own_comparisons, with_own
 from svdlab.ui.words import sentence
 
 STRIP_COMPARISONS = 12  # tiles in the strip of the latest comparisons
@@ -57,8 +61,7 @@ class Compare:
         self.result: gr.HTML
         self.delivery: gr.HTML
         self.strip: gr.HTML
-        self.following: gr.State
-        self.watching: gr.State
+        self.following: gr.HTML
         self.mine: gr.BrowserState
 
     # Components
@@ -66,8 +69,7 @@ class Compare:
     def lay_out(self) -> None:
         """Everything on the page, in reading order."""
         first, second = self.lab.catalogue.pair()
-        self.following = gr.State(None)
-        self.watching = gr.State(Watching())
+        self.following = follow.build("compare-follow")
         self.mine = own_comparisons()
         with gr.Column(elem_classes="workbench pair-bench"):
             with gr.Column(elem_classes="asking"):
@@ -149,7 +151,7 @@ class Compare:
         return self._as_run(pair.a, (pair.a.recipe.checkpoint, pair.b.recipe.checkpoint)) | {
             self.option: compare_option.value(native),
             self.strip: self.strip_value(ids, pair.id),
-            self.following: to_follow(pair.id),
+            self.following: self._follow(pair.id, ids),
         }
 
     def _as_run(self, run: Run, sides: tuple[str, str]) -> dict[Any, Any]:
@@ -208,11 +210,12 @@ class Compare:
         known = None if again else self.lab.before.pair(a, b) or self.lab.before.waiting_pair(a, b)
         pair = known or self.lab.submit_comparison(a, b, preset=preset)
         before = known is not None and not known.unfinished
+        ids = with_own(pair.id, ids)
         return {
-            self.mine: with_own(pair.id, ids),
+            self.mine: ids,
             self.result: compare_result.started(),
             self.stage: compare_stage.PLAYING,
-            self.following: to_follow(pair.id, before),
+            self.following: self._follow(pair.id, ids, before),
         }
 
     def again(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
@@ -224,12 +227,12 @@ class Compare:
         except SvdlabError as error:
             return {self.stage: compare_stage.nothing(sentence(error))}
 
-    def retry(self, event: gr.EventData) -> dict[Any, Any]:
+    def retry(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
         """Queues what was interrupted, failed or cancelled of a comparison again."""
         try:
             pair = self._meant(event)
             self._resume(pair)
-            return {self.following: to_follow(pair.id)}
+            return {self.following: self._follow(pair.id, kept_ids(mine))}
         except SvdlabError as error:
             return {self.stage: compare_stage.nothing(sentence(error))}
 
@@ -240,7 +243,7 @@ class Compare:
             self._resume(pair)
         if not pairs:
             return {self.strip: self.strip_value(kept_ids(mine))}
-        return {self.following: to_follow(pairs[-1].id)}
+        return {self.following: self._follow(pairs[-1].id, kept_ids(mine))}
 
     def _resume(self, pair: Comparison) -> None:
         self.lab.resume(*(run.id for run in (pair.a, pair.b) if not run.done and not run.unfinished))
@@ -271,45 +274,44 @@ class Compare:
             return compare_delivery.problem(sentence(Exception(f"The file could not be made: {error}")))
         return compare_delivery.file(path)
 
-    def follow(self, following: Any, watching: Watching, mine: Any) -> Iterator[dict[Any, Any]]:
-        """Shows a comparison from where it is to its end, and the strip until nothing waits any more.
+    def _follow(self, id: str, ids: list[str], before: bool = False) -> dict[str, Any]:
+        return follow.value("compare", id, before, () if self.lab.policy.see_all_runs else ids)
 
-        Ends when the visitor turns to another one, as on Explore.
-        """
-        if not isinstance(following, dict):
-            return
-        news = self.news(str(following["id"]), kept_ids(mine), bool(following.get("before")))
-        yield from watching.take(following["turn"], news)
-        # Gradio sends an ended generator's last values once more, and the clips would start anew; these change nothing.
-        yield {self.strip: gr.skip()}
+    # What is told on the stream
 
-    def news(self, id: str, ids: list[str], before: bool) -> Iterator[dict[Any, Any]]:
-        """What there is to show of a comparison and of the visitor's others, as it comes."""
-        pair = self.lab.history.comparison(id)
-        if not pair.unfinished:
-            yield self.ended(pair, ids, before)
-        others = [other for other in self._latest(ids) if other.unfinished and other.id != id]
-        forming = Forming(self.lab, pair)
-        waiting = [run.id for one in ([pair] if pair.unfinished else []) + others for run in (one.a, one.b)]
+    async def news(self, wanted: Wanted, watching: Watching) -> AsyncIterator[str]:
+        """A comparison from where it is to its end, and the strip until nothing waits any more."""
+        ids = list(wanted.mine)
+        pair, forming, waiting = await asyncio.to_thread(self._at_first, wanted.id, ids)
         if pair.unfinished:
-            yield {
-                self.stage: compare_stage.PLAYING,
-                self.player: forming.value(),
-                self.result: {},
-                self.strip: self.strip_value(ids, id),
-            }
+            tiles = await asyncio.to_thread(self.strip_value, ids, pair.id)
+            yield self._said({self.stage: compare_stage.PLAYING, self.player: forming.value(), self.result: {}})
+            yield self._said({self.strip: tiles})
+        else:
+            yield await asyncio.to_thread(self._over, pair.id, ids, wanted.before)
         shown = time.monotonic()
-        for event in self.lab.watch(*waiting):
-            news: dict[Any, Any] = {}
+        async for event in watching.watch(*waiting):
             if forming.take(event):
-                news[self.player] = forming.value()
+                yield self._said({self.player: forming.value()})
             if forming.over:
-                news, forming.over = self.ended(self.lab.history.comparison(id), ids), False
+                yield await asyncio.to_thread(self._over, pair.id, ids)
+                forming.over = False
             elif event.final or time.monotonic() - shown > STRIP_SECONDS:
                 shown = time.monotonic()
-                news[self.strip] = self.strip_value(ids, id)
-            if news:
-                yield news
+                yield self._said({self.strip: await asyncio.to_thread(self.strip_value, ids, pair.id)})
+
+    def _at_first(self, id: str, ids: list[str]) -> tuple[Comparison, Forming, list[str]]:
+        """The comparison that is followed, how it forms, and what is waited for. Raises `NotFound`."""
+        pair = self.lab.history.comparison(id)
+        others = [other for other in self._latest(ids) if other.unfinished and other.id != id]
+        waiting = [run.id for one in ([pair] if pair.unfinished else []) + others for run in (one.a, one.b)]
+        return pair, Forming(self.lab, pair), list(dict.fromkeys(waiting))
+
+    def _over(self, id: str, ids: list[str], before: bool = False) -> str:
+        return self._said(self.ended(self.lab.history.comparison(id), ids, before))
+
+    def _said(self, shown: dict[Any, Any]) -> str:
+        return message({part.elem_id: value for part, value in shown.items()})
 
     def ended(self, pair: Comparison, ids: list[str], before: bool = False) -> dict[Any, Any]:
         """A comparison that is over: both clips, the one there is, or why there is none."""
@@ -359,12 +361,11 @@ class Compare:
         form = [self.picture.component, *self.controls.inputs, self.option]
         page = [*form, self.controls.advice, self.following, self.mine, *shown]
         self.picture.wire(self.take, [self.picture.component], page)
-        self.following.change(self.follow, [self.following, self.watching, self.mine], shown, **EACH)
         gr.on([self.go.click, self.controls.knobs.submit], self.start, [*form, self.mine], page, **EACH)
         self.strip.select(self.pick, self.mine, page, **EACH)
         self.strip.resume(self.resume, self.mine, page, **EACH)
         self.result.again(self.again, self.mine, page, **EACH)
-        self.stage.retry(self.retry, None, page, **EACH)
+        self.stage.retry(self.retry, self.mine, page, **EACH)
         self.result.deliver(self.deliver, None, self.delivery, **EACH)
         self.player.stop(self.stop, None, None, **QUIET)
 

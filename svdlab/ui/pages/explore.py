@@ -6,7 +6,9 @@ watching only, and opening it again finds the run where it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -14,20 +16,23 @@ import gradio as gr
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.restore import fitted
 from svdlab.lab.lab import Lab
+from svdlab.lab.watching import Watching
 from svdlab.recipes.events import Event
 from svdlab.recipes.records import Recipe, Run
 from svdlab.recipes.settings import random_seed
 from svdlab.ui.frame import Page, build_about
-from svdlab.ui.parts import decoded, result, stage, strip
+from svdlab.ui.parts import decoded, follow, result, stage, strip
 from svdlab.ui.parts.controls import OWN_SETTINGS, Controls
 from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.parts.picture import PictureBox
 from svdlab.ui.parts.player import ComparePlayer
 from svdlab.ui.parts.player.clips import of_run
-from svdlab.ui.visitor import Watching, kept_ids, latest_runs, own_runs, to_follow, with_own
+from svdlab.ui.stream import Wanted, message
+from svdlab.ui.visitor import kept_ids, latest_runs, own_runs, with_own
 from svdlab.ui.words import sentence
 
 STRIP_RUNS = 18  # tiles in the strip of the latest runs
+SAID_ONCE = 64  # messages that are the same for everybody who follows a run
 
 
 class Explore:
@@ -43,16 +48,15 @@ class Explore:
         self.decoded: gr.HTML
         self.strip: gr.HTML
         self.go: gr.Button
-        self.following: gr.State
-        self.watching: gr.State
+        self.following: gr.HTML
         self.mine: gr.BrowserState
+        self._forming = lru_cache(maxsize=SAID_ONCE)(self._formed)
 
     # Components
 
     def lay_out(self) -> None:
         """Everything on the page, in reading order."""
-        self.following = gr.State(None)
-        self.watching = gr.State(Watching())
+        self.following = follow.build("explore-follow")
         self.mine = own_runs()
         with gr.Column(elem_classes="workbench"):
             with gr.Column(elem_classes="asking"):
@@ -109,7 +113,7 @@ class Explore:
                 stored = self.lab.picture(found.picture_sha256)
                 before = self.lab.before.run(self.lab.recipe(checkpoint, stored, found.settings))
                 if before and (self.lab.policy.see_all_runs or before.id in kept_ids(mine)):
-                    shown[self.following] = to_follow(before.id, True)
+                    shown[self.following] = self._follow(before.id, kept_ids(mine), True)
         except SvdlabError as error:
             return {self.picture.component: self.picture.problem(picture, error)}
         return shown
@@ -137,7 +141,8 @@ class Explore:
         """Follows the recipe's run: one from before, one already waiting, or a new one."""
         before = None if again else self.lab.before.run(recipe)
         run = before or self.lab.before.waiting(recipe) or self.lab.submit(recipe, preset)
-        return {self.mine: with_own(run.id, ids), self.following: to_follow(run.id, before is not None)}
+        ids = with_own(run.id, ids)
+        return {self.mine: ids, self.following: self._follow(run.id, ids, before is not None)}
 
     def again(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
         """Renders a run's recipe anew."""
@@ -153,7 +158,7 @@ class Explore:
         """Queues an interrupted, failed or cancelled run again."""
         try:
             [run] = self.lab.resume(str(asked(event).get("run")))
-            return {self.following: to_follow(run.id)}
+            return {self.following: self._follow(run.id, kept_ids(mine))}
         except SvdlabError as error:
             return {self.stage: stage.nothing(sentence(error))}
 
@@ -172,7 +177,7 @@ class Explore:
         interrupted = [run for run in self._latest(kept_ids(mine)) if run.state == "interrupted"]
         again = self.lab.resume(*(run.id for run in reversed(interrupted)))
         return (
-            {self.following: to_follow(again[0].id)}
+            {self.following: self._follow(again[0].id, kept_ids(mine))}
             if again
             else {self.strip: self.strip_value(kept_ids(mine))}
         )
@@ -201,7 +206,7 @@ class Explore:
                 run.settings, run.recipe.checkpoint, preset.id if preset else None
             ),
             self.strip: self.strip_value(ids, run.id),
-            self.following: to_follow(run.id),
+            self.following: self._follow(run.id, ids),
         }
         if known:
             shown[self.controls.checkpoints["checkpoint"]] = run.recipe.checkpoint
@@ -211,32 +216,43 @@ class Explore:
             shown[self.picture.component] = {"error": sentence(error)}
         return shown
 
-    def follow(self, following: Any, watching: Watching, mine: Any) -> Iterator[dict[Any, Any]]:
-        """Shows a run from where it is to its end, and the strip until nothing waits any more.
+    def _follow(self, id: str, ids: list[str], before: bool = False) -> dict[str, Any]:
+        return follow.value("explore", id, before, () if self.lab.policy.see_all_runs else ids)
 
-        Ends when the visitor turns to another run.
-        """
-        if not isinstance(following, dict):
-            return
-        news = self.news(str(following["id"]), kept_ids(mine), bool(following.get("before")))
-        yield from watching.take(following["turn"], news)
-        # Gradio sends an ended generator's last values once more, and the clip would start anew; these change nothing.
-        yield {self.strip: gr.skip()}
+    # What is told on the stream
 
-    def news(self, id: str, ids: list[str], before: bool) -> Iterator[dict[Any, Any]]:
-        """What there is to show of a run and of the visitor's others, as it comes."""
-        run = self.lab.history.get(id)
+    async def news(self, wanted: Wanted, watching: Watching) -> AsyncIterator[str]:
+        """A run from where it is to its end, and the strip until nothing waits any more."""
+        ids, standing = list(wanted.mine), dict[str, str]()
+        run, waiting = await asyncio.to_thread(self._at_first, wanted.id, ids)
         if not run.unfinished:
-            yield self.ended(run, ids, before)
-        waiting = [other.id for other in self._latest(ids) if other.unfinished]
-        for event in self.lab.watch(*waiting):
-            tiles = self.strip_value(ids, id, event)
-            if event.run_id != id:
-                yield {self.strip: tiles}
-            elif event.final:
-                yield self.ended(self.lab.history.get(id), ids)
+            yield await asyncio.to_thread(self._over, run.id, ids, wanted.before)
+        async for event in watching.watch(*waiting):
+            last, standing[event.run_id] = standing.get(event.run_id), strip.standing(event)
+            if event.run_id == run.id and event.final:
+                yield await asyncio.to_thread(self._over, run.id, ids)
+                continue
+            if event.run_id == run.id:
+                yield self._forming(event, run.settings.width, run.settings.height)
             else:
-                yield {self.stage: stage.working(run, event), self.result: {}, self.strip: tiles}
+                yield message(strip.moved(event))
+            if last != standing[event.run_id]:
+                tiles = await asyncio.to_thread(self.strip_value, ids, run.id)
+                yield message({"explore-strip": tiles, **strip.moved(event)})
+
+    def _at_first(self, id: str, ids: list[str]) -> tuple[Run, list[str]]:
+        """The run that is followed, and what is waited for. Raises `NotFound`."""
+        run = self.lab.history.get(id)
+        waiting = [other.id for other in self._latest(ids) if other.unfinished]
+        return run, list(dict.fromkeys([id, *waiting] if run.unfinished else waiting))
+
+    def _formed(self, event: Event, width: int, height: int) -> str:
+        shown = {"explore-stage": stage.working(event, width, height), "explore-result": {}}
+        return message({**shown, **strip.moved(event)})
+
+    def _over(self, id: str, ids: list[str], before: bool = False) -> str:
+        shown = self.ended(self.lab.history.get(id), ids, before)
+        return message({part.elem_id: value for part, value in shown.items()})
 
     def ended(self, run: Run, ids: list[str], before: bool = False) -> dict[Any, Any]:
         """A run that is over: its clip, or why there is none."""
@@ -252,10 +268,9 @@ class Explore:
 
     # What the elements show
 
-    def strip_value(self, ids: list[str], open: str = "", event: Event | None = None) -> dict[str, Any]:
-        """The tiles of the latest runs; `event` is news of one of them."""
-        runs = self._latest(ids)
-        return strip.value([strip.run_tile(run, self.lab.name(run), event) for run in runs], open)
+    def strip_value(self, ids: list[str], open: str = "") -> dict[str, Any]:
+        """The tiles of the latest runs."""
+        return strip.value([strip.run_tile(run, self.lab.name(run)) for run in self._latest(ids)], open)
 
     def _latest(self, ids: list[str]) -> list[Run]:
         return latest_runs(self.lab, ids, STRIP_RUNS)
@@ -276,7 +291,6 @@ class Explore:
             *shown,
         ]
         self.picture.wire(self.take, [self.picture.component, self.mine], page)
-        self.following.change(self.follow, [self.following, self.watching, self.mine], shown, **EACH)
         gr.on([self.go.click, self.controls.knobs.submit], self.generate, [*form, self.mine], page, **EACH)
         self.strip.select(self.pick, self.mine, page, **EACH)
         self.strip.resume(self.resume, self.mine, page, **EACH)

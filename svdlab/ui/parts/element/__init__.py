@@ -15,10 +15,10 @@ from typing import Any
 import gradio as gr
 
 PARTS = Path(__file__).parent.parent
-COMMON = ("element/address.js", "element/common.js")  # in front of every part's script
+COMMON = ("element/news.js", "element/address.js", "element/common.js")  # in front of every part's script
 
-# How every handler is wired: nothing dims while it runs, and no program calls it.
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+# How every handler is wired: nothing dims while it runs, no program calls it, and it answers the call itself.
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 # Of a click that may come again before the answer to the last one.
 EACH: dict[str, Any] = {"trigger_mode": "multiple", **QUIET}
 
