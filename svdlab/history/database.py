@@ -241,6 +241,11 @@ class Database:
         if self.read_only:
             raise DataFolderError(self.read_only_sentence)
 
+    def prove_writable(self) -> None:
+        """Writes to the file what it says already. Raises `DataFolderError`."""
+        with self._transaction() as db:
+            db.execute(f"PRAGMA user_version = {self._version()}")
+
     def _open(self) -> None:
         self._db.row_factory = sqlite3.Row
         self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")

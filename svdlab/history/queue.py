@@ -81,6 +81,13 @@ class History(Bin):
             (id,),
         )[0][0]
 
+    def load(self) -> tuple[int, int]:
+        """How many runs wait, and how many are being rendered."""
+        counts = dict(
+            self._rows("SELECT state, COUNT(*) FROM runs WHERE state IN ('queued', 'running') GROUP BY state")
+        )
+        return counts.get("queued", 0), counts.get("running", 0)
+
     # Working
 
     def claim(self, owner: str, only: Sequence[str] | None = None) -> list[Run]:

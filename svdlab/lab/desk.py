@@ -76,10 +76,13 @@ class Desk:
 
         No run's fault stops the next one.
         """
+        self.lab.pulse.beat(self)
         while not stopping.is_set():
             seen = self.lab.live.asks
             try:
-                if not self.turn(render):
+                worked = self.turn(render)
+                self.lab.pulse.beat(self)
+                if not worked:
                     idle()
                     self.lab.live.wait(seen, IDLE_SECONDS)
             except Exception as error:  # the disk or the database: not at once again
@@ -87,6 +90,7 @@ class Desk:
                     "the queue could not be served: %s", error, exc_info=not isinstance(error, SvdlabError)
                 )
                 stopping.wait(IDLE_SECONDS)
+        self.lab.pulse.leave(self)
 
     def turn(self, render: Render) -> bool:
         """Ends what broke off, keeps house, has rendered what waits longest; False if nothing waited.
@@ -127,6 +131,7 @@ class Desk:
             log.warning("tidying up failed: %s", error)
 
     def _render(self, runs: Sequence[Run], render: Render) -> None:
+        self.lab.pulse.beat(self, rendering=True)
         for run in runs:
             said = f"Loading {self.lab.name(run)}."
             self.lab.live.publish(Event(run.id, "loading", steps=_steps(run), message=said))
@@ -138,6 +143,7 @@ class Desk:
         beats = _Beats(self)
         try:
             for update in updates:
+                self.lab.pulse.beat(self, rendering=True)
                 run, job = waiting[update.job]
                 if self._take(run, job, update, beats):
                     del waiting[update.job]
@@ -178,6 +184,7 @@ class Desk:
             )
             event = Event(run.id, "loading", steps=_steps(run), message=said, eta=download.seconds_left)
             self.lab.live.publish(event)
+            self.lab.pulse.beat(self, rendering=True)
             self.beat(run.id, 0)
 
         self.lab.downloads.start(checkpoint)

@@ -27,6 +27,7 @@ from svdlab.lab.examiner import Change, Examiner, NoExaminer
 from svdlab.lab.live import Live
 from svdlab.lab.pictures import PictureSource
 from svdlab.lab.policy import Policy
+from svdlab.lab.pulse import Pulse
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.events import Event
 from svdlab.recipes.fairness import Fairness, fairness, same_latents
@@ -72,6 +73,7 @@ class Lab(Asking):
         self.bits = Bits(self.catalogue.get, self.hashes)
         self.before = Before(self.history, self.bits, lambda: self.numbers)
         self.live = Live(self.history)
+        self.pulse = Pulse()
         self.downloads = Downloads()
         self.examiner: Examiner = NoExaminer()
         self.interrupted = self.history.recover()
@@ -166,12 +168,22 @@ class Lab(Asking):
         `changes` are knobs by name; without a size among them, it is the native one that fits the picture's shape.
         Raises `RenderFailed` with the run's sentence if it failed.
         """
+        return self.wait(self.ask(picture, checkpoint, preset, seed, **changes).id)[0]
+
+    def ask(
+        self,
+        picture: PictureSource,
+        checkpoint: str | None = None,
+        preset: str | None = None,
+        seed: int | str | None = None,
+        **changes: Any,
+    ) -> Run:
+        """As `generate`, but that nobody waits: the run as it was accepted."""
         id = checkpoint or self.catalogue.default().id
         settings = self.settings(id, changes, preset, seed)  # a wrong knob is said before the picture is read
         stored = self.add_picture(picture)
         settings = self.settings(id, changes, preset, settings.seed, stored)
-        run = self.submit(self.recipe(id, stored, settings), preset)
-        return self.wait(run.id)[0]
+        return self.submit(self.recipe(id, stored, settings), preset)
 
     def compare(
         self,
@@ -183,10 +195,22 @@ class Lab(Asking):
         **changes: Any,
     ) -> Comparison:
         """One picture and one set of knobs through two checkpoints, same noise; needs a worker."""
-        recipes = self.comparison_recipes(self.add_picture(picture), a, b, preset, seed, changes)
-        comparison = self.submit_comparison(*recipes, preset=preset)
+        comparison = self.ask_comparison(picture, a, b, preset, seed, **changes)
         self.wait(comparison.a.id, comparison.b.id)
         return self.history.comparison(comparison.id)
+
+    def ask_comparison(
+        self,
+        picture: PictureSource,
+        a: str | None = None,
+        b: str | None = None,
+        preset: str | None = None,
+        seed: int | str | None = None,
+        **changes: Any,
+    ) -> Comparison:
+        """As `compare`, but that nobody waits."""
+        recipes = self.comparison_recipes(self.add_picture(picture), a, b, preset, seed, changes)
+        return self.submit_comparison(*recipes, preset=preset)
 
     # Watching
 
@@ -213,12 +237,20 @@ class Lab(Asking):
         """Watches to the end. Raises `RenderFailed` with the sentence of the first that failed, `Cancelled`."""
         for _ in self.watch(*run_ids):
             pass
+        return self.ended(*run_ids)
+
+    def ended(self, *run_ids: str) -> list[Run]:
+        """Runs that were watched to the end. Raises as `wait`."""
         runs = [self.history.get(id) for id in run_ids]
         for run in runs:
             if run.state in ("failed", "interrupted"):
                 raise RenderFailed(run.error or "rendering failed")
             if run.state == "cancelled":
                 raise Cancelled("the run was cancelled")
+            if run.unfinished:
+                raise Cancelled(
+                    "svdlab was closed before the run was rendered; it goes on when it is opened again"
+                )
         return runs
 
     def cancel(self, run_id: str) -> None:

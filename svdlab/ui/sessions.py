@@ -1,7 +1,7 @@
 """One session for all visitors, since nothing of a visitor is kept on the server's side of a page.
 
-Gradio copies the whole app for each session it hears of (150 kB and some 30 ms of the event loop, for 10,000 of them) so
-that components may look different to each. Ours never do. Knows Gradio's holder of sessions; nothing of pages.
+Gradio copies the whole app for each session it hears of (150 kB, and some 30 ms of the event loop; up to 10,000 times)
+so that components may look different to each. Ours never do. Knows Gradio's holder of sessions; nothing of pages.
 """
 
 from __future__ import annotations

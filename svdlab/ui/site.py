@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from tempfile import gettempdir
@@ -17,18 +18,22 @@ os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(gettempdir()) / f"svdlab-{geta
 import gradio as gr
 from gradio.exceptions import InvalidPathError
 from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from svdlab.lab.lab import Lab
-from svdlab.ui import api, frame, pages, stream
+from svdlab.lab.watching import Watching
+from svdlab.ui import api, calls, frame, health, pages, stream
+from svdlab.ui.doors import Doors
 from svdlab.ui.handover import remove_older
 from svdlab.ui.sessions import OneSession
-from svdlab.ui.stream import News
 from svdlab.ui.theme import stylesheet, theme
 
 THREADS = 40  # handlers at a time; none of them waits for a run
+CONNECTIONS = 16384  # at a time
 MAX_UPLOAD = "64mb"  # as images.MAX_FILE_BYTES
-TIDY_SECONDS = 3600  # how often uploads and answers are looked through
-KEPT_SECONDS = 86400  # how long an upload or the answer of an endpoint is kept
+TIDY_SECONDS = 300  # how often uploads and answers are looked through
+KEPT_SECONDS = 3600  # how long an upload or the answer of an endpoint is kept
 
 
 @cache
@@ -51,7 +56,7 @@ class Pages(gr.Blocks):
     waits in Gradio's queue: whatever is waited for is followed on a stream of our own.
     """
 
-    news: dict[str, News]  # what a page tells on the stream, by the page's name in small letters
+    routes: list[BaseRoute]  # beside Gradio's own, in front of them
 
     async def preprocess_data(self, *call: Any, **more: Any) -> Any:
         """The values of a call as its handler takes them. Raises `gr.Error`."""
@@ -66,24 +71,38 @@ class Pages(gr.Blocks):
 def build_app(lab: Lab, device: str = "auto") -> Pages:
     """Every page over one lab. Loads no model library."""
     first, *others = all_pages()
+    watching = Watching(lab.live)
     with Pages(
         title="svdlab",
         fill_width=True,
         analytics_enabled=False,
         delete_cache=(TIDY_SECONDS, KEPT_SECONDS),
     ) as app:
-        api.build(lab)  # first: a page's handler of the same name would take it
+        api.build(lab, watching)  # first: a page's handler of the same name would take it
         frame.build_header(lab, all_pages(), first, device)
         built = {first.name: first.build(lab, app)}
     for page in others:
         with app.route(page.name, f"/{page.path}"):
             frame.build_header(lab, all_pages(), page, device)
             built[page.name] = page.build(lab, app)
-    app.news = {name.lower(): page.news for name, page in built.items() if hasattr(page, "news")}
-    app.queue(api_open=False)
     for handler in app.fns.values():  # a component of Gradio's may have brought its own
         handler.queue = False
+    app.queue(api_open=False)
+    news = {name.lower(): page.news for name, page in built.items() if hasattr(page, "news")}
+    app.routes = [
+        health.route(lab),
+        *stream.routes(lab, watching, news),
+        *calls.Calls(partial(_parameters, app)).routes(),
+    ]
     return app
+
+
+def _parameters(app: gr.Blocks, name: str) -> list[tuple[str, Any]] | None:
+    """Name and default of each argument of a named endpoint; None if there is no such endpoint."""
+    endpoint = app.get_api_info()["named_endpoints"].get(f"/{name}")
+    if endpoint is None:
+        return None
+    return [(one["parameter_name"], one.get("parameter_default")) for one in endpoint["parameters"]]
 
 
 def launch(
@@ -100,8 +119,13 @@ def launch(
     `port` None takes the first free one from 7860. Closing the lab stops the serving.
     """
     _bypass_proxies()
-    remove_older(Path(get_upload_folder()), KEPT_SECONDS)  # what a killed process has left
+    uploads = Path(get_upload_folder())
+    remove_older(uploads, KEPT_SECONDS)  # what a killed process has left
     app = build_app(lab, device)
+    # A finished run's files are answered as they are, not as copies.
+    gr.set_static_paths([lab.history.runs_folder.resolve()])
+    doors = Middleware(Doors, folder=uploads, behind_proxy=lab.environment.space)
+    _allow_many_connections()
     server, address, _ = app.launch(
         server_name=host,
         server_port=port,
@@ -117,7 +141,7 @@ def launch(
         mcp_server=False,
         enable_monitoring=False,
         max_threads=THREADS,
-        app_kwargs={"routes": stream.routes(lab, app.news)},
+        app_kwargs={"routes": app.routes, "middleware": [doors]},
         max_file_size=MAX_UPLOAD,
         # Public to whoever has a file's address: runs only, and a run's id is not guessable. Pictures stay out.
         allowed_paths=[str(lab.history.runs_folder.resolve())],
@@ -131,6 +155,17 @@ def launch(
         print(f"svdlab is at {address}", flush=True)
         app.block_thread()
     return address
+
+
+def _allow_many_connections() -> None:
+    """A follower is an open file: as many as this process may have, not the few it starts with."""
+    with suppress(ImportError, OSError, ValueError):  # there is no such limit on Windows
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = CONNECTIONS if hard == resource.RLIM_INFINITY else min(CONNECTIONS, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _bypass_proxies() -> None:

@@ -1,6 +1,6 @@
 """The event stream: what pages and programs follow, one task each, as server-sent events beside Gradio's routes.
 
-A page's news is told by the page (`frame.Page.news`). Knows Starlette and the lab; nothing of Gradio or of what is told.
+A page tells its own news (its method `news`). Knows Starlette and the lab; nothing of Gradio or of what is told.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ def message(shown: Mapping[str, Any]) -> str:
     return f"data: {json.dumps(shown, separators=(',', ':'))}\n\n"
 
 
-def routes(lab: Lab, news: Mapping[str, News]) -> list[BaseRoute]:
+def routes(lab: Lab, watching: Watching, news: Mapping[str, News]) -> list[BaseRoute]:
     """`GET /follow/{page}` for the pages, `GET /events?id=…` for programs."""
-    watching = Watching(lab.live)
 
     async def follow(request: Request) -> Response:
         telling = news.get(request.path_params["page"])

@@ -285,7 +285,9 @@ class Compare:
         pair, forming, waiting = await asyncio.to_thread(self._at_first, wanted.id, ids)
         if pair.unfinished:
             tiles = await asyncio.to_thread(self.strip_value, ids, pair.id)
-            yield self._said({self.stage: compare_stage.PLAYING, self.player: forming.value(), self.result: {}})
+            yield self._said(
+                {self.stage: compare_stage.PLAYING, self.player: forming.value(), self.result: {}}
+            )
             yield self._said({self.strip: tiles})
         else:
             yield await asyncio.to_thread(self._over, pair.id, ids, wanted.before)
