@@ -83,9 +83,10 @@ class History(Bin):
 
     def load(self) -> tuple[int, int]:
         """How many runs wait, and how many are being rendered."""
-        counts = dict(
-            self._rows("SELECT state, COUNT(*) FROM runs WHERE state IN ('queued', 'running') GROUP BY state")
+        rows = self._rows(
+            "SELECT state, COUNT(*) FROM runs WHERE state IN ('queued', 'running') GROUP BY state"
         )
+        counts: dict[str, int] = {row[0]: row[1] for row in rows}
         return counts.get("queued", 0), counts.get("running", 0)
 
     # Working

@@ -2,7 +2,8 @@
 
 /generate and /compare answer when the clip is there; waiting costs the server a task and a wake-up. /submit answers
 at once with the run's id; `GET /events?id=…` follows it and /clip fetches what became of it. Every argument arrives as
-it was sent and is checked by the lab, so that a wrong one gets its sentence. One parameter per knob, made from `KNOBS`. Knows the lab; nothing of the pages.
+it was sent and is checked by the lab, so that a wrong one gets its sentence. One parameter per knob, made from `KNOBS`.
+Knows the lab; nothing of the pages.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ def _clip(lab: Lab) -> Callable[..., Any]:
         run = told(lambda: lab.history.get(_text(id)))
         if not run.done:
             raise gr.Error(f"there is no video of run {run.id}: it is {run.state}", print_exception=False)
-        return answer(run.video), run.recipe.model_dump(mode="json")  # type: ignore[return-value]
+        return answer(run.video), run.recipe.model_dump(mode="json")
 
     return clip
 

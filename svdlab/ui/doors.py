@@ -89,6 +89,28 @@ class _TooMuch(Exception):
     pass
 
 
+class _Body:
+    """What is received of a body, up to its limit."""
+
+    def __init__(self, receive: Receive, most: int, bounded: bool) -> None:
+        self.size = 0
+        self._receive = receive
+        self._most = most if bounded else None
+
+    @property
+    def too_much(self) -> bool:
+        """Whether it was cut off."""
+        return self._most is not None and self.size > self._most
+
+    async def receive(self) -> Message:
+        """The next part. Raises `_TooMuch`."""
+        message = await self._receive()
+        self.size += len(message.get("body", b""))
+        if self.too_much:
+            raise _TooMuch
+        return message
+
+
 class Doors:
     """The middleware. `behind_proxy`: every request comes from one that names the client first."""
 
@@ -133,21 +155,27 @@ class Doors:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
+        body = _Body(receive, self._most(scope), scope["method"] == "POST")
         started = False
 
         async def sent(message: Message) -> None:
             nonlocal started
+            if body.too_much and not started:
+                return  # whatever is made of a body that was cut off
             started = True
             await send(message)
 
         tally.take(client)
         try:
-            await self.app(scope, receive, sent)
+            await self.app(scope, body.receive, sent)
         except _TooMuch:
-            if not started:
-                await self._too_much(scope)(scope, receive, send)
+            pass
         finally:
             tally.give_back(client)
+            if body.size and self._uploads_to(scope):
+                self._uploads.append((time.monotonic(), client, body.size))
+        if body.too_much and not started:
+            await self._too_much(scope)(scope, receive, send)
 
     # What is sent here
 
@@ -157,7 +185,7 @@ class Doors:
             return None
         if self._length(scope) > self._most(scope):
             return self._too_much(scope)
-        if scope["path"].rstrip("/") != UPLOAD:
+        if not self._uploads_to(scope):
             return None
         while self._uploads and self._uploads[0][0] < time.monotonic() - HOUR:
             self._uploads.popleft()
@@ -170,25 +198,11 @@ class Doors:
             return refused(507, "the disk of this machine is nearly full, so nothing can be uploaded", 600)
         return None
 
-    def _bounded(self, scope: Scope, receive: Receive, client: str) -> Receive:
-        """What receives a body up to its limit, and notes what was uploaded."""
-        most, upload, got = self._most(scope), scope["path"].rstrip("/") == UPLOAD, 0
-
-        async def bounded() -> Message:
-            nonlocal got
-            message = await receive()
-            size = len(message.get("body", b""))
-            got += size
-            if upload and size:
-                self._uploads.append((time.monotonic(), client, size))
-            if got > most:
-                raise _TooMuch
-            return message
-
-        return bounded
+    def _uploads_to(self, scope: Scope) -> bool:
+        return scope["method"] == "POST" and scope["path"].rstrip("/") == UPLOAD
 
     def _most(self, scope: Scope) -> int:
-        return self.limits.upload_bytes if scope["path"].rstrip("/") == UPLOAD else self.limits.body_bytes
+        return self.limits.upload_bytes if self._uploads_to(scope) else self.limits.body_bytes
 
     def _too_much(self, scope: Scope) -> Response:
         return refused(413, f"at most {self._most(scope) // 1_000_000} MB can be sent at once", 0)

@@ -17,8 +17,8 @@ def route(lab: Lab) -> BaseRoute:
 
     async def healthz(request: Request) -> Response:
         found = await asyncio.to_thread(health, lab)
-        content = {"ok": found.well, "waiting": found.waiting, "rendering": found.rendering}
-        content["problems"] = list(found.problems)
+        counts = {"waiting": found.waiting, "rendering": found.rendering}
+        content = {"ok": found.well, **counts, "problems": list(found.problems)}
         return JSONResponse(content, 200 if found.well else 503, {"Cache-Control": "no-store"})
 
     return Route("/healthz", healthz)

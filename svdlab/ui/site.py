@@ -124,7 +124,7 @@ def launch(
     app = build_app(lab, device)
     # A finished run's files are answered as they are, not as copies.
     gr.set_static_paths([lab.history.runs_folder.resolve()])
-    doors = Middleware(Doors, folder=uploads, behind_proxy=lab.environment.space)
+    doors = Middleware(Doors, folder=uploads, behind_proxy=bool(lab.environment.space))
     _allow_many_connections()
     server, address, _ = app.launch(
         server_name=host,

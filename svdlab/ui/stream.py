@@ -96,7 +96,7 @@ async def _sent(told: AsyncIterator[str], lab: Lab) -> AsyncIterator[str]:
     coming: asyncio.Future[str] | None = None
     try:
         while True:
-            coming = asyncio.ensure_future(anext(told))  # type: ignore[arg-type]
+            coming = asyncio.ensure_future(anext(told))
             while not (await asyncio.wait({coming}, timeout=QUIET_SECONDS))[0]:
                 yield ":\n\n"
             yield coming.result()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +9,12 @@ import pytest
 
 from svdlab.environment import Environment
 from svdlab.lab.lab import Lab
+from svdlab.ui.parts import follow
 from svdlab.ui.visitor import (
     KEPT_IDS,
-    Watching,
     kept_ids,
     latest_comparisons,
     latest_runs,
-    to_follow,
     with_own,
 )
 from tests.made import make_pair, make_run
@@ -54,41 +50,4 @@ def test_at_ones_own_machine_everything_is_seen_and_on_a_shared_one_ones_own(tmp
 
 
 def test_following_the_same_run_again_is_a_change() -> None:
-    assert to_follow("1") != to_follow("1")
-
-
-def test_what_an_older_turn_says_last_does_not_stay_on_the_page() -> None:
-    watching, page = Watching(), {"stage": ""}
-    says_more = threading.Event()
-
-    def older() -> Iterator[dict[str, str]]:
-        yield {"stage": "first"}
-        says_more.wait(10)
-        yield {"stage": "never shown"}
-
-    following = watching.take(1, older())
-    page.update(next(following))
-    newer = watching.take(2, iter([{"stage": "second"}, {"stage": "third"}]))
-    page.update(next(newer))
-    page.update({"stage": "first"})  # was on its way when the turn was taken
-    says_more.set()
-    assert list(following) == []  # the older turn ends without another word
-    page.update(next(newer))
-    assert page == {"stage": "second"}
-    assert list(newer) == [{"stage": "third"}]
-
-
-def test_a_turn_that_is_alone_says_everything_once() -> None:
-    assert list(Watching().take(1, iter([{"stage": "a"}, {"stage": "b"}]))) == [
-        {"stage": "a"},
-        {"stage": "b"},
-    ]
-
-
-def test_a_session_has_turns_of_its_own() -> None:
-    watching = Watching()
-    other = copy.deepcopy(watching)
-    older = watching.take(1, iter([{}, {}]))
-    next(older)
-    list(other.take(2, iter([{}])))
-    assert list(older) == [{}]
+    assert follow.value("explore", "1") != follow.value("explore", "1")
