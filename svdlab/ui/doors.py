@@ -133,9 +133,7 @@ class Doors:
         client = self._client(scope)
         path, method = scope["path"], scope["method"]
         if method == "POST":
-            await self._passed(
-                self._calls, "calls", client, scope, self._bounded(scope, receive, client), send
-            )
+            await self._passed(self._calls, "calls", client, scope, receive, send)
         elif method == "GET" and path.startswith(STREAMS):
             await self._passed(self._streams, "streams", client, scope, receive, send)
         else:

@@ -49,7 +49,7 @@ def test_many_see_the_end_of_one_run_without_a_thread_each(lab: Lab) -> None:
         assert watching.watched == 0
         return told
 
-    told = asyncio.run(follow())
+    told = asyncio.run(asyncio.wait_for(follow(), 120))
     assert len(told) == 300
     assert {one[-1] for one in told} == {(id, "done")}
 
@@ -66,7 +66,7 @@ def test_the_story_is_in_order_and_ends_when_all_have_ended(lab: Lab) -> None:
         await asyncio.to_thread(lab.cancel, second)
         return await told
 
-    told = asyncio.run(follow())
+    told = asyncio.run(asyncio.wait_for(follow(), 120))
     assert told[:2] == [(first, "queued"), (second, "queued")]
     assert {(first, "cancelled"), (second, "cancelled")} <= set(told)
 
@@ -81,7 +81,7 @@ def test_what_has_ended_says_so_at_once_and_what_is_not_there_raises(lab: Lab) -
             await story(watching, "nothing")
         return await story(watching, id)
 
-    assert asyncio.run(follow()) == [(id, "cancelled")]
+    assert asyncio.run(asyncio.wait_for(follow(), 120)) == [(id, "cancelled")]
 
 
 def test_what_another_process_does_is_seen(lab: Lab) -> None:
@@ -96,7 +96,7 @@ def test_what_another_process_does_is_seen(lab: Lab) -> None:
         return await told
 
     with Lab(lab.data_dir) as other:
-        assert asyncio.run(follow(other))[-1] == (id, "cancelled")
+        assert asyncio.run(asyncio.wait_for(follow(other), 120))[-1] == (id, "cancelled")
 
 
 def test_whoever_leaves_leaves_nothing(lab: Lab) -> None:
@@ -109,7 +109,7 @@ def test_whoever_leaves_leaves_nothing(lab: Lab) -> None:
         await told.aclose()  # type: ignore[attr-defined]
         return watching.watched
 
-    assert asyncio.run(follow()) == 0
+    assert asyncio.run(asyncio.wait_for(follow(), 120)) == 0
 
 
 def test_closing_the_lab_ends_all_watching(lab: Lab) -> None:
@@ -123,7 +123,7 @@ def test_closing_the_lab_ends_all_watching(lab: Lab) -> None:
         await asyncio.to_thread(lab.live.close)
         return await told
 
-    assert asyncio.run(follow()) == [(id, "queued")]
+    assert asyncio.run(asyncio.wait_for(follow(), 120)) == [(id, "queued")]
 
 
 def test_a_listener_hears_every_event_until_it_ends(lab: Lab) -> None:

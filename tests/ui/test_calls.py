@@ -49,8 +49,9 @@ async def told(client: httpx.AsyncClient, session: str) -> list[dict[str, Any]]:
 
 
 async def settle(server: Server, held: int) -> None:
-    while server.calls.held != held:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        while server.calls.held != held:
+            await asyncio.sleep(0)
 
 
 def test_an_answer_is_fetched_once_and_nothing_is_kept_of_it() -> None:

@@ -57,8 +57,9 @@ class House:
         return httpx.AsyncClient(transport=transport, base_url="http://lab", timeout=60, **more)
 
     async def until(self, inside: int) -> None:
-        while self.inside < inside:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            while self.inside < inside:
+                await asyncio.sleep(0)
 
 
 def test_streams_are_counted_for_one_and_for_all_and_given_back(tmp_path: Path) -> None:
