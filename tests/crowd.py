@@ -189,7 +189,11 @@ class Figures:
 async def crowd(served: Served, sessions: int, followers: int, joins: int) -> Figures:
     """Followers follow the job, sessions open the page, and one client asks for as many calls as it can."""
     _, config, _ = await request(served, 0, "/config")
-    first = next(one["id"] for one in json.loads(config)["dependencies"] if ["load"] == [event for _, event in one["targets"]])
+    first = next(
+        one["id"]
+        for one in json.loads(config)["dependencies"]
+        if [event for _, event in one["targets"]] == ["load"]
+    )
     opened = {"data": [[]], "fn_index": first, "event_data": None, "trigger_id": None}
     figures = Figures(before_mb=served.megabytes)
     files, heard, page, opening, health = (
