@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message
 
-from svdlab.ui.doors import API, INNER, client_of, refused
+from svdlab.ui.bounds import API, INNER, client_of, refused
 
 MOST = 1000  # calls that are waited for, and answers nobody has fetched yet
 MOST_OF_ONE = 256

@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute
 from svdlab.lab.lab import Lab
 from svdlab.lab.watching import Watching
 from svdlab.ui import api, calls, frame, health, pages, stream
-from svdlab.ui.doors import Doors
+from svdlab.ui.bounds import Bounds
 from svdlab.ui.handover import remove_older
 from svdlab.ui.sessions import OneSession
 from svdlab.ui.theme import stylesheet, theme
@@ -124,7 +124,7 @@ def launch(
     app = build_app(lab, device)
     # A finished run's files are answered as they are, not as copies.
     gr.set_static_paths([lab.history.runs_folder.resolve()])
-    doors = Middleware(Doors, folder=uploads, behind_proxy=bool(lab.environment.space))
+    bounds = Middleware(Bounds, folder=uploads, behind_proxy=bool(lab.environment.space))
     _allow_many_connections()
     server, address, _ = app.launch(
         server_name=host,
@@ -141,7 +141,7 @@ def launch(
         mcp_server=False,
         enable_monitoring=False,
         max_threads=THREADS,
-        app_kwargs={"routes": app.routes, "middleware": [doors]},
+        app_kwargs={"routes": app.routes, "middleware": [bounds]},
         max_file_size=MAX_UPLOAD,
         # Public to whoever has a file's address: runs only, and a run's id is not guessable. Pictures stay out.
         allowed_paths=[str(lab.history.runs_folder.resolve())],

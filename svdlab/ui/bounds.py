@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 API = "/gradio_api"
-INNER = "svdlab.inner"  # in the scope of a call that this server makes of itself, which has passed the doors
+INNER = "svdlab.inner"  # in the scope of a call that this server makes of itself, which has passed the bounds
 UPLOAD = f"{API}/upload"
 STREAMS = (
     "/follow/",
@@ -111,7 +111,7 @@ class _Body:
         return message
 
 
-class Doors:
+class Bounds:
     """The middleware. `behind_proxy`: every request comes from one that names the client first."""
 
     def __init__(

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from svdlab.ui.doors import Doors, Limits
+from svdlab.ui.bounds import Bounds, Limits
 
 SMALL = Limits(2, 1, 4, 2, 1000, 3000, 6000, 4000)
 
 
 class House:
-    """Something behind the doors: a page, a stream that stays open, a call that waits, an upload."""
+    """Something behind the bounds: a page, a stream that stays open, a call that waits, an upload."""
 
     def __init__(self, folder: Path, behind_proxy: bool = False) -> None:
         self.go = asyncio.Event()
@@ -30,7 +30,7 @@ class House:
             Route("/gradio_api/run/x", self.call, methods=["POST"]),
             Route("/gradio_api/upload", self.take, methods=["POST"]),
         ]
-        self.app = Doors(Starlette(routes=routes), folder, SMALL, behind_proxy)
+        self.app = Bounds(Starlette(routes=routes), folder, SMALL, behind_proxy)
 
     async def page(self, request: Request) -> Response:
         return PlainTextResponse("the page")
