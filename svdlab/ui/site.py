@@ -86,8 +86,9 @@ def build_app(lab: Lab, device: str = "auto") -> Pages:
             frame.build_header(lab, all_pages(), page, device)
             built[page.name] = page.build(lab, app)
     for handler in app.fns.values():  # a component of Gradio's may have brought its own
-        handler.queue = False
-    app.queue(api_open=False)
+        # On a Space the page says whose quota of GPU time a call takes, but only in calls it joins: ours (`calls`).
+        handler.queue = bool(lab.environment.space)
+    app.queue(api_open=True)
     news = {name.lower(): page.news for name, page in built.items() if hasattr(page, "news")}
     app.routes = [
         health.route(lab),
@@ -150,6 +151,7 @@ def launch(
         head=frame.HEAD,
     )
     server.state_holder = OneSession(app)
+    app._queue.close()  # Gradio's own: nothing is ever put into it, so it need not look a thousand times a second
     lab.on_close(partial(app.close, verbose=False))
     if block:
         print(f"svdlab is at {address}", flush=True)
