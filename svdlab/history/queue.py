@@ -129,7 +129,8 @@ class History(Bin):
             where += f" AND id IN ({','.join('?' * len(parameters))})"
         with self._transaction() as db:
             row = db.execute(
-                f"SELECT id, comparison, turn FROM runs WHERE {where} ORDER BY turn, rowid LIMIT 1", parameters
+                f"SELECT id, comparison, turn FROM runs WHERE {where} ORDER BY turn, rowid LIMIT 1",
+                parameters,
             ).fetchone()
             if row is None:
                 return []
@@ -137,7 +138,8 @@ class History(Bin):
             if row["comparison"] is not None:
                 both = "SELECT id FROM runs WHERE comparison = ? AND state = 'queued' ORDER BY rowid"
                 ids = [r["id"] for r in db.execute(both, (row["comparison"],))]
-            take_turn(db, row["turn"])
+            if only is None:  # whoever takes a certain run takes nobody's turn
+                take_turn(db, row["turn"])
             now = time.time()
             for id in ids:
                 db.execute(

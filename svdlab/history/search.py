@@ -45,7 +45,8 @@ class RunQuery:
     `picture` is a hash or its beginning, `since` and `until` are seconds since 1970 (until is excluded), `rating` is
     the least one. `text` is words that must all occur in note, tags, checkpoint or preset. `bin` looks into the bin
     and nowhere else. `where` are conditions on any knob or metric; `svdlab.history.conditions.parse_where` reads them
-    as they are typed. `visitor` leaves what that visitor asked for (`Visitor.id`). Runs without a value for `sort` come last, equal ones newest first.
+    as they are typed. `visitor` leaves what that visitor asked for (`Visitor.id`). Runs
+    without a value for `sort` come last, equal ones newest first.
     """
 
     checkpoint: str | None = None

@@ -38,10 +38,14 @@ def must_have_room(db: sqlite3.Connection, by: Visitor, count: int, most: int | 
     if most is None or by.operator:
         return
     for column, value, room in (("visitor", by.id, most), ("lane", by.lane, LANE_SHARE * most)):
+        if not value:
+            continue
         waiting = db.execute(
             f"SELECT COUNT(*) FROM runs INDEXED BY runs_waiting_by_{column} WHERE {column} = ? AND state = 'queued'",
             (value,),
         ).fetchone()[0]
         if waiting + count > room:
             whose = "of yours" if column == "visitor" else "from your network"
-            raise BadInput(f"{waiting} runs {whose} are waiting, and at most {room} may; wait for some to finish")
+            raise BadInput(
+                f"{waiting} runs {whose} are waiting, and at most {room} may; wait for some to finish"
+            )

@@ -33,6 +33,7 @@ from svdlab.recipes.fairness import Fairness, fairness, same_latents
 from svdlab.recipes.presets import Preset, Presets
 from svdlab.recipes.records import Comparison, Resident, Run
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.recipes.visitors import OPERATOR, Visitor
 from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.content import Hashes
 from svdlab.weights.downloads import Downloads
@@ -166,11 +167,7 @@ class Lab(Asking):
         `changes` are knobs by name; without a size among them, it is the native one that fits the picture's shape.
         Raises `RenderFailed` with the run's sentence if it failed.
         """
-        id = checkpoint or self.catalogue.default().id
-        settings = self.settings(id, changes, preset, seed)  # a wrong knob is said before the picture is read
-        stored = self.add_picture(picture)
-        settings = self.settings(id, changes, preset, settings.seed, stored)
-        run = self.submit(self.recipe(id, stored, settings), preset)
+        run = self.submit(self.recipe_of(picture, checkpoint, preset, seed, changes), preset)
         return self.wait(run.id)[0]
 
     def compare(
@@ -226,13 +223,14 @@ class Lab(Asking):
         self.history.cancel(run_id)
         self.live.ask_to_stop(run_id)
 
-    def resume(self, *run_ids: str) -> list[Run]:
+    def resume(self, *run_ids: str, by: Visitor = OPERATOR, most: int | None = None) -> list[Run]:
         """Queues interrupted, failed or cancelled runs again under their own ids, in one go.
 
+        `by` asks for it, of whose runs at most `most` may wait. Raises `BadInput`.
         The two of a comparison must be named together: one alone would be claimed and rendered without the other.
         """
         self.live.forget(run_ids)
-        runs = self.history.requeue(*run_ids)
+        runs = self.history.requeue(*run_ids, by=by, most=most)
         self.live.notify()
         return runs
 

@@ -19,6 +19,7 @@ from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS, Knob
 from svdlab.ui.handover import hand_over
+from svdlab.ui.identity import visit_of
 from svdlab.ui.parts.picture import uploaded
 from svdlab.weights.availability import availability
 
@@ -95,10 +96,11 @@ def comparison_summary(lab: Lab, pair: Comparison) -> dict[str, Any]:
 
 
 def with_knobs(function: Callable[..., Any], *choices: str) -> Callable[..., Any]:
-    """Gives a function the signature Gradio reads: a picture, `choices` by id, one optional parameter per knob."""
+    """Gives a function the signature Gradio reads: who asks, a picture, `choices` by id, one optional parameter per knob."""
     knobs = [_parameter(knob.name, _hint(knob)) for knob in KNOBS.values()]
     picture = inspect.Parameter("picture", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=FileData)
-    parameters = [picture, *(_parameter(name, str | None) for name in choices), *knobs]
+    asking = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)
+    parameters = [asking, picture, *(_parameter(name, str | None) for name in choices), *knobs]
     returns = tuple[FileData, dict]
     function.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": returns}
@@ -124,9 +126,13 @@ def _changes(knobs: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
 
 
 def _generate(lab: Lab) -> Callable[..., Any]:
-    def generate(picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any) -> Any:
+    def generate(
+        request: gr.Request, picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any
+    ) -> Any:
         seed, changes = _changes(knobs)
-        run: Run = told(lambda: lab.generate(file_of(picture), checkpoint, preset, seed, **changes))
+        run: Run = told(
+            lambda: visit_of(lab, request).generate(file_of(picture), checkpoint, preset, seed, **changes)
+        )
         return answer(run.video), run.recipe.model_dump(mode="json")
 
     generate.__doc__ = (
@@ -137,9 +143,13 @@ def _generate(lab: Lab) -> Callable[..., Any]:
 
 
 def _compare(lab: Lab) -> Callable[..., Any]:
-    def compare(picture: Any, a: Any = None, b: Any = None, preset: Any = None, *knobs: Any) -> Any:
+    def compare(
+        request: gr.Request, picture: Any, a: Any = None, b: Any = None, preset: Any = None, *knobs: Any
+    ) -> Any:
         seed, changes = _changes(knobs)
-        pair: Comparison = told(lambda: lab.compare(file_of(picture), a, b, preset, seed, **changes))
+        pair: Comparison = told(
+            lambda: visit_of(lab, request).compare(file_of(picture), a, b, preset, seed, **changes)
+        )
         video = told(lambda: hand_over(file_name(pair), lambda path: write_pair(lab, pair, path)))
         return answer(video), comparison_summary(lab, pair)
 
@@ -151,22 +161,21 @@ def _compare(lab: Lab) -> Callable[..., Any]:
 
 
 def _runs(lab: Lab) -> Callable[..., Any]:
-    def runs(limit: int = 20) -> list:
-        """The latest runs, newest first."""
-        told(lambda: lab.policy.require("see_all_runs"))
+    def runs(request: gr.Request, limit: int = 20) -> list:
+        """The latest runs, newest first; on a public lab those that whoever calls has asked for."""
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_RUNS:
             raise gr.Error(f"limit must be a whole number from 1 to {MOST_RUNS}", print_exception=False)
-        return [run_summary(run) for run in lab.history.runs(limit)]
+        return [run_summary(run) for run in visit_of(lab, request).latest_runs(limit)]
 
     return runs
 
 
 def _run(lab: Lab) -> Callable[..., Any]:
-    def run(id: str) -> dict:
+    def run(request: gr.Request, id: str) -> dict:
         """One run by its id."""
         if not isinstance(id, str):
             raise gr.Error(str(NotFound(f"there is no run {str(id)[:40]!r}")), print_exception=False)
-        found: dict[str, Any] = told(lambda: run_summary(lab.history.get(id)))
+        found: dict[str, Any] = told(lambda: run_summary(visit_of(lab, request).run(id)))
         return found
 
     return run

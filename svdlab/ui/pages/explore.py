@@ -14,17 +14,19 @@ import gradio as gr
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.restore import fitted
 from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
 from svdlab.recipes.events import Event
 from svdlab.recipes.records import Recipe, Run
 from svdlab.recipes.settings import random_seed
 from svdlab.ui.frame import Page, build_about
+from svdlab.ui.identity import visit_of
 from svdlab.ui.parts import decoded, result, stage, strip
 from svdlab.ui.parts.controls import OWN_SETTINGS, Controls
-from svdlab.ui.parts.element import EACH, QUIET, asked
+from svdlab.ui.parts.element import EACH, QUIET, asked, saying
 from svdlab.ui.parts.picture import PictureBox
 from svdlab.ui.parts.player import ComparePlayer
 from svdlab.ui.parts.player.clips import of_run
-from svdlab.ui.visitor import Watching, kept_ids, latest_runs, own_runs, to_follow, with_own
+from svdlab.ui.visitor import Watching, kept_ids, own_runs, to_follow, with_own
 from svdlab.ui.words import sentence
 
 STRIP_RUNS = 18  # tiles in the strip of the latest runs
@@ -76,21 +78,24 @@ class Explore:
 
     def open(self, mine: Any, request: gr.Request) -> dict[Any, Any]:
         """A visit: the run of the link, or what is being rendered, or the first example picture."""
-        ids = kept_ids(mine)
+        ids, visit = kept_ids(mine), visit_of(self.lab, request)
         wanted = request.query_params.get("run") if request else None
         try:
             if wanted:
-                return self.filled(self.lab.history.get(wanted), ids)
+                return self.filled(visit, visit.run(wanted), ids)
         except NotFound as error:
-            return self.first_visit(ids) | {self.stage: stage.nothing(sentence(error))}
-        waiting = [run for run in self._latest(ids) if run.unfinished]
-        return self.filled(waiting[0], ids) if waiting else self.first_visit(ids)
+            return self.first_visit(visit, ids) | {self.stage: stage.nothing(sentence(error))}
+        waiting = [run for run in self._latest(visit, ids) if run.unfinished]
+        return self.filled(visit, waiting[0], ids) if waiting else self.first_visit(visit, ids)
 
-    def first_visit(self, ids: list[str]) -> dict[Any, Any]:
+    def first_visit(self, visit: Visit, ids: list[str]) -> dict[Any, Any]:
         """An example picture is in and Generate is one click away."""
-        return {self.picture.component: self.picture.from_example(0), self.strip: self.strip_value(ids)}
+        return {
+            self.picture.component: self.picture.from_example(0),
+            self.strip: self.strip_value(visit, ids),
+        }
 
-    def take(self, picture: Any, mine: Any, event: gr.EventData) -> dict[Any, Any]:
+    def take(self, picture: Any, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """A file was dropped in: a picture, or something that carries a recipe, which then comes back."""
         try:
             found = self.picture.recipe_in(event)
@@ -107,14 +112,15 @@ class Explore:
             }
             if known and found.picture_here and found.picture_sha256:
                 stored = self.lab.picture(found.picture_sha256)
-                before = self.lab.before.run(self.lab.recipe(checkpoint, stored, found.settings))
-                if before and (self.lab.policy.see_all_runs or before.id in kept_ids(mine)):
+                visit = visit_of(self.lab, request)
+                before = visit.before(self.lab.recipe(checkpoint, stored, found.settings))
+                if before:
                     shown[self.following] = to_follow(before.id, True)
         except SvdlabError as error:
             return {self.picture.component: self.picture.problem(picture, error)}
         return shown
 
-    def generate(self, picture: Any, *values: Any) -> dict[Any, Any]:
+    def generate(self, request: gr.Request, picture: Any, *values: Any) -> dict[Any, Any]:
         """Submits what the page says, or shows it at once if it was rendered before."""
         *form_values, mine = values
         try:
@@ -127,71 +133,75 @@ class Explore:
             settings = form.settings if form.locked else form.settings.but(seed=random_seed())
             recipe = self.lab.recipe(form.checkpoint.id, stored, settings)
             preset = form.preset.id if form.preset else None
-            shown = self.ask(recipe, preset, kept_ids(mine))
+            shown = self.ask(visit_of(self.lab, request), recipe, preset, kept_ids(mine))
         except SvdlabError as error:
             return {self.controls.advice: self.controls.refuse(error)}
         knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked)
         return {self.controls.knobs: knobs, **shown}
 
-    def ask(self, recipe: Recipe, preset: str | None, ids: list[str], again: bool = False) -> dict[Any, Any]:
+    def ask(
+        self, visit: Visit, recipe: Recipe, preset: str | None, ids: list[str], again: bool = False
+    ) -> dict[Any, Any]:
         """Follows the recipe's run: one from before, one already waiting, or a new one."""
-        before = None if again else self.lab.before.run(recipe)
-        run = before or self.lab.before.waiting(recipe) or self.lab.submit(recipe, preset)
-        return {self.mine: with_own(run.id, ids), self.following: to_follow(run.id, before is not None)}
+        run, before = visit.ask(recipe, preset, again)
+        return {self.mine: with_own(run.id, ids), self.following: to_follow(run.id, before)}
 
-    def again(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
+    def again(self, mine: Any, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Renders a run's recipe anew."""
         try:
-            run = self.lab.history.get(str(asked(event).get("run")))
+            visit = visit_of(self.lab, request)
+            run = visit.run(str(asked(event).get("run")))
             return self.ask(
-                run.recipe.model_copy(update={"versions": {}}), run.preset, kept_ids(mine), again=True
+                visit, run.recipe.model_copy(update={"versions": {}}), run.preset, kept_ids(mine), again=True
             )
         except SvdlabError as error:
             return {self.stage: stage.nothing(sentence(error))}
 
-    def retry(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
+    def retry(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Queues an interrupted, failed or cancelled run again."""
         try:
-            [run] = self.lab.resume(str(asked(event).get("run")))
+            [run] = visit_of(self.lab, request).resume(str(asked(event).get("run")))
             return {self.following: to_follow(run.id)}
         except SvdlabError as error:
             return {self.stage: stage.nothing(sentence(error))}
 
-    def decode(self, event: gr.EventData) -> dict[str, Any]:
+    def decode(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Decodes a run's latents again; the page then goes to the comparison of the two."""
         wanted = asked(event)
         try:
             chunk = wanted.get("chunk") or None
-            pair = self.lab.decode_again(str(wanted.get("run")), wanted.get("decoder"), chunk)
+            visit = visit_of(self.lab, request)
+            pair = visit.decode_again(str(wanted.get("run")), wanted.get("decoder"), chunk)
         except SvdlabError as error:
             return decoded.problem(sentence(error))
         return decoded.go(f"compare?compare={pair.id}")
 
-    def resume(self, mine: Any) -> dict[Any, Any]:
-        """Queues everything that was interrupted again, and follows the oldest of it."""
-        interrupted = [run for run in self._latest(kept_ids(mine)) if run.state == "interrupted"]
-        again = self.lab.resume(*(run.id for run in reversed(interrupted)))
+    def resume(self, mine: Any, request: gr.Request) -> dict[Any, Any]:
+        """Queues everything of the visitor's that was interrupted again, and follows the oldest of it."""
+        ids, visit = kept_ids(mine), visit_of(self.lab, request)
+        interrupted = [run for run in self._latest(visit, ids) if run.state == "interrupted"]
+        try:
+            again = visit.resume(*(run.id for run in reversed(interrupted) if visit.owns(run)))
+        except SvdlabError as error:
+            return {self.stage: stage.nothing(sentence(error))}
         return (
-            {self.following: to_follow(again[0].id)}
-            if again
-            else {self.strip: self.strip_value(kept_ids(mine))}
+            {self.following: to_follow(again[0].id)} if again else {self.strip: self.strip_value(visit, ids)}
         )
 
-    def stop(self, event: gr.EventData) -> None:
+    def stop(self, event: gr.EventData, request: gr.Request) -> None:
         """Cancels the run on the stage; whoever watches sees it end."""
-        try:
-            self.lab.cancel(str(asked(event).get("run")))
-        except NotFound:
-            return
+        with saying():
+            visit_of(self.lab, request).cancel(str(asked(event).get("run")))
 
-    def pick(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
+    def pick(self, mine: Any, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """A tile of the strip was chosen: picture, settings and clip come back."""
         try:
-            return self.filled(self.lab.history.get(str(asked(event).get("run"))), kept_ids(mine))
+            visit = visit_of(self.lab, request)
+            return self.filled(visit, visit.run(str(asked(event).get("run"))), kept_ids(mine))
         except SvdlabError as error:
             return {self.stage: stage.nothing(sentence(error))}
 
-    def filled(self, run: Run, ids: list[str]) -> dict[Any, Any]:
+    def filled(self, visit: Visit, run: Run, ids: list[str]) -> dict[Any, Any]:
         """Everything on the page as it was for a run."""
         known = run.recipe.checkpoint in {checkpoint.id for checkpoint in self.lab.catalogue}
         preset = self.lab.preset_of(run)
@@ -200,7 +210,7 @@ class Explore:
             self.controls.knobs: self.controls.fill(
                 run.settings, run.recipe.checkpoint, preset.id if preset else None
             ),
-            self.strip: self.strip_value(ids, run.id),
+            self.strip: self.strip_value(visit, ids, run.id),
             self.following: to_follow(run.id),
         }
         if known:
@@ -211,36 +221,39 @@ class Explore:
             shown[self.picture.component] = {"error": sentence(error)}
         return shown
 
-    def follow(self, following: Any, watching: Watching, mine: Any) -> Iterator[dict[Any, Any]]:
+    def follow(
+        self, following: Any, watching: Watching, mine: Any, request: gr.Request
+    ) -> Iterator[dict[Any, Any]]:
         """Shows a run from where it is to its end, and the strip until nothing waits any more.
 
         Ends when the visitor turns to another run.
         """
         if not isinstance(following, dict):
             return
-        news = self.news(str(following["id"]), kept_ids(mine), bool(following.get("before")))
+        visit = visit_of(self.lab, request)
+        news = self.news(visit, str(following["id"]), kept_ids(mine), bool(following.get("before")))
         yield from watching.take(following["turn"], news)
         # Gradio sends an ended generator's last values once more, and the clip would start anew; these change nothing.
         yield {self.strip: gr.skip()}
 
-    def news(self, id: str, ids: list[str], before: bool) -> Iterator[dict[Any, Any]]:
+    def news(self, visit: Visit, id: str, ids: list[str], before: bool) -> Iterator[dict[Any, Any]]:
         """What there is to show of a run and of the visitor's others, as it comes."""
-        run = self.lab.history.get(id)
+        run = visit.run(id)
         if not run.unfinished:
-            yield self.ended(run, ids, before)
-        waiting = [other.id for other in self._latest(ids) if other.unfinished]
+            yield self.ended(visit, run, ids, before)
+        waiting = [other.id for other in self._latest(visit, ids) if other.unfinished]
         for event in self.lab.watch(*waiting):
-            tiles = self.strip_value(ids, id, event)
+            tiles = self.strip_value(visit, ids, id, event)
             if event.run_id != id:
                 yield {self.strip: tiles}
             elif event.final:
-                yield self.ended(self.lab.history.get(id), ids)
+                yield self.ended(visit, visit.run(id), ids)
             else:
                 yield {self.stage: stage.working(run, event), self.result: {}, self.strip: tiles}
 
-    def ended(self, run: Run, ids: list[str], before: bool = False) -> dict[Any, Any]:
+    def ended(self, visit: Visit, run: Run, ids: list[str], before: bool = False) -> dict[Any, Any]:
         """A run that is over: its clip, or why there is none."""
-        tiles = self.strip_value(ids, run.id)
+        tiles = self.strip_value(visit, ids, run.id)
         if not run.done:
             return {self.stage: stage.unrendered(run), self.result: {}, self.strip: tiles}
         return {
@@ -252,13 +265,15 @@ class Explore:
 
     # What the elements show
 
-    def strip_value(self, ids: list[str], open: str = "", event: Event | None = None) -> dict[str, Any]:
+    def strip_value(
+        self, visit: Visit, ids: list[str], open: str = "", event: Event | None = None
+    ) -> dict[str, Any]:
         """The tiles of the latest runs; `event` is news of one of them."""
-        runs = self._latest(ids)
+        runs = self._latest(visit, ids)
         return strip.value([strip.run_tile(run, self.lab.name(run), event) for run in runs], open)
 
-    def _latest(self, ids: list[str]) -> list[Run]:
-        return latest_runs(self.lab, ids, STRIP_RUNS)
+    def _latest(self, visit: Visit, ids: list[str]) -> list[Run]:
+        return visit.latest_runs(STRIP_RUNS, ids)
 
     # Wiring
 
@@ -275,14 +290,14 @@ class Explore:
             self.mine,
             *shown,
         ]
-        self.picture.wire(self.take, [self.picture.component, self.mine], page)
+        self.picture.wire(self.take, [self.picture.component], page)
         self.following.change(self.follow, [self.following, self.watching, self.mine], shown, **EACH)
         gr.on([self.go.click, self.controls.knobs.submit], self.generate, [*form, self.mine], page, **EACH)
         self.strip.select(self.pick, self.mine, page, **EACH)
         self.strip.resume(self.resume, self.mine, page, **EACH)
         self.result.decode(self.decode, None, self.decoded, **QUIET)
         self.result.again(self.again, self.mine, page, **EACH)
-        self.stage.retry(self.retry, self.mine, page, **EACH)
+        self.stage.retry(self.retry, None, page, **EACH)
         self.stage.stop(self.stop, None, None, **QUIET)
 
 

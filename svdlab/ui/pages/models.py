@@ -16,8 +16,9 @@ import gradio as gr
 from svdlab.errors import BadInput, SvdlabError
 from svdlab.lab.lab import Lab
 from svdlab.ui.frame import Page
+from svdlab.ui.identity import visit_of
 from svdlab.ui.parts import models
-from svdlab.ui.parts.element import EACH, QUIET, asked
+from svdlab.ui.parts.element import EACH, QUIET, asked, saying
 from svdlab.ui.words import sentence
 
 WATCH_SECONDS = 0.5  # how often a running download is drawn
@@ -40,23 +41,26 @@ class Models:
 
     def open(self) -> Iterator[dict[str, Any]]:
         """A visit: the list as it is now, followed while anything is downloaded."""
-        self.lab.refresh_checkpoints()
+        if not self.lab.policy.public:
+            self.lab.refresh_checkpoints()
         yield models.value(self.lab)
         yield from self._follow()
 
-    def get(self, event: gr.EventData) -> Iterator[dict[str, Any]]:
+    def get(self, event: gr.EventData, request: gr.Request) -> Iterator[dict[str, Any]]:
         """Starts or continues a download and follows it."""
-        yield from self._get(event, None)
+        yield from self._get(event, request, None)
 
     def get_with_login(
-        self, event: gr.EventData, login: gr.OAuthToken | None = None
+        self, event: gr.EventData, request: gr.Request, login: gr.OAuthToken | None = None
     ) -> Iterator[dict[str, Any]]:
         """As `get`, with the visitor's own login of a Space."""
-        yield from self._get(event, login.token if login else None)
+        yield from self._get(event, request, login.token if login else None)
 
-    def _get(self, event: gr.EventData, token: str | None) -> Iterator[dict[str, Any]]:
+    def _get(self, event: gr.EventData, request: gr.Request, token: str | None) -> Iterator[dict[str, Any]]:
         id = str(asked(event).get("id"))
         try:
+            if token is None:  # whoever is logged in fetches what their own account may have
+                visit_of(self.lab, request).require("fetch_weights")
             self.lab.downloads.start(self.lab.catalogue.get(id), token)
         except SvdlabError as error:
             yield models.value(self.lab, checked={"id": id, "error": sentence(error)})
@@ -69,15 +73,17 @@ class Models:
             time.sleep(WATCH_SECONDS)
         yield models.value(self.lab)
 
-    def cancel(self, event: gr.EventData) -> None:
+    def cancel(self, event: gr.EventData, request: gr.Request) -> None:
         """Stops a download; what it has stays."""
+        with saying():
+            visit_of(self.lab, request).require("fetch_weights")
         self.lab.downloads.cancel(str(asked(event).get("id")))
 
-    def add(self, event: gr.EventData) -> Iterator[dict[str, Any]]:
+    def add(self, event: gr.EventData, request: gr.Request) -> Iterator[dict[str, Any]]:
         """Checks and registers a file or folder of this machine."""
         path, frames = str(asked(event).get("place") or "").strip(), asked(event).get("frames")
         try:
-            self.lab.policy.require("change_weights")
+            visit_of(self.lab, request).require("change_weights")
             if not path:
                 raise BadInput("say where the file or folder is")
             count = _count(frames)
@@ -90,32 +96,33 @@ class Models:
         said = f"{added.id} is here now, whole: {'; '.join(facts)}."
         yield models.value(self.lab, added={"said": said, "clear": True})
 
-    def remove(self, event: gr.EventData) -> dict[str, Any]:
+    def remove(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Forgets a registered checkpoint."""
         try:
-            self.lab.policy.require("change_weights")
+            visit_of(self.lab, request).require("change_weights")
             self.lab.remove_checkpoint(str(asked(event).get("id")))
         except SvdlabError as error:
             return models.value(self.lab, added={"error": sentence(error)})
         return models.value(self.lab)
 
-    def check(self, event: gr.EventData) -> Iterator[dict[str, Any]]:
+    def check(self, event: gr.EventData, request: gr.Request) -> Iterator[dict[str, Any]]:
         """Reads all of a checkpoint's weights."""
         id = str(asked(event).get("id"))
         yield models.value(self.lab, checked={"id": id, "said": "Reading all of it…", "busy": True})
         try:
-            self.lab.policy.require("change_weights")
+            visit_of(self.lab, request).require("read_weights")
             facts = self.lab.verify(self.lab.catalogue.get(id))
         except SvdlabError as error:
             yield models.value(self.lab, checked={"id": id, "error": sentence(error)})
             return
         yield models.value(self.lab, checked={"id": id, "said": "Whole. " + "; ".join(facts) + "."})
 
-    def contrast(self, event: gr.EventData) -> Iterator[dict[str, Any]]:
+    def contrast(self, event: gr.EventData, request: gr.Request) -> Iterator[dict[str, Any]]:
         """Compares two checkpoints' weights block by block."""
         a_id, b_id = (str(asked(event).get(side)) for side in ("a", "b"))
         yield models.value(self.lab, touched={"said": "Reading both…", "busy": True})
         try:
+            visit_of(self.lab, request).require("read_weights")
             a, b = self.lab.catalogue.get(a_id), self.lab.catalogue.get(b_id)
             changes = [asdict(change) for change in self.lab.diff(a, b)]
         except SvdlabError as error:
