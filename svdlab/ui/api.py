@@ -96,7 +96,7 @@ def comparison_summary(lab: Lab, pair: Comparison) -> dict[str, Any]:
 
 
 def with_knobs(function: Callable[..., Any], *choices: str) -> Callable[..., Any]:
-    """Gives a function the signature Gradio reads: who asks, a picture, `choices` by id, one optional parameter per knob."""
+    """Gives a function the signature Gradio reads: who asks, a picture, `choices` by id, a parameter per knob."""
     knobs = [_parameter(knob.name, _hint(knob)) for knob in KNOBS.values()]
     picture = inspect.Parameter("picture", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=FileData)
     asking = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)

@@ -20,6 +20,7 @@ from gradio.utils import get_upload_folder
 
 from svdlab.lab.lab import Lab
 from svdlab.ui import api, frame, pages
+from svdlab.ui.guard import Guard
 from svdlab.ui.handover import remove_older
 from svdlab.ui.theme import stylesheet, theme
 
@@ -45,7 +46,21 @@ def all_pages() -> tuple[frame.Page, ...]:
 
 
 class Pages(gr.Blocks):
-    """As Gradio's, but that a caller is told in a sentence what was wrong with the data of a call."""
+    """As Gradio's, but guarded, and that a caller is told in a sentence what was wrong with the data of a call."""
+
+    guarded_by: dict[str, Any]  # what `Guard` is made with
+    _served: Any = None
+
+    @property
+    def server_app(self) -> Any:
+        """The ASGI app, which Gradio sets just before it is served: the guard goes around all that is in it."""
+        return self._served
+
+    @server_app.setter
+    def server_app(self, made: Any) -> None:
+        if made is not None and made is not self._served:
+            made.add_middleware(Guard, **self.guarded_by)
+        self._served = made
 
     async def preprocess_data(self, *call: Any, **more: Any) -> Any:
         """The values of a call as its handler takes them. Raises `gr.Error`."""
@@ -57,7 +72,7 @@ class Pages(gr.Blocks):
             raise gr.Error("the arguments are not those of this call", print_exception=False) from None
 
 
-def build_app(lab: Lab, device: str = "auto") -> gr.Blocks:
+def build_app(lab: Lab, device: str = "auto") -> Pages:
     """Every page over one lab. Loads no model library."""
     first, *others = all_pages()
     with Pages(
@@ -93,6 +108,7 @@ def launch(
     _bypass_proxies()
     remove_older(Path(get_upload_folder()), KEPT_SECONDS)  # what a killed process has left
     app = build_app(lab, device)
+    app.guarded_by = {"environment": lab.environment, "listening": host}
     _, address, _ = app.launch(
         server_name=host,
         server_port=port,
