@@ -18,7 +18,7 @@ from svdlab.history.bin import Bin
 from svdlab.history.ids import new_id
 from svdlab.history.owners import is_alive
 from svdlab.history.run_files import whole_result
-from svdlab.history.turns import must_have_room, next_turn, take_turn
+from svdlab.history.turns import first_waiting, must_have_room, next_turn, take_turn
 from svdlab.recipes.records import UNFINISHED, Comparison, Outcome, Recipe, Run, RunState
 from svdlab.recipes.visitors import OPERATOR, Visitor
 
@@ -124,14 +124,8 @@ class History(Bin):
         """
         if self.read_only:
             return []
-        where, parameters = "state = 'queued'", tuple(only or ())
-        if only is not None:
-            where += f" AND id IN ({','.join('?' * len(parameters))})"
         with self._transaction() as db:
-            row = db.execute(
-                f"SELECT id, comparison, turn FROM runs WHERE {where} ORDER BY turn, rowid LIMIT 1",
-                parameters,
-            ).fetchone()
+            row = first_waiting(db, only)
             if row is None:
                 return []
             ids = [row["id"]]

@@ -12,6 +12,8 @@ Each function is for a write transaction that is open, and costs a search in an 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from typing import cast
 
 from svdlab.errors import BadInput
 from svdlab.recipes.visitors import Visitor
@@ -26,6 +28,17 @@ def next_turn(db: sqlite3.Connection, lane: str) -> int:
     ).fetchone()[0]
     now = int(db.execute("SELECT now FROM turn").fetchone()[0])
     return now if last is None else max(now, last + 1)
+
+
+def first_waiting(db: sqlite3.Connection, only: Sequence[str] | None) -> sqlite3.Row | None:
+    """id, comparison and turn of the run whose turn it is, among `only` if given; None where none waits."""
+    columns, first = "SELECT id, comparison, turn FROM runs", "ORDER BY turn, rowid LIMIT 1"
+    if only is None:  # without its name SQLite takes another index and sorts all that wait
+        found = db.execute(f"{columns} INDEXED BY runs_in_turn WHERE state = 'queued' {first}")
+    else:
+        marks = ",".join("?" * len(only))
+        found = db.execute(f"{columns} WHERE state = 'queued' AND id IN ({marks}) {first}", tuple(only))
+    return cast("sqlite3.Row | None", found.fetchone())
 
 
 def take_turn(db: sqlite3.Connection, turn: int) -> None:

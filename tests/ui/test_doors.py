@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from gradio.routes import App
 
 from svdlab.environment import Environment
 from svdlab.lab.desk import Desk
@@ -354,3 +356,57 @@ def test_a_visitors_marks_are_its_own(world: World) -> None:
     for role in ROLES:
         world_said = world.call("RunPage.mark", role, {"id": marked.id, "what": "nothing"}, [])
         assert ("what I think of it" in world_said) == (role in OWNERS), role
+
+
+# Every route that is served → how a plain GET of it ends. CLOSED ones are of no use to the lab; what is not here takes
+# POST alone, or tells what an unguessable session or event is told (TOLD).
+CLOSED = dict.fromkeys(
+    (
+        *("/monitoring", "/monitoring/summary", "/monitoring/{key}", "/gradio_api/deep_link"),
+        *("/gradio_api/dev/reload", "/gradio_api/runs", "/gradio_api/proxy={url_path:path}"),
+        "/gradio_api/stream/{session_hash}/{run}/{component_id}/playlist.m3u8",
+        "/gradio_api/stream/{session_hash}/{run}/{component_id}/{segment_id}.{ext}",
+        "/gradio_api/stream/{session_hash}/{run}/{component_id}/playlist-file",
+        "/gradio_api/vibe-code",
+    ),
+    404,
+)
+ROUTES: dict[str, int] = {
+    **dict.fromkeys(("/", "/run", "/compare", "/history", "/models", "/config"), 200),
+    **dict.fromkeys(("/theme.css", "/robots.txt", "/favicon.ico", "/manifest.json", "/openapi.json"), 200),
+    **dict.fromkeys(("/gradio_api/info", "/gradio_api/openapi.json", "/gradio_api/theme.css"), 200),
+    **dict.fromkeys(("/gradio_api/user", "/gradio_api/login_check", "/gradio_api/token"), 200),
+    **dict.fromkeys(("/gradio_api/app_id", "/gradio_api/queue/status", "/gradio_api/startup-events"), 200),
+    **dict.fromkeys(("/svelte/{path:path}", "/static/{path:path}", "/assets/{path:path}", "/pwa_icon"), 404),
+    **dict.fromkeys(("/gradio_api/file={path_or_url:path}", "/gradio_api/file/{path:path}"), 403),
+    **dict.fromkeys(("/pwa_icon/{size}",), 422),
+    "/gradio_api/custom_component/{id}/{environment}/{type}/{file_name}": 422,
+    "/logout": 200,  # leads to the first page
+    **CLOSED,
+}
+TOLD = {
+    *("/gradio_api/heartbeat/{session_hash}", "/gradio_api/queue/data", "/gradio_api/upload_progress"),
+    *("/gradio_api/call/{api_name}/{event_id}", "/gradio_api/call/v2/{api_name}/{event_id}"),
+}
+
+
+def test_every_route_has_its_row_and_is_alike_for_everybody(world: World) -> None:
+    served = App.create_app(build_app(world.lab)).routes
+    inner = [
+        route for outer in served for route in getattr(getattr(outer, "original_router", None), "routes", ())
+    ]
+    paths = {
+        route.path.rstrip("/") or "/"
+        for route in (*served, *inner)
+        if "GET" in (getattr(route, "methods", None) or ())
+    }
+    assert paths - TOLD == ROUTES.keys()
+    for path, status in ROUTES.items():
+        for role in ROLES:
+            try:
+                world.request(re.sub(r"\{[^}]*\}", "x", path).lstrip("/"), role)
+                answered = 200
+            except urllib.error.HTTPError as error:
+                answered = error.code
+                error.close()
+            assert answered == status, (path, role)
