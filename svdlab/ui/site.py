@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import pkgutil
 from functools import cache, partial
@@ -24,10 +25,14 @@ from svdlab.ui.guard import Guard
 from svdlab.ui.handover import remove_older
 from svdlab.ui.theme import stylesheet, theme
 
+log = logging.getLogger(__name__)
+
 THREADS = 256  # each page that watches a run holds one while it waits for news
 MAX_UPLOAD = "64mb"  # as images.MAX_FILE_BYTES
 TIDY_SECONDS = 3600  # how often uploads and answers are looked through
 KEPT_SECONDS = 86400  # how long an upload or the answer of an endpoint is kept
+NOT_UPLOADED = "that file was not uploaded here; send it again"
+UNFORESEEN = "that went wrong here, and the log says where; try it again"
 
 
 @cache
@@ -67,9 +72,22 @@ class Pages(gr.Blocks):
         try:
             return await super().preprocess_data(*call, **more)
         except InvalidPathError:
-            raise gr.Error("that file was not uploaded here; send it again", print_exception=False) from None
+            raise gr.Error(NOT_UPLOADED, print_exception=False) from None
         except (ValueError, TypeError, KeyError, AttributeError):
             raise gr.Error("the arguments are not those of this call", print_exception=False) from None
+
+    async def call_function(self, *call: Any, **more: Any) -> Any:
+        """What a handler answers. Raises `gr.Error` with one sentence; of what nobody foresaw the log has more."""
+        try:
+            return await super().call_function(*call, **more)
+        except gr.Error as error:
+            if not error.print_exception:
+                raise
+            # Gradio's own word, which it would print with a traceback: the event named a file of this machine
+            raise gr.Error(NOT_UPLOADED, print_exception=False) from None
+        except Exception as error:
+            log.error("a handler failed: %s", type(error).__name__, exc_info=error)
+            raise gr.Error(UNFORESEEN, print_exception=False) from None
 
 
 def build_app(lab: Lab, device: str = "auto") -> Pages:
