@@ -34,6 +34,7 @@ from svdlab.recipes.fairness import Fairness, fairness, same_latents
 from svdlab.recipes.presets import Preset, Presets
 from svdlab.recipes.records import Comparison, Resident, Run
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.recipes.visitors import OPERATOR, Visitor
 from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.content import Hashes
 from svdlab.weights.downloads import Downloads
@@ -168,22 +169,8 @@ class Lab(Asking):
         `changes` are knobs by name; without a size among them, it is the native one that fits the picture's shape.
         Raises `RenderFailed` with the run's sentence if it failed.
         """
-        return self.wait(self.ask(picture, checkpoint, preset, seed, **changes).id)[0]
-
-    def ask(
-        self,
-        picture: PictureSource,
-        checkpoint: str | None = None,
-        preset: str | None = None,
-        seed: int | str | None = None,
-        **changes: Any,
-    ) -> Run:
-        """As `generate`, but that nobody waits: the run as it was accepted."""
-        id = checkpoint or self.catalogue.default().id
-        settings = self.settings(id, changes, preset, seed)  # a wrong knob is said before the picture is read
-        stored = self.add_picture(picture)
-        settings = self.settings(id, changes, preset, settings.seed, stored)
-        return self.submit(self.recipe(id, stored, settings), preset)
+        run = self.submit(self.recipe_of(picture, checkpoint, preset, seed, changes), preset)
+        return self.wait(run.id)[0]
 
     def compare(
         self,
@@ -195,22 +182,10 @@ class Lab(Asking):
         **changes: Any,
     ) -> Comparison:
         """One picture and one set of knobs through two checkpoints, same noise; needs a worker."""
-        comparison = self.ask_comparison(picture, a, b, preset, seed, **changes)
+        recipes = self.comparison_recipes(self.add_picture(picture), a, b, preset, seed, changes)
+        comparison = self.submit_comparison(*recipes, preset=preset)
         self.wait(comparison.a.id, comparison.b.id)
         return self.history.comparison(comparison.id)
-
-    def ask_comparison(
-        self,
-        picture: PictureSource,
-        a: str | None = None,
-        b: str | None = None,
-        preset: str | None = None,
-        seed: int | str | None = None,
-        **changes: Any,
-    ) -> Comparison:
-        """As `compare`, but that nobody waits."""
-        recipes = self.comparison_recipes(self.add_picture(picture), a, b, preset, seed, changes)
-        return self.submit_comparison(*recipes, preset=preset)
 
     # Watching
 
@@ -258,13 +233,14 @@ class Lab(Asking):
         self.history.cancel(run_id)
         self.live.ask_to_stop(run_id)
 
-    def resume(self, *run_ids: str) -> list[Run]:
+    def resume(self, *run_ids: str, by: Visitor = OPERATOR, most: int | None = None) -> list[Run]:
         """Queues interrupted, failed or cancelled runs again under their own ids, in one go.
 
+        `by` asks for it, of whose runs at most `most` may wait. Raises `BadInput`.
         The two of a comparison must be named together: one alone would be claimed and rendered without the other.
         """
         self.live.forget(run_ids)
-        runs = self.history.requeue(*run_ids)
+        runs = self.history.requeue(*run_ids, by=by, most=most)
         self.live.notify()
         return runs
 

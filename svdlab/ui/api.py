@@ -19,10 +19,12 @@ from gradio.data_classes import FileData
 from svdlab.errors import BadPicture, NotFound, SvdlabError
 from svdlab.exchange.pair_export import file_name, write_pair
 from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
 from svdlab.lab.watching import Watching
 from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS, Knob
 from svdlab.ui.handover import hand_over
+from svdlab.ui.identity import visit_of
 from svdlab.ui.parts.picture import uploaded
 from svdlab.weights.availability import availability
 
@@ -105,10 +107,11 @@ def comparison_summary(lab: Lab, pair: Comparison) -> dict[str, Any]:
 
 
 def with_knobs(function: Callable[..., Any], *choices: str, returns: Any) -> Callable[..., Any]:
-    """Gives a function the signature Gradio reads: a picture, `choices` by id, one optional parameter per knob."""
+    """Gives a function the signature Gradio reads: who asks, a picture, `choices` by id, a parameter per knob."""
     knobs = [_parameter(knob.name, _hint(knob)) for knob in KNOBS.values()]
     picture = inspect.Parameter("picture", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=FileData)
-    parameters = [picture, *(_parameter(name, str | None) for name in choices), *knobs]
+    asking = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)
+    parameters = [asking, picture, *(_parameter(name, str | None) for name in choices), *knobs]
     function.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": returns}
     return function
@@ -143,8 +146,10 @@ async def _over(lab: Lab, watching: Watching, *ids: str) -> list[Run]:
 
 
 def _generate(lab: Lab, watching: Watching) -> Callable[..., Any]:
-    async def generate(picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any) -> Any:
-        run: Run = await asyncio.to_thread(_asked, lab, picture, checkpoint, preset, knobs)
+    async def generate(
+        request: gr.Request, picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any
+    ) -> Any:
+        run: Run = await asyncio.to_thread(_asked, visit_of(lab, request), picture, checkpoint, preset, knobs)
         [run] = await _over(lab, watching, run.id)
         return answer(run.video), run.recipe.model_dump(mode="json")
 
@@ -156,8 +161,10 @@ def _generate(lab: Lab, watching: Watching) -> Callable[..., Any]:
 
 
 def _submit(lab: Lab) -> Callable[..., Any]:
-    def submit(picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any) -> Any:
-        run = _asked(lab, picture, checkpoint, preset, knobs)
+    def submit(
+        request: gr.Request, picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any
+    ) -> Any:
+        run = _asked(visit_of(lab, request), picture, checkpoint, preset, knobs)
         return run_summary(run) | {"events": f"/events?id={run.id}"}
 
     submit.__doc__ = (
@@ -167,16 +174,16 @@ def _submit(lab: Lab) -> Callable[..., Any]:
     return with_knobs(submit, "checkpoint", "preset", returns=dict)
 
 
-def _asked(lab: Lab, picture: Any, checkpoint: Any, preset: Any, knobs: tuple[Any, ...]) -> Run:
+def _asked(visit: Visit, picture: Any, checkpoint: Any, preset: Any, knobs: tuple[Any, ...]) -> Run:
     seed, changes = _changes(knobs)
-    run: Run = told(lambda: lab.ask(file_of(picture), checkpoint, preset, seed, **changes))
+    run: Run = told(lambda: visit.order(file_of(picture), checkpoint, preset, seed, **changes))
     return run
 
 
 def _clip(lab: Lab) -> Callable[..., Any]:
-    def clip(id: str) -> tuple[FileData, dict]:
+    def clip(request: gr.Request, id: str) -> tuple[FileData, dict]:
         """The video and the recipe of a run that is done."""
-        run = told(lambda: lab.history.get(_text(id)))
+        run = told(lambda: visit_of(lab, request).run(_text(id)))
         if not run.done:
             raise gr.Error(f"there is no video of run {run.id}: it is {run.state}", print_exception=False)
         return answer(run.video), run.recipe.model_dump(mode="json")
@@ -185,14 +192,16 @@ def _clip(lab: Lab) -> Callable[..., Any]:
 
 
 def _compare(lab: Lab, watching: Watching) -> Callable[..., Any]:
-    async def compare(picture: Any, a: Any = None, b: Any = None, preset: Any = None, *knobs: Any) -> Any:
-        seed, changes = _changes(knobs)
+    async def compare(
+        request: gr.Request, picture: Any, a: Any = None, b: Any = None, preset: Any = None, *knobs: Any
+    ) -> Any:
+        (seed, changes), visit = _changes(knobs), visit_of(lab, request)
 
         def asked() -> Comparison:
-            return lab.ask_comparison(file_of(picture), a, b, preset, seed, **changes)
+            return visit.order_comparison(file_of(picture), a, b, preset, seed, **changes)
 
         def written(id: str) -> Any:
-            pair = lab.history.comparison(id)
+            pair = visit.comparison(id)
             path = hand_over(file_name(pair), lambda path: write_pair(lab, pair, path))
             return answer(path), comparison_summary(lab, pair)
 
@@ -208,20 +217,19 @@ def _compare(lab: Lab, watching: Watching) -> Callable[..., Any]:
 
 
 def _runs(lab: Lab) -> Callable[..., Any]:
-    def runs(limit: int = 20) -> list:
-        """The latest runs, newest first."""
-        told(lambda: lab.policy.require("see_all_runs"))
+    def runs(request: gr.Request, limit: int = 20) -> list:
+        """The latest runs, newest first; on a public lab those that whoever calls has asked for."""
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_RUNS:
             raise gr.Error(f"limit must be a whole number from 1 to {MOST_RUNS}", print_exception=False)
-        return [run_summary(run) for run in lab.history.runs(limit)]
+        return [run_summary(run) for run in visit_of(lab, request).latest_runs(limit)]
 
     return runs
 
 
 def _run(lab: Lab) -> Callable[..., Any]:
-    def run(id: str) -> dict:
+    def run(request: gr.Request, id: str) -> dict:
         """One run by its id."""
-        found: dict[str, Any] = told(lambda: run_summary(lab.history.get(_text(id))))
+        found: dict[str, Any] = told(lambda: run_summary(visit_of(lab, request).run(_text(id))))
         return found
 
     return run

@@ -13,8 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from svdlab.environment import Environment
+from svdlab.ui.identity import address_of
 
 API = "/gradio_api"
 INNER = "svdlab.inner"  # in the scope of a call that this server makes of itself, which has passed the bounds
@@ -80,7 +84,7 @@ def refused(status: int, sentence: str, seconds: int = 5) -> Response:
 
 
 def client_of(scope: Scope) -> str:
-    """Who asks, as far as an address says it; a proxy on this machine is taken at its word."""
+    """Who asks, as far as an address says it."""
     client = scope.get("client")
     return str(client[0]) if client else "unknown"
 
@@ -112,15 +116,15 @@ class _Body:
 
 
 class Bounds:
-    """The middleware. `behind_proxy`: every request comes from one that names the client first."""
+    """The middleware. Where there are trusted proxies, a client is who the last of them saw."""
 
     def __init__(
-        self, app: ASGIApp, folder: Path, limits: Limits | None = None, behind_proxy: bool = False
+        self, app: ASGIApp, folder: Path, environment: Environment, limits: Limits | None = None
     ) -> None:
         self.app = app
         self.folder = folder
         self.limits = limits or Limits()
-        self.behind_proxy = behind_proxy
+        self.environment = environment
         self._streams = Tally(self.limits.streams, self.limits.streams_of_one)
         self._calls = Tally(self.limits.calls, self.limits.calls_of_one)
         self._uploads: deque[tuple[float, str, int]] = deque()
@@ -140,10 +144,9 @@ class Bounds:
             await self.app(scope, receive, send)
 
     def _client(self, scope: Scope) -> str:
-        if self.behind_proxy:
-            for name, value in scope["headers"]:
-                if name == b"x-forwarded-for":
-                    scope["client"] = (value.decode("latin-1").split(",")[0].strip()[:64], 0)
+        address = address_of(self.environment, HTTPConnection(scope))
+        if address:
+            scope["client"] = (address[:64], 0)
         return client_of(scope)
 
     async def _passed(

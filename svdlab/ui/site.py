@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import pkgutil
 from contextlib import suppress
@@ -25,15 +26,20 @@ from svdlab.lab.lab import Lab
 from svdlab.lab.watching import Watching
 from svdlab.ui import api, calls, frame, health, pages, stream
 from svdlab.ui.bounds import Bounds
+from svdlab.ui.guard import Guard
 from svdlab.ui.handover import remove_older
 from svdlab.ui.sessions import OneSession
 from svdlab.ui.theme import stylesheet, theme
+
+log = logging.getLogger(__name__)
 
 THREADS = 40  # handlers at a time; none of them waits for a run
 CONNECTIONS = 16384  # at a time
 MAX_UPLOAD = "64mb"  # as images.MAX_FILE_BYTES
 TIDY_SECONDS = 300  # how often uploads and answers are looked through
 KEPT_SECONDS = 3600  # how long an upload or the answer of an endpoint is kept
+NOT_UPLOADED = "that file was not uploaded here; send it again"
+UNFORESEEN = "that went wrong here, and the log says where; try it again"
 
 
 @cache
@@ -52,20 +58,47 @@ def all_pages() -> tuple[frame.Page, ...]:
 
 
 class Pages(gr.Blocks):
-    """As Gradio's, but that a caller is told in a sentence what was wrong with the data of a call, and that no call
-    waits in Gradio's queue: whatever is waited for is followed on a stream of our own.
+    """As Gradio's, but guarded, that a caller is told in a sentence what was wrong with the data of a call, and that no
+    call waits in Gradio's queue: whatever is waited for is followed on a stream of our own.
     """
 
     routes: list[BaseRoute]  # beside Gradio's own, in front of them
+    guarded_by: dict[str, Any]  # what `Guard` is made with
+    _served: Any = None
+
+    @property
+    def server_app(self) -> Any:
+        """The ASGI app, which Gradio sets just before it is served: the guard goes around all that is in it."""
+        return self._served
+
+    @server_app.setter
+    def server_app(self, made: Any) -> None:
+        if made is not None and made is not self._served:
+            made.add_middleware(Guard, **self.guarded_by)
+        self._served = made
 
     async def preprocess_data(self, *call: Any, **more: Any) -> Any:
         """The values of a call as its handler takes them. Raises `gr.Error`."""
         try:
             return await super().preprocess_data(*call, **more)
         except InvalidPathError:
-            raise gr.Error("that file was not uploaded here; send it again", print_exception=False) from None
+            raise gr.Error(NOT_UPLOADED, print_exception=False) from None
         except (ValueError, TypeError, KeyError, AttributeError):
             raise gr.Error("the arguments are not those of this call", print_exception=False) from None
+
+    async def call_function(self, *call: Any, **more: Any) -> Any:
+        """What a handler answers. Raises `gr.Error` with one sentence; of what nobody foresaw the log has more."""
+        try:
+            return await super().call_function(*call, **more)
+        except gr.Error as error:
+            if not error.print_exception:
+                raise
+            # Gradio's own word, which it would print with a traceback: the event named a file of this machine
+            raise gr.Error(NOT_UPLOADED, print_exception=False) from None
+        except Exception as error:
+            log.error("a handler failed: %s", type(error).__name__, exc_info=error)
+            raise gr.Error(UNFORESEEN, print_exception=False) from None
+
 
 
 def build_app(lab: Lab, device: str = "auto") -> Pages:
@@ -123,9 +156,10 @@ def launch(
     uploads = Path(get_upload_folder())
     remove_older(uploads, KEPT_SECONDS)  # what a killed process has left
     app = build_app(lab, device)
+    app.guarded_by = {"environment": lab.environment, "listening": host}
     # A finished run's files are answered as they are, not as copies.
     gr.set_static_paths([lab.history.runs_folder.resolve()])
-    bounds = Middleware(Bounds, folder=uploads, behind_proxy=bool(lab.environment.space))
+    bounds = Middleware(Bounds, folder=uploads, environment=lab.environment)
     _allow_many_connections()
     server, address, _ = app.launch(
         server_name=host,

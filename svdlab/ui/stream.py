@@ -18,8 +18,10 @@ from starlette.routing import BaseRoute, Route
 
 from svdlab.errors import SvdlabError
 from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
 from svdlab.lab.watching import Watching
 from svdlab.recipes.events import Event
+from svdlab.ui.identity import visit_of
 
 QUIET_SECONDS = 15.0  # after so long without news a comment is sent, so that nobody between cuts the line
 RECONNECT_MS = (2000, 6000)  # when a browser comes back after the line broke: not all at once
@@ -32,6 +34,7 @@ END = "event: end\ndata: {}\n\n"
 class Wanted:
     """What a page wants to follow: untrusted."""
 
+    visit: Visit  # who asks
     id: str = ""
     before: bool = False  # it was rendered earlier
     mine: tuple[str, ...] = ()  # the visitor's own ids, where those are all that is shown
@@ -54,19 +57,21 @@ def routes(lab: Lab, watching: Watching, news: Mapping[str, News]) -> list[BaseR
             return JSONResponse({"error": "there is nothing to follow on that page"}, 404)
         asked = request.query_params
         mine = [id for id in asked.get("mine", "").split(",") if id][:MOST_OWN]
-        wanted = Wanted(asked.get("id", ""), asked.get("before") == "1", tuple(mine))
+        wanted = Wanted(visit_of(lab, request), asked.get("id", ""), asked.get("before") == "1", tuple(mine))
         return stream(telling(wanted, watching), lab)
 
     async def events(request: Request) -> Response:
         ids = list(dict.fromkeys(request.query_params.getlist("id")))
         if not 1 <= len(ids) <= MOST_FOLLOWED:
             return JSONResponse({"error": f"name 1 to {MOST_FOLLOWED} runs: /events?id=…&id=…"}, 422)
-        return stream(_events(watching, ids), lab)
+        return stream(_events(visit_of(lab, request), watching, ids), lab)
 
     return [Route("/follow/{page}", follow), Route("/events", events)]
 
 
-async def _events(watching: Watching, ids: list[str]) -> AsyncIterator[str]:
+async def _events(visit: Visit, watching: Watching, ids: list[str]) -> AsyncIterator[str]:
+    for id in ids:
+        await asyncio.to_thread(visit.run, id)  # raises for one that this visitor may not see
     async for event in watching.watch(*ids):
         yield message(summary(event))
 

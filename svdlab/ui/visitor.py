@@ -1,6 +1,7 @@
-"""Who is looking: what this browser has asked for, and what may be seen of the rest.
+"""Who is looking: what this browser has asked for.
 
-Knows the browser's storage and asks the lab; nothing of pages. What comes from a browser is untrusted.
+Knows the browser's storage; nothing of pages. What comes from a browser is untrusted: its ids open no more than any
+address does (`svdlab.lab.visit`).
 """
 
 from __future__ import annotations
@@ -9,10 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import gradio as gr
-
-from svdlab.errors import NotFound
-from svdlab.lab.lab import Lab
-from svdlab.recipes.records import Comparison, Run
 
 KEPT_IDS = 60  # what a browser remembers of its own runs, and of its own comparisons
 SECRET = "svdlab"  # the same for every start: what a browser keeps outlives the server
@@ -38,34 +35,3 @@ def kept_ids(kept: Any) -> list[str]:
 def with_own(id: str, ids: Iterable[str]) -> list[str]:
     """The ids with one more in front."""
     return [id, *(other for other in ids if other != id)][:KEPT_IDS]
-
-
-def latest_runs(lab: Lab, ids: Iterable[str], count: int) -> list[Run]:
-    """The latest runs this visitor may see, newest first; `ids` are the visitor's own."""
-    if lab.policy.see_all_runs:
-        return lab.history.runs(limit=count)
-    found = []
-    for id in newest(ids):
-        try:
-            found.append(lab.history.get(id))
-        except NotFound:
-            continue
-    return [run for run in found if run.deleted is None][:count]
-
-
-def latest_comparisons(lab: Lab, ids: Iterable[str], count: int) -> list[Comparison]:
-    """The latest comparisons this visitor may see, newest first; `ids` are the visitor's own."""
-    if lab.policy.see_all_runs:
-        return lab.history.comparisons(limit=count)
-    found = []
-    for id in newest(ids):
-        try:
-            found.append(lab.history.comparison(id))
-        except NotFound:
-            continue
-    return [pair for pair in found if pair.deleted is None][:count]
-
-
-def newest(ids: Iterable[str]) -> list[str]:
-    """Ids from the newest on: each begins with its time."""
-    return sorted(set(ids), reverse=True)

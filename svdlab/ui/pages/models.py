@@ -18,8 +18,9 @@ from svdlab.errors import BadInput, SvdlabError
 from svdlab.lab.lab import Lab
 from svdlab.lab.watching import Watching
 from svdlab.ui.frame import Page
+from svdlab.ui.identity import visit_of
 from svdlab.ui.parts import follow, models
-from svdlab.ui.parts.element import EACH, QUIET, asked
+from svdlab.ui.parts.element import EACH, QUIET, asked, saying
 from svdlab.ui.stream import Wanted, message
 from svdlab.ui.words import sentence
 
@@ -45,23 +46,28 @@ class Models:
 
     def open(self) -> dict[Any, Any]:
         """A visit: the list as it is now, followed while anything is downloaded."""
-        self.lab.refresh_checkpoints()
+        if not self.lab.policy.public:
+            self.lab.refresh_checkpoints()
         shown: dict[Any, Any] = {self.view: models.value(self.lab)}
         if self.lab.downloads.running():
             shown[self.following] = follow.value("models")
         return shown
 
-    def get(self, event: gr.EventData) -> dict[Any, Any]:
+    def get(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Starts or continues a download and follows it."""
-        return self._get(event, None)
+        return self._get(event, request, None)
 
-    def get_with_login(self, event: gr.EventData, login: gr.OAuthToken | None = None) -> dict[Any, Any]:
+    def get_with_login(
+        self, event: gr.EventData, request: gr.Request, login: gr.OAuthToken | None = None
+    ) -> dict[Any, Any]:
         """As `get`, with the visitor's own login of a Space."""
-        return self._get(event, login.token if login else None)
+        return self._get(event, request, login.token if login else None)
 
-    def _get(self, event: gr.EventData, token: str | None) -> dict[Any, Any]:
+    def _get(self, event: gr.EventData, request: gr.Request, token: str | None) -> dict[Any, Any]:
         id = str(asked(event).get("id"))
         try:
+            if token is None:  # whoever is logged in fetches what their own account may have
+                visit_of(self.lab, request).require("fetch_weights")
             self.lab.downloads.start(self.lab.catalogue.get(id), token)
         except SvdlabError as error:
             return {self.view: models.value(self.lab, checked={"id": id, "error": sentence(error)})}
@@ -88,15 +94,17 @@ class Models:
         finally:
             end()
 
-    def cancel(self, event: gr.EventData) -> None:
+    def cancel(self, event: gr.EventData, request: gr.Request) -> None:
         """Stops a download; what it has stays."""
+        with saying():
+            visit_of(self.lab, request).require("fetch_weights")
         self.lab.downloads.cancel(str(asked(event).get("id")))
 
-    def add(self, event: gr.EventData) -> dict[str, Any]:
+    def add(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Checks and registers a file or folder of this machine."""
         path, frames = str(asked(event).get("place") or "").strip(), asked(event).get("frames")
         try:
-            self.lab.policy.require("change_weights")
+            visit_of(self.lab, request).require("change_weights")
             if not path:
                 raise BadInput("say where the file or folder is")
             count = _count(frames)
@@ -107,29 +115,30 @@ class Models:
         said = f"{added.id} is here now, whole: {'; '.join(facts)}."
         return models.value(self.lab, added={"said": said, "clear": True})
 
-    def remove(self, event: gr.EventData) -> dict[str, Any]:
+    def remove(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Forgets a registered checkpoint."""
         try:
-            self.lab.policy.require("change_weights")
+            visit_of(self.lab, request).require("change_weights")
             self.lab.remove_checkpoint(str(asked(event).get("id")))
         except SvdlabError as error:
             return models.value(self.lab, added={"error": sentence(error)})
         return models.value(self.lab)
 
-    def check(self, event: gr.EventData) -> dict[str, Any]:
+    def check(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Reads all of a checkpoint's weights."""
         id = str(asked(event).get("id"))
         try:
-            self.lab.policy.require("change_weights")
+            visit_of(self.lab, request).require("read_weights")
             facts = self.lab.verify(self.lab.catalogue.get(id))
         except SvdlabError as error:
             return models.value(self.lab, checked={"id": id, "error": sentence(error)})
         return models.value(self.lab, checked={"id": id, "said": "Whole. " + "; ".join(facts) + "."})
 
-    def contrast(self, event: gr.EventData) -> dict[str, Any]:
+    def contrast(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Compares two checkpoints' weights block by block."""
         a_id, b_id = (str(asked(event).get(side)) for side in ("a", "b"))
         try:
+            visit_of(self.lab, request).require("read_weights")
             a, b = self.lab.catalogue.get(a_id), self.lab.catalogue.get(b_id)
             changes = [asdict(change) for change in self.lab.diff(a, b)]
         except SvdlabError as error:

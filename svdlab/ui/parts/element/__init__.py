@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+
+from svdlab.errors import SvdlabError
 
 PARTS = Path(__file__).parent.parent
 COMMON = ("element/news.js", "element/address.js", "element/common.js")  # in front of every part's script
@@ -82,6 +86,15 @@ def safe_template(template: str) -> str:
         .replace("${", "&#36;{")
         .replace("{{", "&#123;&#123;")
     )
+
+
+@contextmanager
+def saying() -> Iterator[None]:
+    """Has the lab's sentences reach whoever asked, word for word, where a handler has nothing else to show them in."""
+    try:
+        yield
+    except SvdlabError as error:
+        raise gr.Error(str(error), print_exception=False) from None
 
 
 def asked(event: gr.EventData) -> dict[str, Any]:
