@@ -26,6 +26,7 @@ from svdlab.lab.watching import Watching
 from svdlab.ui import api, calls, frame, health, pages, stream
 from svdlab.ui.bounds import Bounds
 from svdlab.ui.handover import remove_older
+from svdlab.ui.kept_pages import KeptPages
 from svdlab.ui.sessions import OneSession
 from svdlab.ui.theme import stylesheet, theme
 
@@ -126,6 +127,7 @@ def launch(
     # A finished run's files are answered as they are, not as copies.
     gr.set_static_paths([lab.history.runs_folder.resolve()])
     bounds = Middleware(Bounds, folder=uploads, behind_proxy=bool(lab.environment.space))
+    pages_kept = Middleware(KeptPages, paths=[f"/{page.path}" for page in all_pages()])
     _allow_many_connections()
     server, address, _ = app.launch(
         server_name=host,
@@ -142,7 +144,7 @@ def launch(
         mcp_server=False,
         enable_monitoring=False,
         max_threads=THREADS,
-        app_kwargs={"routes": app.routes, "middleware": [bounds]},
+        app_kwargs={"routes": app.routes, "middleware": [bounds, pages_kept]},
         max_file_size=MAX_UPLOAD,
         # Public to whoever has a file's address: runs only, and a run's id is not guessable. Pictures stay out.
         allowed_paths=[str(lab.history.runs_folder.resolve())],
