@@ -255,7 +255,9 @@ class Visit:
     ) -> Comparison:
         """As `compare`, but that nobody waits."""
         stored = self.lab.add_picture(picture)
-        return self.submit_comparison(*self.lab.comparison_recipes(stored, a, b, preset, seed, changes), preset)
+        return self.submit_comparison(
+            *self.lab.comparison_recipes(stored, a, b, preset, seed, changes), preset
+        )
 
     # Controls
 

@@ -16,9 +16,12 @@ from svdlab.errors import NotFound
 from svdlab.lab.live import POLL_SECONDS, Live
 from svdlab.recipes.events import Event
 
-PACE_SECONDS = 0.002  # a follower's share of the loop: 500 of one run hear of it once a second
+PACE_SECONDS = 0.003  # a follower's share of the loop: 500 of one run hear of it every second and a half
+QUIET_SECONDS = (
+    15.0  # after so long without news the last is told again, so that nobody between cuts the line
+)
 REST = 10.0  # a look at the history is followed by a rest so many times as long
-TOGETHER = 16  # wake-ups between which the loop does something else
+TOGETHER = 8  # wake-ups between which the loop does something else
 
 
 @dataclass
@@ -28,11 +31,11 @@ class _Topic:
     event: Event | None
     bells: set[asyncio.Event] = field(default_factory=set)
     fresh: bool = False  # something has happened since the last ringing
-    rung: float = 0.0  # when that was, by `time.monotonic`
+    rung: float = field(default_factory=time.monotonic)  # when that was
 
     @property
     def due(self) -> float:
-        return self.rung + PACE_SECONDS * len(self.bells)
+        return self.rung + (PACE_SECONDS * len(self.bells) if self.fresh else QUIET_SECONDS)
 
 
 class Watching:
@@ -55,7 +58,8 @@ class Watching:
     async def watch(self, *ids: str) -> AsyncIterator[Event]:
         """As `Live.watch`: events of the given runs from their present state until all have ended.
 
-        Where many watch one run, each hears of it less often. Raises `NotFound`.
+        Where many watch one run, each hears of it less often; of what has no news the last is told again now and then.
+        Raises `NotFound`.
         """
         bell = asyncio.Event()
         shown: dict[str, Event] = {}
@@ -64,13 +68,14 @@ class Watching:
             topics = await self._join(ids, bell)
             while True:
                 bell.clear()
-                for id, topic in topics.items():
-                    event = topic.event
+                news = [(id, topic.event) for id, topic in topics.items() if shown.get(id) != topic.event]
+                if shown and not news and self._live.closed:
+                    return
+                for id, event in news or list(shown.items())[:1]:
                     if event is None:
                         raise NotFound(f"there is no run {id[:40]!r}")
-                    if shown.get(id) != event:
-                        shown[id] = event
-                        yield event
+                    shown[id] = event
+                    yield event
                 if all(event.final for event in shown.values()) or self._live.closed:
                     return
                 await bell.wait()
@@ -121,7 +126,7 @@ class Watching:
                     await self._look()
                 self._ring_if_closed()
                 await self._ring()
-                due = [topic.due for topic in self._topics.values() if topic.fresh]
+                due = [topic.due for topic in self._topics.values()]
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, min([self._look_at, *due]) - time.monotonic())):
                         await self._wake.wait()
@@ -161,7 +166,7 @@ class Watching:
     async def _ring(self) -> None:
         """Wakes whoever watches what has news, not more often than their number allows."""
         for topic in list(self._topics.values()):
-            if topic.fresh and topic.due <= time.monotonic():
+            if topic.due <= time.monotonic():
                 topic.fresh, topic.rung = False, time.monotonic()
                 for place, bell in enumerate(list(topic.bells)):
                     bell.set()

@@ -1,7 +1,8 @@
 """What one client, and all together, may hold of this server at a time: open streams, calls, bytes sent.
 
 An ASGI middleware around everything that is served. Whoever asks for more is told so in one sentence, with a status and
-a time to come back; what is given back can be had again at once. Knows HTTP and addresses; nothing of labs or pages.
+a time to come back; what is given back can be had again at once. How large one
+request may be, the guard says. Knows HTTP and addresses; nothing of labs or pages.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
@@ -40,8 +40,6 @@ class Limits:
     streams_of_one: int = 600
     calls: int = 512
     calls_of_one: int = 256
-    body_bytes: int = 8_000_000  # of a call
-    upload_bytes: int = 65_000_000  # of one upload, its files together
     uploaded_bytes: int = 4_000_000_000  # within an hour
     uploaded_bytes_of_one: int = 500_000_000
 
@@ -89,32 +87,6 @@ def client_of(scope: Scope) -> str:
     return str(client[0]) if client else "unknown"
 
 
-class _TooMuch(Exception):
-    pass
-
-
-class _Body:
-    """What is received of a body, up to its limit."""
-
-    def __init__(self, receive: Receive, most: int, bounded: bool) -> None:
-        self.size = 0
-        self._receive = receive
-        self._most = most if bounded else None
-
-    @property
-    def too_much(self) -> bool:
-        """Whether it was cut off."""
-        return self._most is not None and self.size > self._most
-
-    async def receive(self) -> Message:
-        """The next part. Raises `_TooMuch`."""
-        message = await self._receive()
-        self.size += len(message.get("body", b""))
-        if self.too_much:
-            raise _TooMuch
-        return message
-
-
 class Bounds:
     """The middleware. Where there are trusted proxies, a client is who the last of them saw."""
 
@@ -156,36 +128,26 @@ class Bounds:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        body = _Body(receive, self._most(scope), scope["method"] == "POST")
-        started = False
+        uploads, got = self._uploads_to(scope), 0
 
-        async def sent(message: Message) -> None:
-            nonlocal started
-            if body.too_much and not started:
-                return  # whatever is made of a body that was cut off
-            started = True
-            await send(message)
+        async def counted() -> Message:
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            return message
 
         tally.take(client)
         try:
-            await self.app(scope, body.receive, sent)
-        except _TooMuch:
-            pass
+            await self.app(scope, counted if uploads else receive, send)
         finally:
             tally.give_back(client)
-            if body.size and self._uploads_to(scope):
-                self._uploads.append((time.monotonic(), client, body.size))
-        if body.too_much and not started:
-            await self._too_much(scope)(scope, receive, send)
+            if got:
+                self._uploads.append((time.monotonic(), client, got))
 
     # What is sent here
 
     def _full(self, scope: Scope, client: str) -> Response | None:
         """Why what a request is about to send is not taken; None if it is."""
-        if scope["method"] != "POST":
-            return None
-        if self._length(scope) > self._most(scope):
-            return self._too_much(scope)
         if not self._uploads_to(scope):
             return None
         while self._uploads and self._uploads[0][0] < time.monotonic() - HOUR:
@@ -201,13 +163,3 @@ class Bounds:
 
     def _uploads_to(self, scope: Scope) -> bool:
         return scope["method"] == "POST" and scope["path"].rstrip("/") == UPLOAD
-
-    def _most(self, scope: Scope) -> int:
-        return self.limits.upload_bytes if self._uploads_to(scope) else self.limits.body_bytes
-
-    def _too_much(self, scope: Scope) -> Response:
-        return refused(413, f"at most {self._most(scope) // 1_000_000} MB can be sent at once", 0)
-
-    def _length(self, scope: Scope) -> int:
-        given: Any = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        return int(given) if given.isdigit() else 0

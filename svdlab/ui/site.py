@@ -28,6 +28,7 @@ from svdlab.ui import api, calls, frame, health, pages, stream
 from svdlab.ui.bounds import Bounds
 from svdlab.ui.guard import Guard
 from svdlab.ui.handover import remove_older
+from svdlab.ui.kept_pages import KeptPages
 from svdlab.ui.sessions import OneSession
 from svdlab.ui.theme import stylesheet, theme
 
@@ -100,7 +101,6 @@ class Pages(gr.Blocks):
             raise gr.Error(UNFORESEEN, print_exception=False) from None
 
 
-
 def build_app(lab: Lab, device: str = "auto") -> Pages:
     """Every page over one lab. Loads no model library."""
     first, *others = all_pages()
@@ -160,6 +160,7 @@ def launch(
     # A finished run's files are answered as they are, not as copies.
     gr.set_static_paths([lab.history.runs_folder.resolve()])
     bounds = Middleware(Bounds, folder=uploads, environment=lab.environment)
+    pages_kept = Middleware(KeptPages, paths=[f"/{page.path}" for page in all_pages()])
     _allow_many_connections()
     server, address, _ = app.launch(
         server_name=host,
@@ -176,7 +177,7 @@ def launch(
         mcp_server=False,
         enable_monitoring=False,
         max_threads=THREADS,
-        app_kwargs={"routes": app.routes, "middleware": [bounds]},
+        app_kwargs={"routes": app.routes, "middleware": [bounds, pages_kept]},
         max_file_size=MAX_UPLOAD,
         # Public to whoever has a file's address: runs only, and a run's id is not guessable. Pictures stay out.
         allowed_paths=[str(lab.history.runs_folder.resolve())],

@@ -9,6 +9,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,6 @@ from svdlab.lab.watching import Watching
 from svdlab.recipes.events import Event
 from svdlab.ui.identity import visit_of
 
-QUIET_SECONDS = 15.0  # after so long without news a comment is sent, so that nobody between cuts the line
 RECONNECT_MS = (2000, 6000)  # when a browser comes back after the line broke: not all at once
 MOST_FOLLOWED = 16  # runs that one program follows on one line
 MOST_OWN = 60  # ids of a visitor's own
@@ -98,20 +98,11 @@ def stream(told: AsyncIterator[str], lab: Lab) -> Response:
 
 async def _sent(told: AsyncIterator[str], lab: Lab) -> AsyncIterator[str]:
     yield f"retry: {random.randint(*RECONNECT_MS)}\n\n"
-    coming: asyncio.Future[str] | None = None
     try:
-        while True:
-            coming = asyncio.ensure_future(anext(told))
-            while not (await asyncio.wait({coming}, timeout=QUIET_SECONDS))[0]:
-                yield ":\n\n"
-            yield coming.result()
-    except StopAsyncIteration:
+        async with aclosing(told) as messages:  # type: ignore[type-var]
+            async for text in messages:
+                yield text
         if not lab.live.closed:
             yield END
     except SvdlabError as error:
         yield f"event: refused\ndata: {json.dumps({'error': str(error)})}\n\n{END}"
-    finally:
-        if coming is not None and not coming.done():
-            coming.cancel()
-            await asyncio.wait({coming})
-        await told.aclose()  # type: ignore[attr-defined]

@@ -13,15 +13,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from svdlab.environment import Environment
 from svdlab.ui.bounds import Bounds, Limits
 
-SMALL = Limits(2, 1, 4, 2, 1000, 3000, 6000, 4000)
+SMALL = Limits(2, 1, 4, 2, 6000, 4000)
 
 
 class House:
     """Something behind the bounds: a page, a stream that stays open, a call that waits, an upload."""
 
-    def __init__(self, folder: Path, behind_proxy: bool = False) -> None:
+    def __init__(self, folder: Path, proxies: int = 0) -> None:
         self.go = asyncio.Event()
         self.inside = 0
         routes = [
@@ -30,7 +31,7 @@ class House:
             Route("/gradio_api/run/x", self.call, methods=["POST"]),
             Route("/gradio_api/upload", self.take, methods=["POST"]),
         ]
-        self.app = Bounds(Starlette(routes=routes), folder, SMALL, behind_proxy)
+        self.app = Bounds(Starlette(routes=routes), folder, Environment(trusted_proxies=proxies), SMALL)
 
     async def page(self, request: Request) -> Response:
         return PlainTextResponse("the page")
@@ -95,34 +96,16 @@ def test_calls_are_counted_too(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
-def test_behind_a_proxy_a_client_is_who_the_proxy_names(tmp_path: Path) -> None:
+def test_behind_a_proxy_a_client_is_who_the_proxy_saw(tmp_path: Path) -> None:
     async def play() -> None:
-        house = House(tmp_path, behind_proxy=True)
+        house = House(tmp_path, proxies=1)
         async with house.client() as client:
-            named = [{"X-Forwarded-For": f"198.51.100.{n}, 10.1.1.1"} for n in (1, 2)]
+            named = [{"X-Forwarded-For": f"10.1.1.1, 198.51.100.{n}"} for n in (1, 2)]
             waiting = [asyncio.create_task(client.get("/follow/explore", headers=one)) for one in named]
             await house.until(2)
             assert (await client.get("/follow/explore", headers=named[0])).status_code == 429
             house.go.set()
             await asyncio.gather(*waiting)
-
-    asyncio.run(play())
-
-
-def test_a_body_is_bounded_whether_its_length_is_said_or_not(tmp_path: Path) -> None:
-    async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(5):
-            yield b"x" * 300
-
-    async def play() -> None:
-        house = House(tmp_path)
-        house.go.set()
-        async with house.client() as client:
-            for content in (b"x" * 1001, chunks()):
-                refused = await client.post("/gradio_api/run/x", content=content)
-                assert refused.status_code == 413
-                assert refused.json()["error"].startswith("at most ")
-            assert (await client.post("/gradio_api/run/x", content=b"x" * 1000)).text == "answered"
 
     asyncio.run(play())
 
@@ -135,7 +118,6 @@ def test_uploads_are_bounded_for_one_and_for_all_within_an_hour(tmp_path: Path) 
             house.client("10.0.0.2") as other,
             house.client("10.0.0.3") as third,
         ):
-            assert (await client.post("/gradio_api/upload", content=b"x" * 3001)).status_code == 413
             for _ in range(2):
                 assert (await client.post("/gradio_api/upload", content=b"x" * 2000)).text == "2000"
             refused = await client.post("/gradio_api/upload", content=b"x")

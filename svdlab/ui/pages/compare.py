@@ -296,7 +296,9 @@ class Compare:
         pair, forming, waiting = await asyncio.to_thread(self._at_first, visit, wanted.id, ids)
         if pair.unfinished:
             tiles = await asyncio.to_thread(self.strip_value, visit, ids, pair.id)
-            yield self._said({self.stage: compare_stage.PLAYING, self.player: forming.value(), self.result: {}})
+            yield self._said(
+                {self.stage: compare_stage.PLAYING, self.player: forming.value(), self.result: {}}
+            )
             yield self._said({self.strip: tiles})
         else:
             yield await asyncio.to_thread(self._over, visit, pair.id, ids, wanted.before)

@@ -16,7 +16,7 @@ import gradio as gr
 
 from svdlab.errors import BadInput, SvdlabError
 from svdlab.lab.lab import Lab
-from svdlab.lab.watching import Watching
+from svdlab.lab.watching import QUIET_SECONDS, Watching
 from svdlab.ui.frame import Page
 from svdlab.ui.identity import visit_of
 from svdlab.ui.parts import follow, models
@@ -89,7 +89,9 @@ class Models:
                 yield message({"models-view": await asyncio.to_thread(models.value, self.lab)})
                 if not running:
                     return
-                await bell.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(QUIET_SECONDS):
+                        await bell.wait()
                 await asyncio.sleep(DRAWN_SECONDS)
         finally:
             end()
