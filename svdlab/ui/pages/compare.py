@@ -304,7 +304,7 @@ class Compare:
             yield await asyncio.to_thread(self._over, visit, pair.id, ids, wanted.before)
         shown = time.monotonic()
         async for event in watching.watch(*waiting):
-            if forming.take(event):
+            if forming.take(event) and not forming.over:
                 yield self._said({self.player: forming.value()})
             if forming.over:
                 yield await asyncio.to_thread(self._over, visit, pair.id, ids)
