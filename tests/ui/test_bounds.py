@@ -31,7 +31,7 @@ class House:
             Route("/gradio_api/run/x", self.call, methods=["POST"]),
             Route("/gradio_api/upload", self.take, methods=["POST"]),
         ]
-        self.app = Bounds(Starlette(routes=routes), folder, Environment(trusted_proxies=proxies), SMALL)
+        self.app = Bounds(Starlette(routes=routes), folder, Environment(proxies=proxies), SMALL)
 
     async def page(self, request: Request) -> Response:
         return PlainTextResponse("the page")
