@@ -25,6 +25,7 @@ from svdlab.errors import BadInput
 
 PREFIX = "SVDLAB_"
 Offload = Literal["none", "model", "sequential"]
+LogForm = Literal["text", "json"]
 Acceleration = Literal["off", "exact"]
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
@@ -39,16 +40,23 @@ class Variable:
     unset: str  # what holds where it is not set
     default: Any
     read: Callable[[str], Any]
+    public: Any = None  # what holds on a public lab where it is not set; None: as anywhere
 
-    def of(self, given: Mapping[str, str]) -> Any:
+    @property
+    def secret(self) -> bool:
+        """Whether its value must not be shown anywhere."""
+        return self.name.endswith("_TOKEN")
+
+    def of(self, given: Mapping[str, str], public: bool = False) -> Any:
         """Its value in an environment. Raises `BadInput` with one sentence."""
         text = given.get(self.name, "").strip()
         if not text:
-            return self.default
+            return self.public if public and self.public is not None else self.default
         try:
             return self.read(text)
         except ValueError:
-            raise BadInput(f"{self.name} must be {self.wanted}, got {text[:40]!r}") from None
+            shown = f"{len(text)} characters" if self.secret else repr(text[:40])
+            raise BadInput(f"{self.name} must be {self.wanted}, got {shown}") from None
 
 
 def _variable(
@@ -58,10 +66,11 @@ def _variable(
     default: Any = None,
     wanted: str = "a text",
     unset: str = "",
+    public: Any = None,
 ) -> Any:
     """A field of `Environment` with its declaration."""
-    declared = Variable(name, help, wanted, unset, default, read)
-    return field(default=default, metadata={"variable": declared})
+    declared = Variable(name, help, wanted, unset, default, read, public)
+    return field(default=default, repr=not declared.secret, metadata={"variable": declared})
 
 
 def _number(text: str, allowed: Callable[[float], bool]) -> float:
@@ -126,6 +135,32 @@ def _folder(text: str) -> Path:
 
 def _folders(text: str) -> tuple[Path, ...]:
     return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part.strip())
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise ValueError(text)
+    return count
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if not all(re.fullmatch(r"(\*\.)?[a-z0-9._-]+|\[?[0-9a-f:]+\]?", name) for name in names):
+        raise ValueError(text)
+    return names
+
+
+def _secret(text: str) -> str:
+    if len(text) < 24:
+        raise ValueError("too short")
+    return text
+
+
+def _log_form(text: str) -> LogForm:
+    if text not in get_args(LogForm):
+        raise ValueError(text)
+    return cast(LogForm, text)
 
 
 def _switch(text: str) -> bool:
@@ -226,14 +261,16 @@ class Environment:
         _days,
         30.0,
         wanted=DAYS_WANTED,
-        unset="30",
+        unset="30; on a public lab 1",
+        public=1.0,
     )
     keep_days: float | None = _variable(
         "SVDLAB_KEEP_DAYS",
         "Finished runs older than so many days, which nobody marked, go to the bin.",
         _days,
         wanted=DAYS_WANTED,
-        unset="never",
+        unset="never; on a public lab 7, and marks keep nothing",
+        public=7.0,
     )
     debug: bool = _variable(
         "SVDLAB_DEBUG",
@@ -243,9 +280,93 @@ class Environment:
         wanted="0 or 1",
         unset="0: errors are one sentence",
     )
+    public: bool | None = _variable(
+        "SVDLAB_PUBLIC",
+        "1 makes visitors strangers to each other: each sees and changes what it asked for itself, under bounds.",
+        _switch,
+        wanted="0 or 1",
+        unset="0; on a Space 1",
+    )
+    hosts: tuple[str, ...] = _variable(
+        "SVDLAB_HOSTS",
+        "Names by which the page may be reached beside this machine's own, separated by commas.",
+        _names,
+        (),
+        wanted="names such as lab.example.org, separated by commas",
+        unset="localhost, the address it listens at, a Space's own",
+    )
+    proxies: int = _variable(
+        "SVDLAB_PROXIES",
+        "How many proxies of yours stand in front and add to X-Forwarded-For: then visitors are told apart by that.",
+        _count,
+        0,
+        wanted="a whole number, 0 or more",
+        unset="0; on a Space 1",
+    )
+    operator: str | None = _variable(
+        "SVDLAB_OPERATOR_TOKEN",
+        "Whoever sends this as a bearer token to a public lab may do everything.",
+        _secret,
+        wanted="a secret of at least 24 characters",
+        unset="nobody may from outside",
+    )
+    max_waiting: int = _variable(
+        "SVDLAB_MAX_WAITING",
+        "How many runs of one visitor of a public lab may wait.",
+        _count,
+        20,
+        wanted="a whole number, 0 or more",
+        unset="20",
+    )
+    max_pixels: int = _variable(
+        "SVDLAB_MAX_PIXELS",
+        "Width × height that a visitor of a public lab may ask for.",
+        _count,
+        1024 * 576,
+        wanted="a whole number, 0 or more",
+        unset="589824: 1024×576",
+    )
+    max_frames: int = _variable(
+        "SVDLAB_MAX_FRAMES",
+        "Frames of one clip that a visitor of a public lab may ask for.",
+        _count,
+        25,
+        wanted="a whole number, 0 or more",
+        unset="25",
+    )
+    max_steps: int = _variable(
+        "SVDLAB_MAX_STEPS",
+        "Steps of one clip that a visitor of a public lab may ask for.",
+        _count,
+        50,
+        wanted="a whole number, 0 or more",
+        unset="50",
+    )
+    max_cells: int = _variable(
+        "SVDLAB_MAX_CELLS",
+        "Cells of one sweep that a visitor of a public lab may ask for.",
+        _count,
+        9,
+        wanted="a whole number, 0 or more",
+        unset="9",
+    )
+    log: LogForm = _variable(
+        "SVDLAB_LOG",
+        "How the log is written: as text for people, or json, a line for each entry.",
+        _log_form,
+        "text",
+        wanted="text or json",
+        unset="text",
+    )
+    space_host: str | None = _variable(
+        "SPACE_HOST",
+        "Set by Hugging Face on a Space: the name it is reached by.",
+        unset="this is no Space",
+        wanted=ANY_TEXT,
+    )
     space: str | None = _variable(
         "SPACE_ID",
-        "Set by Hugging Face on a Space: visitors are strangers to each other and see what they made themselves.",
+        "Set by Hugging Face on a Space: the lab is public unless SVDLAB_PUBLIC says otherwise.",
         unset="this is no Space",
         wanted=ANY_TEXT,
     )
@@ -267,7 +388,18 @@ class Environment:
             if name not in _warned:
                 _warned.add(name)
                 warnings.warn(said, stacklevel=2)
-        return cls(**{key: declared.of(given) for key, declared in VARIABLES.items()})
+        public = cls(public=VARIABLES["public"].of(given), space=VARIABLES["space"].of(given)).shared
+        return cls(**{key: declared.of(given, public) for key, declared in VARIABLES.items()})
+
+    @property
+    def shared(self) -> bool:
+        """Whether this is a public lab: strangers visit it."""
+        return bool(self.space) if self.public is None else self.public
+
+    @property
+    def trusted_proxies(self) -> int:
+        """How many of the last entries of X-Forwarded-For are by proxies that are trusted."""
+        return self.proxies or (1 if self.space else 0)
 
     @property
     def listening(self) -> str:

@@ -6,7 +6,8 @@ SvdlabError
 │   ├── BadPicture           a file that is not a usable picture
 │   ├── BadVideo             a file that is not a usable video, or a recipe that is not one
 │   ├── BadPreset            a preset file that does not load
-│   └── NotFound             no checkpoint, preset, run or picture of that name
+│   ├── NotFound             no checkpoint, preset, run or picture of that name
+│   └── NotAllowed           not for whoever asks, on a public lab
 ├── CheckpointUnavailable    known, but its weights are not here (gated, offline, not downloaded)
 ├── BadCheckpoint            weights that are broken or not Stable Video Diffusion
 ├── OutOfMemory              the device has too little memory, after every fallback
@@ -60,6 +61,10 @@ class BadPreset(BadInput):
 
 class NotFound(BadInput):
     """Nothing of that name is known."""
+
+
+class NotAllowed(BadInput):
+    """Whoever asks may not do that on a public lab."""
 
 
 class CheckpointUnavailable(SvdlabError):

@@ -12,6 +12,7 @@ from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Comparison, Outcome, Run
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.recipes.visitors import OPERATOR, Visitor
 from svdlab.recipes.work import Job, Rendered, Stop, Update
 
 SMALL = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3}
@@ -31,21 +32,22 @@ def make_run(
     checkpoint: str = "demo-1-0",
     latents: bytes = b"",
     preset: str | None = None,
+    by: Visitor = OPERATOR,
     **changes: Any,
 ) -> Run:
-    """A finished run of a few drawn frames."""
+    """A finished run of a few drawn frames, asked for by somebody."""
     picture = picture or picture_of(0)
     settings = lab.settings(checkpoint, {**SMALL, **changes}, seed=seed)
-    run = lab.submit(lab.recipe(checkpoint, lab.add_picture(picture), settings), preset)
+    run = lab.submit(lab.recipe(checkpoint, lab.add_picture(picture), settings), preset, by)
     return render(lab, run, picture, latents)
 
 
-def make_pair(lab: Lab, seed: int = 7) -> Comparison:
-    """A finished comparison of the two demo checkpoints."""
+def make_pair(lab: Lab, seed: int = 7, by: Visitor = OPERATOR) -> Comparison:
+    """A finished comparison of the two demo checkpoints, asked for by somebody."""
     recipes = lab.comparison_recipes(
         lab.add_picture(picture_of(0)), "demo-1-0", "demo-1-1", seed=seed, changes=SMALL
     )
-    pair = lab.submit_comparison(*recipes)
+    pair = lab.submit_comparison(*recipes, by=by)
     desk = Desk(lab, only=[pair.a.id, pair.b.id])
     for run in desk.claim():
         finish(desk, run, picture_of(0))

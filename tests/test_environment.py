@@ -38,6 +38,17 @@ def test_every_variable_is_read_into_its_value() -> None:
             "SVDLAB_BIN_DAYS": "Never",
             "SVDLAB_KEEP_DAYS": "0.5",
             "SVDLAB_DEBUG": "1",
+            "SVDLAB_PUBLIC": "0",
+            "SVDLAB_HOSTS": "Lab.example.org, *.example.net",
+            "SVDLAB_PROXIES": "2",
+            "SVDLAB_OPERATOR_TOKEN": "twenty-four-characters-or-more",
+            "SVDLAB_MAX_WAITING": "7",
+            "SVDLAB_MAX_PIXELS": "100000",
+            "SVDLAB_MAX_FRAMES": "14",
+            "SVDLAB_MAX_STEPS": "20",
+            "SVDLAB_MAX_CELLS": "4",
+            "SVDLAB_LOG": "json",
+            "SPACE_HOST": "someone-svdlab.hf.space",
             "SPACE_ID": "someone/svdlab",
             "OAUTH_CLIENT_ID": "abc",
         }
@@ -56,6 +67,17 @@ def test_every_variable_is_read_into_its_value() -> None:
         bin_days=None,
         keep_days=0.5,
         debug=True,
+        public=False,
+        hosts=("lab.example.org", "*.example.net"),
+        proxies=2,
+        operator="twenty-four-characters-or-more",
+        max_waiting=7,
+        max_pixels=100_000,
+        max_frames=14,
+        max_steps=20,
+        max_cells=4,
+        log="json",
+        space_host="someone-svdlab.hf.space",
         space="someone/svdlab",
         login="abc",
     )
@@ -87,6 +109,26 @@ def test_a_wrong_value_is_one_sentence(name: str, text: str, sentence: str) -> N
     with pytest.raises(BadInput) as raised:
         Environment.read({name: text})
     assert str(raised.value) == sentence
+
+
+def test_a_secret_is_shown_nowhere() -> None:
+    with pytest.raises(BadInput) as raised:
+        Environment.read({"SVDLAB_OPERATOR_TOKEN": "too short"})
+    assert str(raised.value) == (
+        "SVDLAB_OPERATOR_TOKEN must be a secret of at least 24 characters, got 9 characters"
+    )
+    secret = "twenty-four-characters-or-more"
+    assert secret not in repr(Environment.read({"SVDLAB_OPERATOR_TOKEN": secret}))
+
+
+def test_a_public_lab_keeps_things_for_days_unless_it_is_told_otherwise() -> None:
+    public = Environment.read({"SVDLAB_PUBLIC": "1"})
+    assert (public.keep_days, public.bin_days) == (7, 1)
+    assert Environment.read({"SPACE_ID": "someone/svdlab"}).keep_days == 7
+    told = Environment.read({"SVDLAB_PUBLIC": "1", "SVDLAB_KEEP_DAYS": "never", "SVDLAB_BIN_DAYS": "3"})
+    assert (told.keep_days, told.bin_days) == (None, 3)
+    own = Environment.read({"SPACE_ID": "someone/svdlab", "SVDLAB_PUBLIC": "0"})
+    assert (own.keep_days, own.bin_days) == (None, 30)
 
 
 def test_an_unknown_name_is_warned_about_once_with_the_nearest_known_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -139,3 +140,50 @@ def test_every_requirement_is_pinned_to_a_version_it_allows() -> None:
 def test_the_torch_pin_fits_every_build_of_torch() -> None:
     (torch,) = (pin for pin in requirements("constraints.txt") if pin.name == "torch")
     assert "+" not in str(torch.specifier), "a local version like +cpu would forbid the CUDA build"
+
+
+# --- known holes, and the bill of materials ----------------------------------------------------------------------
+
+HOLES = {  # the last version that has one
+    "diffusers": "0.42.0",
+    "gradio": "6.6.0",
+    "h11": "0.15.0",
+    "jinja2": "3.1.5",
+    "pillow": "12.2.0",
+    "pyarrow": "23.0.0",
+    "python-multipart": "0.0.31",
+    "starlette": "1.3.0",
+    "transformers": "5.2.0",
+}
+
+
+def test_versions_with_known_holes_are_not_allowed() -> None:
+    wanted = {canonicalize_name(one.name): one.specifier for one in requirements("requirements.txt")}
+    assert {name for name, version in HOLES.items() if wanted[name].contains(version)} == set()
+
+
+def test_no_pickle_is_opened() -> None:
+    """What is wrong with `torch.load` in some versions of torch does not concern svdlab."""
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "svdlab").rglob("*.py"))
+    assert not re.search(r"(?<!safetensors\.)torch\.load\(|pickle\.load|allow_pickle=True", code)
+
+
+def test_the_bill_of_materials_names_all_that_is_installed_and_is_the_same_each_time() -> None:
+    made = [
+        subprocess.run(
+            [sys.executable, str(ROOT / "scripts" / "make_bom")], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert made[0] == made[1]
+    bill = json.loads(made[0])
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    named = {one["name"]: one for one in bill["components"]}
+    assert {canonicalize_name(one.name) for one in requirements("requirements.txt")} <= named.keys()
+    assert "pytest" not in named
+    refs = {one["bom-ref"] for one in bill["components"]}
+    assert len(refs) == len(bill["components"])
+    edges = {one["ref"]: one["dependsOn"] for one in bill["dependencies"]}
+    assert edges.keys() == refs | {bill["metadata"]["component"]["bom-ref"]}
+    assert all(set(below) <= refs for below in edges.values())
+    assert named["gradio"]["purl"] == f"pkg:pypi/gradio@{named['gradio']['version']}"

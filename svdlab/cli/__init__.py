@@ -11,6 +11,8 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import typer
 
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from svdlab.cli.commands import command
 
     debug = bool(VARIABLES["debug"].of(os.environ))
+    _make_temporary_folder()
     for _, said in misspelt(os.environ):
         print(f"svdlab: {said}", file=sys.stderr)
     if not debug:
@@ -66,6 +69,14 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _make_temporary_folder() -> None:
+    """Of a container that may write in its data volume alone, the folder of passing files is in there."""
+    folder = os.environ.get("TMPDIR")
+    if folder:
+        with suppress(OSError):  # what needs it says so
+            Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 def _hush() -> None:

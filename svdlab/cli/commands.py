@@ -118,11 +118,13 @@ def app(
     SVDLAB_HOST, SVDLAB_PORT, SVDLAB_DATA_DIR, SVDLAB_WORKER, SVDLAB_DEVICE and SVDLAB_DTYPE stand for the options. On a
     Hugging Face Space the page is served to everybody, and visitors do not see each other's runs.
     """
+    from svdlab import logs
     from svdlab.ui import launch
     from svdlab.workers import open_lab
 
     environment = environment_of(ctx)
     host, port = host or environment.listening, port or environment.port
+    logs.start(environment)
     opened = open_lab(
         data_dir_of(ctx, data_dir), device, dtype, worker=worker or None, warm=True, environment=environment
     )

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from svdlab import __version__
 from svdlab.errors import BadInput
 from svdlab.files import write_whole
+from svdlab.history.ids import PATTERN
 from svdlab.history.search import MAX_NOTE, MAX_TAGS
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import MAX_RECIPE_BYTES, Comparison, Run
@@ -37,7 +38,7 @@ FILES = {  # what a run's folder may hold → the most bytes of it
 }
 NEEDED = ("video.mp4", "poster.webp", RESULT)
 
-Id = Annotated[str, Field(pattern=r"^[0-9a-f]{17}$")]
+Id = Annotated[str, Field(pattern=f"^{PATTERN}$")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Seconds = Annotated[float, Field(ge=0, lt=1e11)]  # since 1970
@@ -110,7 +111,7 @@ class CheckedOutcome(_Strict):
     sampling: str = Field("", max_length=200)
     offload: str = Field("", max_length=40)
     fallbacks: tuple[Annotated[str, Field(max_length=500)], ...] = Field((), max_length=32)
-    latents_of: str = Field("", pattern=r"^([0-9a-f]{17})?$")
+    latents_of: str = Field("", pattern=f"^({PATTERN})?$")
     metrics: dict[Name, Annotated[float, Field(gt=-1e12, lt=1e12)]] = Field(
         default_factory=dict, max_length=64
     )

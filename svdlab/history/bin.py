@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from svdlab.errors import BadInput
 from svdlab.failpoints import failpoint
 from svdlab.files import entries, remove_folder
+from svdlab.history import search
 from svdlab.history.kept import PICTURE_NAME
 from svdlab.history.marks import Marks
 
@@ -60,6 +61,24 @@ class Bin(Marks):
             db.executemany(
                 "UPDATE comparisons SET deleted = ? WHERE deleted IS NULL AND (a = ? OR b = ?)",
                 [(now, id, id) for id in ids],
+            )
+        return ids
+
+    def delete_visitors(self, older_than_seconds: float) -> list[str]:
+        """Bins what visitors asked for that ended so long ago, marked or not; returns the runs' ids."""
+        now = time.time()
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT id FROM runs WHERE visitor IS NOT NULL AND deleted IS NULL"
+                " AND state NOT IN ('queued', 'running') AND COALESCE(finished, created) <= ?",
+                (now - older_than_seconds,),
+            ).fetchall()
+            ids = [row["id"] for row in rows]
+            db.executemany("UPDATE runs SET deleted = ? WHERE id = ?", [(now, id) for id in ids])
+            db.execute(
+                "UPDATE comparisons SET deleted = ? WHERE visitor IS NOT NULL AND deleted IS NULL"
+                f" AND (a IN {search.IN_BIN} OR b IN {search.IN_BIN})",
+                (now,),
             )
         return ids
 

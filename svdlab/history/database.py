@@ -157,6 +157,22 @@ MIGRATIONS: tuple[str, ...] = (
     END;
     INSERT INTO finding SELECT * FROM found;
     """,
+    # Who asked for a run or a comparison (null: whoever runs the lab), where they come from, and whose turn it is: see
+    # `svdlab.history.turns`.
+    """
+    ALTER TABLE runs ADD COLUMN visitor TEXT;
+    ALTER TABLE runs ADD COLUMN lane TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE comparisons ADD COLUMN visitor TEXT;
+    CREATE INDEX runs_by_visitor ON runs (visitor, created, id) WHERE visitor IS NOT NULL;
+    CREATE INDEX comparisons_by_visitor ON comparisons (visitor, created, id) WHERE visitor IS NOT NULL;
+    CREATE INDEX runs_in_turn ON runs (turn) WHERE state = 'queued';
+    CREATE INDEX runs_in_lanes ON runs (lane, turn) WHERE state IN ('queued', 'running');
+    CREATE INDEX runs_waiting_by_lane ON runs (lane) WHERE state = 'queued';
+    CREATE INDEX runs_waiting_by_visitor ON runs (visitor) WHERE state = 'queued';
+    CREATE TABLE turn (now INTEGER NOT NULL);
+    INSERT INTO turn VALUES (0);
+    """,
 )
 
 
@@ -240,6 +256,11 @@ class Database:
         """Raises `DataFolderError` with one sentence if nothing can be written here."""
         if self.read_only:
             raise DataFolderError(self.read_only_sentence)
+
+    def prove_writable(self) -> None:
+        """Writes to the file what it says already. Raises `DataFolderError`."""
+        with self._transaction() as db:
+            db.execute(f"PRAGMA user_version = {self._version()}")
 
     def _open(self) -> None:
         self._db.row_factory = sqlite3.Row

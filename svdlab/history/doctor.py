@@ -17,7 +17,8 @@ from svdlab.errors import BadPicture, BadVideo
 from svdlab.files import entries, remove_folder, sha256_of
 from svdlab.history.bin import BEING_REMOVED
 from svdlab.history.database import FILE_NAME
-from svdlab.history.kept import ID, PICTURE_NAME
+from svdlab.history.ids import ID
+from svdlab.history.kept import PICTURE_NAME
 from svdlab.history.queue import History
 from svdlab.history.run_files import read_result, write_result
 from svdlab.recipes.records import Outcome, Recipe, Run

@@ -18,7 +18,6 @@ from svdlab.history.database import BUSY_SECONDS, Connect, Database
 from svdlab.history.search import ComparisonPage, Facets, Page, RunQuery
 from svdlab.recipes.records import Comparison, Outcome, Recipe, Run, RunState
 
-ID = re.compile(r"[0-9a-f]{17}")
 PICTURE_NAME = re.compile(r"([0-9a-f]{64})\.png")
 
 _WITH_TAGS = (
@@ -90,6 +89,7 @@ class Kept(Database):
             note=row["note"],
             tags=_tags(row),
             deleted=row["deleted"],
+            visitor=row["visitor"],
         )
 
     def _readable(self, read: Callable[[sqlite3.Row], One], rows: Iterable[sqlite3.Row]) -> Iterator[One]:
@@ -126,6 +126,7 @@ class Kept(Database):
             note=row["note"],
             tags=_tags(row),
             deleted=row["deleted"],
+            visitor=row["visitor"],
         )
 
     def runs(self, limit: int = 50, states: Sequence[RunState] | None = None) -> list[Run]:
@@ -143,23 +144,28 @@ class Kept(Database):
         rows = self._rows(f"{COMPARISONS} WHERE {where} ORDER BY created DESC, id DESC LIMIT ?", (limit,))
         return list(self._readable(self._comparison, rows))
 
-    def same(self, recipe_hash: str, states: Sequence[RunState]) -> Iterator[Run]:
-        """Runs of that recipe outside the bin in one of these states, newest first."""
+    def same(self, recipe_hash: str, states: Sequence[RunState], visitor: str | None = None) -> Iterator[Run]:
+        """Runs of that recipe outside the bin in one of these states, newest first; only that visitor's, if named."""
+        of_one, whose = ("AND visitor = ?", (visitor,)) if visitor is not None else ("", ())
         rows = self._rows(
             f"{RUNS} WHERE recipe_hash = ? AND state IN ({','.join('?' * len(states))}) AND deleted IS NULL"
-            " ORDER BY created DESC, id DESC",
-            (recipe_hash, *states),
+            f" {of_one} ORDER BY created DESC, id DESC",
+            (recipe_hash, *states, *whose),
         )
         return self._readable(self._run, rows)
 
-    def same_pairs(self, a_hash: str, b_hash: str) -> Iterator[Comparison]:
-        """Comparisons of these two recipes outside the bin, with both sides outside it, newest first."""
+    def same_pairs(self, a_hash: str, b_hash: str, visitor: str | None = None) -> Iterator[Comparison]:
+        """Comparisons of these two recipes outside the bin, with both sides outside it, newest first.
+
+        Only that visitor's, if one is named.
+        """
+        of_one, whose = ("AND it.visitor = ?", (visitor,)) if visitor is not None else ("", ())
         rows = self._rows(
             f"{COMPARISONS} JOIN runs AS one ON one.id = it.a JOIN runs AS two ON two.id = it.b"
             " WHERE one.recipe_hash = ? AND two.recipe_hash = ?"
             " AND it.deleted IS NULL AND one.deleted IS NULL AND two.deleted IS NULL"
-            " ORDER BY it.created DESC, it.id DESC",
-            (a_hash, b_hash),
+            f" {of_one} ORDER BY it.created DESC, it.id DESC",
+            (a_hash, b_hash, *whose),
         )
         return self._readable(self._comparison, rows)
 
@@ -272,8 +278,8 @@ class Kept(Database):
         with self._transaction() as db:
             added = db.execute(
                 "INSERT OR IGNORE INTO runs (id, state, recipe, recipe_hash, checkpoint, picture, preset, created,"
-                " started, finished, step, outcome, latents_of, starred, rating, note, folded_note)"
-                " VALUES (?, 'done', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " started, finished, step, outcome, latents_of, starred, rating, note, folded_note, visitor)"
+                " VALUES (?, 'done', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     run.id,
                     run.recipe.to_json(),
@@ -291,6 +297,7 @@ class Kept(Database):
                     run.rating,
                     run.note,
                     folded(run.note),
+                    run.visitor,
                 ),
             ).rowcount
             if added:
@@ -304,8 +311,8 @@ class Kept(Database):
         """
         with self._transaction() as db:
             added = db.execute(
-                "INSERT OR IGNORE INTO comparisons (id, a, b, created, starred, rating, note, folded_note)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO comparisons (id, a, b, created, starred, rating, note, folded_note, visitor)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     pair.id,
                     pair.a.id,
@@ -315,6 +322,7 @@ class Kept(Database):
                     pair.rating,
                     pair.note,
                     folded(pair.note),
+                    pair.visitor,
                 ),
             ).rowcount
             if added:

@@ -6,6 +6,7 @@ disk. Workers claim rows under a lease; a row whose worker died becomes `interru
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,9 @@ from svdlab.history.bin import Bin
 from svdlab.history.ids import new_id
 from svdlab.history.owners import is_alive
 from svdlab.history.run_files import whole_result
+from svdlab.history.turns import first_waiting, must_have_room, next_turn, take_turn
 from svdlab.recipes.records import UNFINISHED, Comparison, Outcome, Recipe, Run, RunState
+from svdlab.recipes.visitors import OPERATOR, Visitor
 
 ENDED = "The program ended while this was being rendered."
 LEASE_SECONDS = 120.0  # a worker on another host that has not been heard of for this long is taken for dead
@@ -28,35 +31,61 @@ class History(Bin):
 
     # Accepting
 
-    def add(self, recipe: Recipe, preset: str | None = None) -> Run:
-        """Writes a queued run and returns it; from here it cannot be lost."""
-        with self._transaction():
-            id = self._insert(recipe, preset, None)
+    def add(
+        self, recipe: Recipe, preset: str | None = None, by: Visitor = OPERATOR, most: int | None = None
+    ) -> Run:
+        """Writes a queued run and returns it; from here it cannot be lost.
+
+        `by` has asked for it, of whose runs at most `most` may wait. Raises `BadInput`.
+        """
+        with self._transaction() as db:
+            turn = self._turn(db, by, 1, most)
+            id = self._insert(recipe, preset, None, by, turn)
         return self.get(id)
 
-    def add_comparison(self, a: Recipe, b: Recipe, preset: str | None = None) -> Comparison:
-        """Writes two queued runs that belong together."""
+    def add_comparison(
+        self, a: Recipe, b: Recipe, preset: str | None = None, by: Visitor = OPERATOR, most: int | None = None
+    ) -> Comparison:
+        """Writes two queued runs that belong together. Raises `BadInput`."""
         id = new_id()
         with self._transaction() as db:
-            first, second = self._insert(a, preset, id), self._insert(b, preset, id)
-            db.execute(_PAIR, (id, first, second, time.time()))
+            turn = self._turn(db, by, 2, most)
+            first, second = (self._insert(recipe, preset, id, by, turn) for recipe in (a, b))
+            db.execute(_PAIR, (id, first, second, time.time(), by.stored))
         return self.comparison(id)
 
-    def add_decode(self, recipe: Recipe, of: Run) -> Comparison:
-        """Writes a queued run that decodes the latents of a finished one, and the comparison of the two."""
+    def add_decode(
+        self, recipe: Recipe, of: Run, by: Visitor = OPERATOR, most: int | None = None
+    ) -> Comparison:
+        """Writes a queued run that decodes the latents of a finished one, and the comparison of the two.
+
+        Raises `BadInput`.
+        """
         id = new_id()
         with self._transaction() as db:
-            second = self._insert(recipe, of.preset, id, latents_of=of.latents_of or of.id)
-            db.execute(_PAIR, (id, of.id, second, time.time()))
+            turn = self._turn(db, by, 1, most)
+            second = self._insert(recipe, of.preset, id, by, turn, latents_of=of.latents_of or of.id)
+            db.execute(_PAIR, (id, of.id, second, time.time(), by.stored))
         return self.comparison(id)
+
+    def _turn(self, db: sqlite3.Connection, by: Visitor, count: int, most: int | None) -> int:
+        """The number of `count` runs that are rendered together. Raises `BadInput` if that is too many."""
+        must_have_room(db, by, count, most)
+        return next_turn(db, by.lane)
 
     def _insert(
-        self, recipe: Recipe, preset: str | None, comparison: str | None, latents_of: str | None = None
+        self,
+        recipe: Recipe,
+        preset: str | None,
+        comparison: str | None,
+        by: Visitor,
+        turn: int,
+        latents_of: str | None = None,
     ) -> str:
         id = new_id()
         self._db.execute(
             "INSERT INTO runs (id, state, recipe, recipe_hash, checkpoint, picture, preset, comparison, created,"
-            " latents_of) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?)",
+            " latents_of, visitor, lane, turn) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 id,
                 recipe.to_json(),
@@ -67,6 +96,9 @@ class History(Bin):
                 comparison,
                 time.time(),
                 latents_of,
+                by.stored,
+                by.lane,
+                turn,
             ),
         )
         failpoint("row-inserted")
@@ -77,33 +109,39 @@ class History(Bin):
         return self._rows(
             "SELECT COUNT(*) FROM runs r, runs me WHERE me.id = ? AND r.id <> me.id"
             " AND (r.comparison IS NULL OR r.comparison IS NOT me.comparison)"
-            " AND (r.state = 'running' OR (r.state = 'queued' AND r.rowid < me.rowid))",
+            " AND (r.state = 'running' OR (r.state = 'queued' AND (r.turn, r.rowid) < (me.turn, me.rowid)))",
             (id,),
         )[0][0]
+
+    def load(self) -> tuple[int, int]:
+        """How many runs wait, and how many are being rendered."""
+        rows = self._rows(
+            "SELECT state, COUNT(*) FROM runs WHERE state IN ('queued', 'running') GROUP BY state"
+        )
+        counts: dict[str, int] = {row[0]: row[1] for row in rows}
+        return counts.get("queued", 0), counts.get("running", 0)
 
     # Working
 
     def claim(self, owner: str, only: Sequence[str] | None = None) -> list[Run]:
-        """Takes the run that was accepted first, with its comparison's other side, for `owner`; empty if none waits.
+        """Takes the run whose turn it is, with its comparison's other side, for `owner`; empty if none waits.
 
-        Rows are numbered as they are accepted, so the order holds when the clock is set back.
+        Of one lane that is the run that was accepted first (`svdlab.history.turns`). Rows are numbered as they are
+        accepted, so the order holds when the clock is set back.
         With `only`, runs of other ids are left to other workers. Of a data folder that is only read, nothing.
         """
         if self.read_only:
             return []
-        where, parameters = "state = 'queued'", tuple(only or ())
-        if only is not None:
-            where += f" AND id IN ({','.join('?' * len(parameters))})"
         with self._transaction() as db:
-            row = db.execute(
-                f"SELECT id, comparison FROM runs WHERE {where} ORDER BY rowid LIMIT 1", parameters
-            ).fetchone()
+            row = first_waiting(db, only)
             if row is None:
                 return []
             ids = [row["id"]]
             if row["comparison"] is not None:
                 both = "SELECT id FROM runs WHERE comparison = ? AND state = 'queued' ORDER BY rowid"
                 ids = [r["id"] for r in db.execute(both, (row["comparison"],))]
+            if only is None:  # whoever takes a certain run takes nobody's turn
+                take_turn(db, row["turn"])
             now = time.time()
             for id in ids:
                 db.execute(
@@ -193,12 +231,18 @@ class History(Bin):
             db.execute("UPDATE runs SET cancel_requested = 1 WHERE id = ? AND state = 'running'", (id,))
         return self.get(id).state
 
-    def requeue(self, *ids: str) -> list[Run]:
-        """Puts interrupted, failed or cancelled runs back into the queue, together: a comparison's two stay one."""
+    def requeue(self, *ids: str, by: Visitor = OPERATOR, most: int | None = None) -> list[Run]:
+        """Puts interrupted, failed or cancelled runs back into the queue, together: a comparison's two stay one.
+
+        The operator's keep their place; a visitor's go behind what the visitor has asked for since. Raises `BadInput`.
+        """
         for id in ids:
             if self.get(id).deleted is not None:
                 raise BadInput(f"run {id} is in the bin; take it back first")
         with self._transaction() as db:
+            must_have_room(db, by, len(ids), most)
+            if not by.operator:
+                self._behind(db, ids, by.lane)
             db.executemany(
                 "UPDATE runs SET state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL,"
                 " cancel_requested = 0 WHERE id = ? AND state IN ('interrupted', 'failed', 'cancelled')"
@@ -208,6 +252,15 @@ class History(Bin):
             failpoint("requeuing")
         failpoint("requeued")
         return [self.get(id) for id in ids]
+
+    def _behind(self, db: sqlite3.Connection, ids: Sequence[str], lane: str) -> None:
+        """Gives runs that are to wait again turns of now; the two of a comparison share one."""
+        turn, before = next_turn(db, lane) - 1, ""
+        for id in ids:
+            row = db.execute("SELECT comparison FROM runs WHERE id = ?", (id,)).fetchone()
+            together = row["comparison"] or id
+            turn, before = turn + (together != before), together
+            db.execute("UPDATE runs SET turn = ?, lane = ? WHERE id = ?", (turn, lane, id))
 
     def recover(self) -> list[Run]:
         """Settles runs whose worker is gone: adopted as done if their files are whole, else interrupted.
@@ -241,4 +294,4 @@ class History(Bin):
 
 
 _MINE = "id = ? AND state = 'running' AND owner IS COALESCE(?, owner)"
-_PAIR = "INSERT INTO comparisons (id, a, b, created) VALUES (?, ?, ?, ?)"
+_PAIR = "INSERT INTO comparisons (id, a, b, created, visitor) VALUES (?, ?, ?, ?, ?)"

@@ -17,8 +17,9 @@ class Retention:
     keep_days: float | None = (
         Environment.keep_days
     )  # finished runs that nobody marked go to the bin when older
+    public: bool = False  # what visitors asked for goes then, whatever it ended as and whoever marked it
 
     @classmethod
     def of(cls, environment: Environment) -> Retention:
         """What an environment asks for."""
-        return cls(environment.bin_days, environment.keep_days)
+        return cls(environment.bin_days, environment.keep_days, environment.shared)

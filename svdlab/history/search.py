@@ -45,7 +45,8 @@ class RunQuery:
     `picture` is a hash or its beginning, `since` and `until` are seconds since 1970 (until is excluded), `rating` is
     the least one. `text` is words that must all occur in note, tags, checkpoint or preset. `bin` looks into the bin
     and nowhere else. `where` are conditions on any knob or metric; `svdlab.history.conditions.parse_where` reads them
-    as they are typed. Runs without a value for `sort` come last, equal ones newest first.
+    as they are typed. `visitor` leaves what that visitor asked for (`Visitor.id`). Runs
+    without a value for `sort` come last, equal ones newest first.
     """
 
     checkpoint: str | None = None
@@ -62,6 +63,7 @@ class RunQuery:
     sort: str = "created"
     descending: bool = True
     where: tuple[Condition, ...] = ()
+    visitor: str | None = None
 
     def __post_init__(self) -> None:
         if self.sort not in SORTS:
@@ -159,6 +161,9 @@ def comparison_conditions(query: RunQuery) -> tuple[str, list[Any]]:
         if moment is not None:
             parts.append(f"it.created {sign} ?")
             values.append(moment)
+    if query.visitor is not None:
+        parts.append("it.visitor = ?")
+        values.append(query.visitor)
     parts += _marks(query, values)
     for tag in query.tags:
         parts.append("it.id IN (SELECT comparison FROM comparison_tags WHERE tag = ?)")
@@ -187,6 +192,9 @@ def _about_the_run(query: RunQuery, dates: bool = True) -> tuple[list[str], list
     if query.picture is not None:  # 'g' comes after every hexadecimal digit
         parts.append("(created, run) IN (SELECT created, id FROM runs WHERE picture >= ? AND picture < ?)")
         values += [query.picture, f"{query.picture}g"]
+    if dates and query.visitor is not None:
+        parts.append("(created, run) IN (SELECT created, id FROM runs WHERE visitor = ?)")
+        values.append(query.visitor)
     if dates and query.since is not None:
         parts.append("created >= ?")
         values.append(query.since)

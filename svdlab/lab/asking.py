@@ -23,6 +23,7 @@ from svdlab.recipes.checkpoint import Checkpoint, Decoder
 from svdlab.recipes.presets import Presets
 from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
+from svdlab.recipes.visitors import OPERATOR, Visitor
 from svdlab.weights.availability import availability
 from svdlab.weights.catalogue import Catalogue
 
@@ -70,6 +71,23 @@ class Asking:
         sha256 = picture if isinstance(picture, str) else picture.sha256
         return Recipe(checkpoint=id, picture_sha256=sha256, settings=settings)
 
+    def recipe_of(
+        self,
+        picture: PictureSource,
+        checkpoint: str | None = None,
+        preset: str | None = None,
+        seed: int | str | None = None,
+        changes: Mapping[str, Any] | None = None,
+    ) -> Recipe:
+        """The recipe of what is asked for in one go, the picture kept; without a checkpoint, the best there is here.
+
+        Raises `BadSettings`, `NotFound`, `BadPicture`, `DataFolderError`.
+        """
+        id = checkpoint or self.catalogue.default().id
+        settings = self.settings(id, changes, preset, seed)  # a wrong knob is said before the picture is read
+        stored = self.add_picture(picture)
+        return self.recipe(id, stored, self.settings(id, changes, preset, settings.seed, stored))
+
     def notes(
         self, checkpoint: str, settings: GenerationSettings, picture: StoredPicture | None = None
     ) -> tuple[limits.Note, ...]:
@@ -82,23 +100,30 @@ class Asking:
         cut = framing.crop_note(made_for, settings, picture.size) if picture is not None else None
         return (*notes, cut) if cut is not None else notes
 
-    def submit(self, recipe: Recipe, preset: str | None = None) -> Run:
+    def submit(
+        self, recipe: Recipe, preset: str | None = None, by: Visitor = OPERATOR, most: int | None = None
+    ) -> Run:
         """Accepts a run: when this returns it is on disk and waits to be claimed.
+
+        `by` asks for it, of whose runs at most `most` may wait; what `by` may ask for is decided before
+        (`svdlab.lab.visit`).
 
         This is where a recipe is checked, wherever it comes from. Whether weights can be had is found when it is
         rendered. Raises `BadSettings`, `NotFound`, `DataFolderError`.
         """
         self._check(recipe)
-        run = self.history.add(recipe, preset)
+        run = self.history.add(recipe, preset, by, most)
         failpoint("accepted")
         self.live.notify()
         return run
 
-    def submit_comparison(self, a: Recipe, b: Recipe, preset: str | None = None) -> Comparison:
+    def submit_comparison(
+        self, a: Recipe, b: Recipe, preset: str | None = None, by: Visitor = OPERATOR, most: int | None = None
+    ) -> Comparison:
         """Accepts two runs that are rendered together, in lockstep where both models fit."""
         self._check(a)
         self._check(b)
-        comparison = self.history.add_comparison(a, b, preset)
+        comparison = self.history.add_comparison(a, b, preset, by, most)
         failpoint("accepted")
         self.live.notify()
         return comparison
@@ -117,7 +142,12 @@ class Asking:
         return (*made_for.decoders, *lent)
 
     def decode_again(
-        self, run_id: str, decoder: Decoder | None = None, decode_chunk_size: int | None = None
+        self,
+        run_id: str,
+        decoder: Decoder | None = None,
+        decode_chunk_size: int | None = None,
+        by: Visitor = OPERATOR,
+        most: int | None = None,
     ) -> Comparison:
         """Decodes a finished run's latents with another decoder or chunk size, beside the run itself.
 
@@ -135,12 +165,12 @@ class Asking:
             raise BadInput("choose another decoder or another chunk size than the run already has")
         recipe = run.recipe.model_copy(update={"settings": settings, "versions": {}})
         self._check(recipe)
-        pair = self.history.add_decode(recipe, run)
+        pair = self.history.add_decode(recipe, run, by, most)
         self.live.notify()
         return pair
 
-    def pair(self, a: str, b: str) -> Comparison:
-        """Two finished runs as a comparison, whatever they differ in; the one there is, if they were paired before.
+    def pair(self, a: str, b: str, by: Visitor = OPERATOR) -> Comparison:
+        """Two finished runs as a comparison, whatever they differ in; the one `by` has, if it paired them before.
 
         Raises `BadInput`, `NotFound`.
         """
@@ -149,9 +179,9 @@ class Asking:
             raise BadInput("choose two different runs that are finished")
         for id in self.history.comparisons_of(first.id):
             before = self.history.comparison(id)
-            if (before.a.id, before.b.id) == (first.id, second.id):
+            if (before.a.id, before.b.id) == (first.id, second.id) and by.owns(before.visitor):
                 return before
-        made = Comparison(new_id(), first, second, time.time())
+        made = Comparison(new_id(), first, second, time.time(), visitor=by.stored)
         self.history.adopt_comparison(made, ())
         return self.history.comparison(made.id)
 

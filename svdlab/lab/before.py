@@ -22,26 +22,28 @@ class Before:
     def __init__(self, history: History, bits: Bits, numbers: Callable[[], Numbers]) -> None:
         self._history, self._bits, self._numbers = history, bits, numbers
 
-    def run(self, recipe: Recipe, numbers: Numbers | None = None) -> Run | None:
-        """The newest finished run of that recipe outside the bin whose video is there."""
-        runs = self._history.same(asked(recipe), ("done",))
+    def run(self, recipe: Recipe, numbers: Numbers | None = None, visitor: str | None = None) -> Run | None:
+        """The newest finished run of that recipe outside the bin whose video is there; that visitor's, if named."""
+        runs = self._history.same(asked(recipe), ("done",), visitor)
         return next((run for run in runs if _shows(run) and self._answers(run, numbers)), None)
 
-    def waiting(self, recipe: Recipe) -> Run | None:
+    def waiting(self, recipe: Recipe, visitor: str | None = None) -> Run | None:
         """The run of that recipe that is on its way: the one being rendered, else the first that waits."""
-        runs = self._history.same(asked(recipe), ("running", "queued"))
+        runs = self._history.same(asked(recipe), ("running", "queued"), visitor)
         return min(runs, key=lambda run: (run.state != "running", run.created, run.id), default=None)
 
-    def pair(self, a: Recipe, b: Recipe, numbers: Numbers | None = None) -> Comparison | None:
+    def pair(
+        self, a: Recipe, b: Recipe, numbers: Numbers | None = None, visitor: str | None = None
+    ) -> Comparison | None:
         """The newest finished comparison of these two recipes outside the bin whose clips and frames are there."""
-        for pair in self._pairs(a, b):
+        for pair in self._pairs(a, b, visitor):
             if all(_whole(side) and self._answers(side, numbers) for side in (pair.a, pair.b)):
                 return pair
         return None
 
-    def waiting_pair(self, a: Recipe, b: Recipe) -> Comparison | None:
+    def waiting_pair(self, a: Recipe, b: Recipe, visitor: str | None = None) -> Comparison | None:
         """The newest comparison of these two recipes that is on its way: neither side has failed."""
-        pairs = (pair for pair in self._pairs(a, b) if pair.unfinished)
+        pairs = (pair for pair in self._pairs(a, b, visitor) if pair.unfinished)
         return next(
             (pair for pair in pairs if all(one.unfinished or _whole(one) for one in (pair.a, pair.b))), None
         )
@@ -49,8 +51,8 @@ class Before:
     def _answers(self, run: Run, numbers: Numbers | None) -> bool:
         return self._bits.of_today(run.recipe, numbers or self._numbers())
 
-    def _pairs(self, a: Recipe, b: Recipe) -> Iterator[Comparison]:
-        return self._history.same_pairs(asked(a), asked(b))
+    def _pairs(self, a: Recipe, b: Recipe, visitor: str | None) -> Iterator[Comparison]:
+        return self._history.same_pairs(asked(a), asked(b), visitor)
 
 
 def asked(recipe: Recipe) -> str:

@@ -35,9 +35,10 @@ from svdlab.history.owners import this_process
 from svdlab.history.retention import DAY
 from svdlab.lab.lab import Lab
 from svdlab.lab.results import write_files
+from svdlab.lab.sharing import twin_of
 from svdlab.recipes import work
 from svdlab.recipes.events import Event
-from svdlab.recipes.records import Run
+from svdlab.recipes.records import Recipe, Run
 from svdlab.recipes.work import Job, Render, Rendered, Update
 from svdlab.weights.availability import availability
 from svdlab.weights.downloads import Download
@@ -76,10 +77,13 @@ class Desk:
 
         No run's fault stops the next one.
         """
+        self.lab.pulse.beat(self)
         while not stopping.is_set():
             seen = self.lab.live.asks
             try:
-                if not self.turn(render):
+                worked = self.turn(render)
+                self.lab.pulse.beat(self)
+                if not worked:
                     idle()
                     self.lab.live.wait(seen, IDLE_SECONDS)
             except Exception as error:  # the disk or the database: not at once again
@@ -87,6 +91,7 @@ class Desk:
                     "the queue could not be served: %s", error, exc_info=not isinstance(error, SvdlabError)
                 )
                 stopping.wait(IDLE_SECONDS)
+        self.lab.pulse.leave(self)
 
     def turn(self, render: Render) -> bool:
         """Ends what broke off, keeps house, has rendered what waits longest; False if nothing waited.
@@ -98,7 +103,7 @@ class Desk:
         self._keep_house()
         runs = self.claim()
         try:
-            if runs:
+            if runs and not self._answered(runs):
                 self._render(runs, render)
         except Exception as error:
             known = isinstance(error, SvdlabError)
@@ -126,7 +131,39 @@ class Desk:
         except Exception as error:
             log.warning("tidying up failed: %s", error)
 
+    def _answered(self, runs: Sequence[Run]) -> bool:
+        """Whether claimed runs of visitors were finished with the files of equal ones, rendered while these waited."""
+        found = [(run, twin) for run in runs if (twin := self._equal_of(run)) is not None]
+        if len(found) < len(runs):
+            return False
+        for run, twin in found:
+            with twin_of(twin, run.id) as files:
+                self.lab.history.finish(
+                    run.id, "done", recipe=twin.recipe, outcome=twin.outcome, owner=self.owner, files=files
+                )
+            self.lab.live.publish(Event(run.id, "done", step=_steps(run), steps=_steps(run)))
+        return True
+
+    def _answer_waiting(self, recipe: Recipe) -> None:
+        """Finishes visitors' waiting runs of a recipe that has just been rendered; a pair waits for its turn."""
+        for run in list(self.lab.history.same(recipe.hash, ("queued",))):
+            if run.comparison is None and self._equal_of(run) is not None:
+                claimed = self.lab.history.claim(self.owner, only=[run.id])
+                try:
+                    self._answered(claimed)
+                except (OSError, SvdlabError) as error:  # not the fault of the one that was rendered
+                    self._broken.update({one.id: f"rendering failed: {error}" for one in claimed})
+
+    def _equal_of(self, run: Run) -> Run | None:
+        """A run of the same recipe that was rendered since this one was asked for; None for the operator's."""
+        if run.visitor is None or run.latents_of is not None:
+            return None
+        twin = self.lab.before.run(run.recipe)
+        fresh = twin is not None and twin.finished is not None and twin.finished > run.created
+        return twin if fresh else None
+
     def _render(self, runs: Sequence[Run], render: Render) -> None:
+        self.lab.pulse.beat(self, rendering=True)
         for run in runs:
             said = f"Loading {self.lab.name(run)}."
             self.lab.live.publish(Event(run.id, "loading", steps=_steps(run), message=said))
@@ -138,6 +175,7 @@ class Desk:
         beats = _Beats(self)
         try:
             for update in updates:
+                self.lab.pulse.beat(self, rendering=True)
                 run, job = waiting[update.job]
                 if self._take(run, job, update, beats):
                     del waiting[update.job]
@@ -178,6 +216,7 @@ class Desk:
             )
             event = Event(run.id, "loading", steps=_steps(run), message=said, eta=download.seconds_left)
             self.lab.live.publish(event)
+            self.lab.pulse.beat(self, rendering=True)
             self.beat(run.id, 0)
 
         self.lab.downloads.start(checkpoint)
@@ -277,6 +316,7 @@ class Desk:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)  # in place by now, or not wanted
         self.lab.live.publish(Event(run.id, "done", step=_steps(run), steps=_steps(run)))
+        self._answer_waiting(run.recipe)
         return self.lab.history.get(run.id)
 
     def fail(self, run: Run, error: str) -> None:
@@ -325,6 +365,8 @@ class Desk:
             return binned
         if retention.keep_days is not None:
             binned = history.delete_unmarked(retention.keep_days * DAY)
+            if retention.public:
+                binned += history.delete_visitors(retention.keep_days * DAY)
         if retention.bin_days is not None:
             history.empty_bin(retention.bin_days * DAY)
             history.remove_unused_pictures(max(retention.bin_days * DAY, FRESH_SECONDS))

@@ -27,12 +27,14 @@ from svdlab.lab.examiner import Change, Examiner, NoExaminer
 from svdlab.lab.live import Live
 from svdlab.lab.pictures import PictureSource
 from svdlab.lab.policy import Policy
+from svdlab.lab.pulse import Pulse
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.events import Event
 from svdlab.recipes.fairness import Fairness, fairness, same_latents
 from svdlab.recipes.presets import Preset, Presets
 from svdlab.recipes.records import Comparison, Resident, Run
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.recipes.visitors import OPERATOR, Visitor
 from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.content import Hashes
 from svdlab.weights.downloads import Downloads
@@ -72,6 +74,7 @@ class Lab(Asking):
         self.bits = Bits(self.catalogue.get, self.hashes)
         self.before = Before(self.history, self.bits, lambda: self.numbers)
         self.live = Live(self.history)
+        self.pulse = Pulse()
         self.downloads = Downloads()
         self.examiner: Examiner = NoExaminer()
         self.interrupted = self.history.recover()
@@ -166,11 +169,7 @@ class Lab(Asking):
         `changes` are knobs by name; without a size among them, it is the native one that fits the picture's shape.
         Raises `RenderFailed` with the run's sentence if it failed.
         """
-        id = checkpoint or self.catalogue.default().id
-        settings = self.settings(id, changes, preset, seed)  # a wrong knob is said before the picture is read
-        stored = self.add_picture(picture)
-        settings = self.settings(id, changes, preset, settings.seed, stored)
-        run = self.submit(self.recipe(id, stored, settings), preset)
+        run = self.submit(self.recipe_of(picture, checkpoint, preset, seed, changes), preset)
         return self.wait(run.id)[0]
 
     def compare(
@@ -213,12 +212,20 @@ class Lab(Asking):
         """Watches to the end. Raises `RenderFailed` with the sentence of the first that failed, `Cancelled`."""
         for _ in self.watch(*run_ids):
             pass
+        return self.ended(*run_ids)
+
+    def ended(self, *run_ids: str) -> list[Run]:
+        """Runs that were watched to the end. Raises as `wait`."""
         runs = [self.history.get(id) for id in run_ids]
         for run in runs:
             if run.state in ("failed", "interrupted"):
                 raise RenderFailed(run.error or "rendering failed")
             if run.state == "cancelled":
                 raise Cancelled("the run was cancelled")
+            if run.unfinished:
+                raise Cancelled(
+                    "svdlab was closed before the run was rendered; it goes on when it is opened again"
+                )
         return runs
 
     def cancel(self, run_id: str) -> None:
@@ -226,13 +233,14 @@ class Lab(Asking):
         self.history.cancel(run_id)
         self.live.ask_to_stop(run_id)
 
-    def resume(self, *run_ids: str) -> list[Run]:
+    def resume(self, *run_ids: str, by: Visitor = OPERATOR, most: int | None = None) -> list[Run]:
         """Queues interrupted, failed or cancelled runs again under their own ids, in one go.
 
+        `by` asks for it, of whose runs at most `most` may wait. Raises `BadInput`.
         The two of a comparison must be named together: one alone would be claimed and rendered without the other.
         """
         self.live.forget(run_ids)
-        runs = self.history.requeue(*run_ids)
+        runs = self.history.requeue(*run_ids, by=by, most=most)
         self.live.notify()
         return runs
 

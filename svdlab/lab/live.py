@@ -7,7 +7,7 @@ run that has ended: its row says how.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from svdlab.history.queue import History
@@ -30,6 +30,7 @@ class Live:
         )
         self._events: dict[str, Event] = {}
         self._stops: dict[str, threading.Event] = {}
+        self._hearers: list[Callable[[Event | None], None]] = []
 
     @property
     def asks(self) -> int:
@@ -61,6 +62,7 @@ class Live:
                 self._events[event.run_id] = event
             self._news += 1
             self._changed.notify_all()
+        self._tell(event)
 
     def forget(self, ids: Iterable[str]) -> None:
         """What was told of these runs holds no more; the row does."""
@@ -74,6 +76,24 @@ class Live:
             self._news += 1
             self._asks += 1
             self._changed.notify_all()
+        self._tell(None)
+
+    def listen(self, hear: Callable[[Event | None], None]) -> Callable[[], None]:
+        """Has `hear` called with every event as it is published, in the publisher's thread, and with None whenever
+        something else may be seen differently. It must return at once and raise nothing. Returns what ends it.
+        """
+        with self._changed:
+            self._hearers.append(hear)
+
+        def end() -> None:
+            with self._changed:
+                self._hearers.remove(hear)
+
+        return end
+
+    def _tell(self, event: Event | None) -> None:
+        for hear in tuple(self._hearers):
+            hear(event)
 
     def close(self) -> None:
         """Ends all watching and asks all that is rendered here to stop."""

@@ -157,6 +157,7 @@ class Run:
     note: str = ""
     tags: tuple[str, ...] = ()  # sorted
     deleted: float | None = None  # when it was put into the bin, seconds since 1970
+    visitor: str | None = None  # who asked for it (`Visitor.id`); None: whoever runs the lab
 
     @property
     def settings(self) -> GenerationSettings:
@@ -207,6 +208,7 @@ class Comparison:
     note: str = ""
     tags: tuple[str, ...] = ()  # sorted
     deleted: float | None = None  # when it was put into the bin, seconds since 1970
+    visitor: str | None = None  # who asked for it (`Visitor.id`); None: whoever runs the lab
 
     @property
     def unfinished(self) -> bool:

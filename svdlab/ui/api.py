@@ -1,11 +1,14 @@
-"""Named endpoints for programs: /generate, /compare, /runs, /run, /checkpoints, /presets.
+"""Named endpoints for programs: /generate, /compare, /submit, /clip, /runs, /run, /checkpoints, /presets.
 
-Every argument arrives as it was sent and is checked by the lab, so that a wrong one gets its sentence. One
-parameter per knob, made from `KNOBS`. Knows the lab; nothing of the pages.
+/generate and /compare answer when the clip is there; waiting costs the server a task and a wake-up. /submit answers
+at once with the run's id; `GET /events?id=…` follows it and /clip fetches what became of it. Every argument arrives as
+it was sent and is checked by the lab, so that a wrong one gets its sentence. One parameter per knob, made from `KNOBS`.
+Knows the lab; nothing of the pages.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from typing import Any, Literal
@@ -16,22 +19,31 @@ from gradio.data_classes import FileData
 from svdlab.errors import BadPicture, NotFound, SvdlabError
 from svdlab.exchange.pair_export import file_name, write_pair
 from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
+from svdlab.lab.watching import Watching
 from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS, Knob
 from svdlab.ui.handover import hand_over
+from svdlab.ui.identity import visit_of
 from svdlab.ui.parts.picture import uploaded
 from svdlab.weights.availability import availability
 
-TOGETHER = 16  # calls of /generate, and of /compare, that may wait at a time; the lab's own queue orders them
 MOST_RUNS = 200
 
 
-def build(lab: Lab) -> None:
+def build(lab: Lab, watching: Watching) -> None:
     """Adds the endpoints to the app being built."""
-    gr.api(_generate(lab), api_name="generate", concurrency_limit=TOGETHER)
-    gr.api(_compare(lab), api_name="compare", concurrency_limit=TOGETHER)
-    for function in (_runs(lab), _run(lab), _checkpoints(lab), _presets(lab)):
-        gr.api(function, api_name=function.__name__, concurrency_limit=None)
+    waiting = (_generate(lab, watching), _compare(lab, watching))
+    for function in (
+        *waiting,
+        _submit(lab),
+        _clip(lab),
+        _runs(lab),
+        _run(lab),
+        _checkpoints(lab),
+        _presets(lab),
+    ):
+        gr.api(function, api_name=function.__name__)
 
 
 def told(call: Callable[[], Any]) -> Any:
@@ -94,12 +106,12 @@ def comparison_summary(lab: Lab, pair: Comparison) -> dict[str, Any]:
     }
 
 
-def with_knobs(function: Callable[..., Any], *choices: str) -> Callable[..., Any]:
-    """Gives a function the signature Gradio reads: a picture, `choices` by id, one optional parameter per knob."""
+def with_knobs(function: Callable[..., Any], *choices: str, returns: Any) -> Callable[..., Any]:
+    """Gives a function the signature Gradio reads: who asks, a picture, `choices` by id, a parameter per knob."""
     knobs = [_parameter(knob.name, _hint(knob)) for knob in KNOBS.values()]
     picture = inspect.Parameter("picture", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=FileData)
-    parameters = [picture, *(_parameter(name, str | None) for name in choices), *knobs]
-    returns = tuple[FileData, dict]
+    asking = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)
+    parameters = [asking, picture, *(_parameter(name, str | None) for name in choices), *knobs]
     function.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": returns}
     return function
@@ -123,53 +135,111 @@ def _changes(knobs: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
     return changes.pop("seed", None), changes
 
 
-def _generate(lab: Lab) -> Callable[..., Any]:
-    def generate(picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any) -> Any:
-        seed, changes = _changes(knobs)
-        run: Run = told(lambda: lab.generate(file_of(picture), checkpoint, preset, seed, **changes))
+async def _over(lab: Lab, watching: Watching, *ids: str) -> list[Run]:
+    """The runs once they have ended. Raises `gr.Error` where one failed."""
+    try:
+        async for _ in watching.watch(*ids):
+            pass
+    except asyncio.CancelledError:  # who asked is gone; the run goes on
+        raise gr.Error("nobody waits for this any more", print_exception=False) from None
+    return await asyncio.to_thread(told, lambda: lab.ended(*ids))
+
+
+def _generate(lab: Lab, watching: Watching) -> Callable[..., Any]:
+    async def generate(
+        request: gr.Request, picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any
+    ) -> Any:
+        run: Run = await asyncio.to_thread(_asked, visit_of(lab, request), picture, checkpoint, preset, knobs)
+        [run] = await _over(lab, watching, run.id)
         return answer(run.video), run.recipe.model_dump(mode="json")
 
     generate.__doc__ = (
         "A picture in, a video and its recipe out. Knobs that are not given keep the checkpoint's official value, "
         "or the preset's. The seed may be 'random', which it also is when it is not given."
     )
-    return with_knobs(generate, "checkpoint", "preset")
+    return with_knobs(generate, "checkpoint", "preset", returns=tuple[FileData, dict])
 
 
-def _compare(lab: Lab) -> Callable[..., Any]:
-    def compare(picture: Any, a: Any = None, b: Any = None, preset: Any = None, *knobs: Any) -> Any:
-        seed, changes = _changes(knobs)
-        pair: Comparison = told(lambda: lab.compare(file_of(picture), a, b, preset, seed, **changes))
-        video = told(lambda: hand_over(file_name(pair), lambda path: write_pair(lab, pair, path)))
-        return answer(video), comparison_summary(lab, pair)
+def _submit(lab: Lab) -> Callable[..., Any]:
+    def submit(
+        request: gr.Request, picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any
+    ) -> Any:
+        run = _asked(visit_of(lab, request), picture, checkpoint, preset, knobs)
+        return run_summary(run) | {"events": f"/events?id={run.id}"}
+
+    submit.__doc__ = (
+        "As /generate, but that it answers at once with the run's id. GET its 'events' address to follow it as "
+        "server-sent events, or ask /run now and then; /clip has the video when its state is 'done'."
+    )
+    return with_knobs(submit, "checkpoint", "preset", returns=dict)
+
+
+def _asked(visit: Visit, picture: Any, checkpoint: Any, preset: Any, knobs: tuple[Any, ...]) -> Run:
+    seed, changes = _changes(knobs)
+    run: Run = told(lambda: visit.order(file_of(picture), checkpoint, preset, seed, **changes))
+    return run
+
+
+def _clip(lab: Lab) -> Callable[..., Any]:
+    def clip(request: gr.Request, id: str) -> tuple[FileData, dict]:
+        """The video and the recipe of a run that is done."""
+        run = told(lambda: visit_of(lab, request).run(_text(id)))
+        if not run.done:
+            raise gr.Error(f"there is no video of run {run.id}: it is {run.state}", print_exception=False)
+        return answer(run.video), run.recipe.model_dump(mode="json")
+
+    return clip
+
+
+def _compare(lab: Lab, watching: Watching) -> Callable[..., Any]:
+    async def compare(
+        request: gr.Request, picture: Any, a: Any = None, b: Any = None, preset: Any = None, *knobs: Any
+    ) -> Any:
+        (seed, changes), visit = _changes(knobs), visit_of(lab, request)
+
+        def asked() -> Comparison:
+            return visit.order_comparison(file_of(picture), a, b, preset, seed, **changes)
+
+        def written(id: str) -> Any:
+            pair = visit.comparison(id)
+            path = hand_over(file_name(pair), lambda path: write_pair(lab, pair, path))
+            return answer(path), comparison_summary(lab, pair)
+
+        pair: Comparison = await asyncio.to_thread(told, asked)
+        await _over(lab, watching, pair.a.id, pair.b.id)
+        return await asyncio.to_thread(told, lambda: written(pair.id))
 
     compare.__doc__ = (
         "A picture in, two checkpoints side by side out: the labelled MP4, and both recipes with what was measured. "
         "Without a and b it is the best pair of 1.0 and 1.1 that is here. Both sides get the same noise."
     )
-    return with_knobs(compare, "a", "b", "preset")
+    return with_knobs(compare, "a", "b", "preset", returns=tuple[FileData, dict])
 
 
 def _runs(lab: Lab) -> Callable[..., Any]:
-    def runs(limit: int = 20) -> list:
-        """The latest runs, newest first."""
-        told(lambda: lab.policy.require("see_all_runs"))
+    def runs(request: gr.Request, limit: int = 20) -> list:
+        """The latest runs, newest first; on a public lab those that whoever calls has asked for."""
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_RUNS:
             raise gr.Error(f"limit must be a whole number from 1 to {MOST_RUNS}", print_exception=False)
-        return [run_summary(run) for run in lab.history.runs(limit)]
+        return [run_summary(run) for run in visit_of(lab, request).latest_runs(limit)]
 
     return runs
 
 
 def _run(lab: Lab) -> Callable[..., Any]:
-    def run(id: str) -> dict:
+    def run(request: gr.Request, id: str) -> dict:
         """One run by its id."""
-        if not isinstance(id, str):
-            raise gr.Error(str(NotFound(f"there is no run {str(id)[:40]!r}")), print_exception=False)
-        found: dict[str, Any] = told(lambda: run_summary(lab.history.get(id)))
+        found: dict[str, Any] = told(lambda: run_summary(visit_of(lab, request).run(_text(id))))
         return found
 
     return run
+
+
+def _text(id: Any) -> str:
+    """An id as it was sent. Raises `NotFound`."""
+    if not isinstance(id, str):
+        raise NotFound(f"there is no run {str(id)[:40]!r}")
+    return id
 
 
 def _checkpoints(lab: Lab) -> Callable[..., Any]:

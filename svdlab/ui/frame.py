@@ -32,7 +32,9 @@ class Page:
 
     name: str
     path: str  # of its address; "" for the first one
-    build: Callable[[Lab, gr.Blocks], Any]  # puts components, handlers and wiring into the app
+    build: Callable[
+        [Lab, gr.Blocks], Any
+    ]  # puts components, handlers and wiring into the app; returns the page
     place: int | None = None  # in the navigation, from the left; None: others lead there
     within: str = ""  # path of the page that the navigation shows instead, where it has no place
 

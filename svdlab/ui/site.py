@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import pkgutil
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from tempfile import gettempdir
@@ -17,16 +19,28 @@ os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(gettempdir()) / f"svdlab-{geta
 import gradio as gr
 from gradio.exceptions import InvalidPathError
 from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from svdlab.lab.lab import Lab
-from svdlab.ui import api, frame, pages
+from svdlab.lab.watching import Watching
+from svdlab.ui import api, calls, frame, health, pages, stream
+from svdlab.ui.bounds import Bounds
+from svdlab.ui.guard import Guard
 from svdlab.ui.handover import remove_older
+from svdlab.ui.kept_pages import KeptPages
+from svdlab.ui.sessions import OneSession
 from svdlab.ui.theme import stylesheet, theme
 
-THREADS = 256  # each page that watches a run holds one while it waits for news
+log = logging.getLogger(__name__)
+
+THREADS = 40  # handlers at a time; none of them waits for a run
+CONNECTIONS = 16384  # at a time
 MAX_UPLOAD = "64mb"  # as images.MAX_FILE_BYTES
-TIDY_SECONDS = 3600  # how often uploads and answers are looked through
-KEPT_SECONDS = 86400  # how long an upload or the answer of an endpoint is kept
+TIDY_SECONDS = 300  # how often uploads and answers are looked through
+KEPT_SECONDS = 3600  # how long an upload or the answer of an endpoint is kept
+NOT_UPLOADED = "that file was not uploaded here; send it again"
+UNFORESEEN = "that went wrong here, and the log says where; try it again"
 
 
 @cache
@@ -45,36 +59,84 @@ def all_pages() -> tuple[frame.Page, ...]:
 
 
 class Pages(gr.Blocks):
-    """As Gradio's, but that a caller is told in a sentence what was wrong with the data of a call."""
+    """As Gradio's, but guarded, that a caller is told in a sentence what was wrong with the data of a call, and that no
+    call waits in Gradio's queue: whatever is waited for is followed on a stream of our own.
+    """
+
+    routes: list[BaseRoute]  # beside Gradio's own, in front of them
+    guarded_by: dict[str, Any]  # what `Guard` is made with
+    _served: Any = None
+
+    @property
+    def server_app(self) -> Any:
+        """The ASGI app, which Gradio sets just before it is served: the guard goes around all that is in it."""
+        return self._served
+
+    @server_app.setter
+    def server_app(self, made: Any) -> None:
+        if made is not None and made is not self._served:
+            made.add_middleware(Guard, **self.guarded_by)
+        self._served = made
 
     async def preprocess_data(self, *call: Any, **more: Any) -> Any:
         """The values of a call as its handler takes them. Raises `gr.Error`."""
         try:
             return await super().preprocess_data(*call, **more)
         except InvalidPathError:
-            raise gr.Error("that file was not uploaded here; send it again", print_exception=False) from None
+            raise gr.Error(NOT_UPLOADED, print_exception=False) from None
         except (ValueError, TypeError, KeyError, AttributeError):
             raise gr.Error("the arguments are not those of this call", print_exception=False) from None
 
+    async def call_function(self, *call: Any, **more: Any) -> Any:
+        """What a handler answers. Raises `gr.Error` with one sentence; of what nobody foresaw the log has more."""
+        try:
+            return await super().call_function(*call, **more)
+        except gr.Error as error:
+            if not error.print_exception:
+                raise
+            # Gradio's own word, which it would print with a traceback: the event named a file of this machine
+            raise gr.Error(NOT_UPLOADED, print_exception=False) from None
+        except Exception as error:
+            log.error("a handler failed: %s", type(error).__name__, exc_info=error)
+            raise gr.Error(UNFORESEEN, print_exception=False) from None
 
-def build_app(lab: Lab, device: str = "auto") -> gr.Blocks:
+
+def build_app(lab: Lab, device: str = "auto") -> Pages:
     """Every page over one lab. Loads no model library."""
     first, *others = all_pages()
+    watching = Watching(lab.live)
     with Pages(
         title="svdlab",
         fill_width=True,
         analytics_enabled=False,
         delete_cache=(TIDY_SECONDS, KEPT_SECONDS),
     ) as app:
-        api.build(lab)  # first: a page's handler of the same name would take it
+        api.build(lab, watching)  # first: a page's handler of the same name would take it
         frame.build_header(lab, all_pages(), first, device)
-        first.build(lab, app)
+        built = {first.name: first.build(lab, app)}
     for page in others:
         with app.route(page.name, f"/{page.path}"):
             frame.build_header(lab, all_pages(), page, device)
-            page.build(lab, app)
-    app.queue(api_open=False, default_concurrency_limit=None)
+            built[page.name] = page.build(lab, app)
+    for handler in app.fns.values():  # a component of Gradio's may have brought its own
+        # On a Space the page says whose quota of GPU time a call takes, but only in calls it joins: ours (`calls`).
+        handler.queue = bool(lab.environment.space)
+    app.queue(api_open=True)
+    news = {name.lower(): page.news for name, page in built.items() if hasattr(page, "news")}
+    app.routes = [
+        health.route(lab),
+        *stream.routes(lab, watching, news),
+        *calls.Calls(partial(_parameters, app)).routes(),
+    ]
     return app
+
+
+def _parameters(app: gr.Blocks, name: str) -> list[tuple[str, Any]] | None:
+    """Name and default of each argument of a named endpoint; None if there is no such endpoint."""
+    endpoint = app.get_api_info()["named_endpoints"].get(f"/{name}")
+    if endpoint is None:
+        return None
+    return [(one["parameter_name"], one.get("parameter_default")) for one in endpoint["parameters"]]
 
 
 def launch(
@@ -91,9 +153,16 @@ def launch(
     `port` None takes the first free one from 7860. Closing the lab stops the serving.
     """
     _bypass_proxies()
-    remove_older(Path(get_upload_folder()), KEPT_SECONDS)  # what a killed process has left
+    uploads = Path(get_upload_folder())
+    remove_older(uploads, KEPT_SECONDS)  # what a killed process has left
     app = build_app(lab, device)
-    _, address, _ = app.launch(
+    app.guarded_by = {"environment": lab.environment, "listening": host}
+    # A finished run's files are answered as they are, not as copies.
+    gr.set_static_paths([lab.history.runs_folder.resolve()])
+    bounds = Middleware(Bounds, folder=uploads, environment=lab.environment)
+    pages_kept = Middleware(KeptPages, paths=[f"/{page.path}" for page in all_pages()])
+    _allow_many_connections()
+    server, address, _ = app.launch(
         server_name=host,
         server_port=port,
         inbrowser=open_browser,
@@ -108,6 +177,7 @@ def launch(
         mcp_server=False,
         enable_monitoring=False,
         max_threads=THREADS,
+        app_kwargs={"routes": app.routes, "middleware": [bounds, pages_kept]},
         max_file_size=MAX_UPLOAD,
         # Public to whoever has a file's address: runs only, and a run's id is not guessable. Pictures stay out.
         allowed_paths=[str(lab.history.runs_folder.resolve())],
@@ -115,11 +185,24 @@ def launch(
         css=stylesheet(),
         head=frame.HEAD,
     )
+    server.state_holder = OneSession(app)
+    app._queue.close()  # Gradio's own: nothing is ever put into it, so it need not look a thousand times a second
     lab.on_close(partial(app.close, verbose=False))
     if block:
         print(f"svdlab is at {address}", flush=True)
         app.block_thread()
     return address
+
+
+def _allow_many_connections() -> None:
+    """A follower is an open file: as many as this process may have, not the few it starts with."""
+    with suppress(ImportError, OSError, ValueError):  # there is no such limit on Windows
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = CONNECTIONS if hard == resource.RLIM_INFINITY else min(CONNECTIONS, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _bypass_proxies() -> None:

@@ -43,6 +43,18 @@ class Downloads:
         self._changed = threading.Condition()
         self._known: dict[str, Download] = {}
         self._stops: dict[str, threading.Event] = {}
+        self._hearers: list[Callable[[], None]] = []
+
+    def listen(self, hear: Callable[[], None]) -> Callable[[], None]:
+        """Has `hear` called whenever something has changed, in the thread where it did. Returns what ends it."""
+        with self._changed:
+            self._hearers.append(hear)
+
+        def end() -> None:
+            with self._changed:
+                self._hearers.remove(hear)
+
+        return end
 
     def start(self, checkpoint: Checkpoint, token: str | None = None) -> Download:
         """Starts a download, or returns the one that is running. `token` is used for this one and kept nowhere."""
@@ -114,3 +126,6 @@ class Downloads:
         with self._changed:
             self._known[id] = replace(self._known[id], **news)  # type: ignore[arg-type]
             self._changed.notify_all()
+            hearers = tuple(self._hearers)
+        for hear in hearers:
+            hear()

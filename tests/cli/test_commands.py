@@ -726,3 +726,40 @@ def test_bench_times_the_help_and_nothing_that_failed(shell: Shell) -> None:
     assert timed.stdout.splitlines()[0] == shell("--help").out.splitlines()[0]
     with pytest.raises(subprocess.CalledProcessError):
         bench.help_seconds([sys.executable, "-c", "raise SystemExit(1)"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGTERM to be caught")
+def test_a_terminated_app_lets_its_followers_go_and_leaves_the_run_to_be_resumed(
+    picture: Path, tmp_path: Path
+) -> None:
+    with Lab(tmp_path) as lab:
+        slow = {"num_inference_steps": 200, "num_frames": 3, "width": 96, "height": 64}
+        run = lab.ask(picture, "demo-1-1", seed=1, **slow)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "svdlab", "app", "--port", str(port), "--data-dir", str(tmp_path)]
+    new = tmp_path / "new" / "tmp"  # the folder of passing files is made where it is not there
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(new)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert f"127.0.0.1:{port}" in process.stdout.readline()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/events?id={run.id}", timeout=60) as events:
+            while b'"step"' not in events.readline():
+                pass
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60) as healthz:
+                assert json.load(healthz) == {"ok": True, "waiting": 0, "rendering": 1, "problems": []}
+            process.send_signal(signal.SIGTERM)
+            assert b"event: end" not in events.read()  # it may go on: who followed comes back
+        _, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    assert new.is_dir()
+    with Lab(tmp_path) as lab:
+        assert [run.state for run in lab.history.runs()] == ["interrupted"]
+        assert lab.resume(run.id)[0].state == "queued"

@@ -101,6 +101,16 @@ def test_every_handler_answers_whatever_was_triggered(
     assert wordless == []
 
 
+def test_an_event_that_names_a_file_of_this_machine_leaves_no_traceback(
+    address: str, handlers: list[tuple[int, str, int]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = next(place for place, name, _ in handlers if name == "RunPage.mark")
+    for event in (FOREIGN, EVENTS["a foreign path"]):
+        answer = ask(address, place, [], event)
+        assert answer["output"]["error"] == "that file was not uploaded here; send it again"
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_too_few_arguments_get_a_sentence(address: str, handlers: list[tuple[int, str, int]]) -> None:
     place = next(place for place, name, _ in handlers if name.endswith("generate") and "_generate" in name)
     answer = ask(address, place, [], None)

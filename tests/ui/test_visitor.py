@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from svdlab.environment import Environment
-from svdlab.lab.lab import Lab
+from svdlab.ui.parts import follow
 from svdlab.ui.visitor import (
     KEPT_IDS,
-    Watching,
     kept_ids,
-    latest_comparisons,
-    latest_runs,
-    to_follow,
     with_own,
 )
-from tests.made import make_pair, make_run
 
 
 @pytest.mark.parametrize("sent", [None, "abc", 7, {"a": 1}, [None, 7, {}]])
@@ -37,58 +27,5 @@ def test_the_newest_id_stands_first_once_and_the_oldest_goes() -> None:
     assert many[-1] not in kept
 
 
-def test_at_ones_own_machine_everything_is_seen_and_on_a_shared_one_ones_own(tmp_path: Path) -> None:
-    with Lab(tmp_path / "data") as lab:
-        runs = [make_run(lab, seed=seed) for seed in range(3)]
-        pair = make_pair(lab)
-        lab.delete([runs[1].id])
-        everything = {pair.a.id, pair.b.id, runs[0].id, runs[2].id}
-        assert {run.id for run in latest_runs(lab, [], 9)} == everything
-        assert [one.id for one in latest_comparisons(lab, [], 9)] == [pair.id]
-        with Lab(lab.data_dir, environment=Environment.read({"SPACE_ID": "someone/svdlab"})) as shared:
-            mine = [runs[0].id, runs[1].id, "nothing", runs[2].id, runs[0].id]
-            assert [run.id for run in latest_runs(shared, mine, 9)] == [runs[2].id, runs[0].id]
-            assert [run.id for run in latest_runs(shared, mine, 1)] == [runs[2].id]
-            assert latest_runs(shared, [], 9) == []
-            assert [one.id for one in latest_comparisons(shared, ["nothing", pair.id], 9)] == [pair.id]
-
-
 def test_following_the_same_run_again_is_a_change() -> None:
-    assert to_follow("1") != to_follow("1")
-
-
-def test_what_an_older_turn_says_last_does_not_stay_on_the_page() -> None:
-    watching, page = Watching(), {"stage": ""}
-    says_more = threading.Event()
-
-    def older() -> Iterator[dict[str, str]]:
-        yield {"stage": "first"}
-        says_more.wait(10)
-        yield {"stage": "never shown"}
-
-    following = watching.take(1, older())
-    page.update(next(following))
-    newer = watching.take(2, iter([{"stage": "second"}, {"stage": "third"}]))
-    page.update(next(newer))
-    page.update({"stage": "first"})  # was on its way when the turn was taken
-    says_more.set()
-    assert list(following) == []  # the older turn ends without another word
-    page.update(next(newer))
-    assert page == {"stage": "second"}
-    assert list(newer) == [{"stage": "third"}]
-
-
-def test_a_turn_that_is_alone_says_everything_once() -> None:
-    assert list(Watching().take(1, iter([{"stage": "a"}, {"stage": "b"}]))) == [
-        {"stage": "a"},
-        {"stage": "b"},
-    ]
-
-
-def test_a_session_has_turns_of_its_own() -> None:
-    watching = Watching()
-    other = copy.deepcopy(watching)
-    older = watching.take(1, iter([{}, {}]))
-    next(older)
-    list(other.take(2, iter([{}])))
-    assert list(older) == [{}]
+    assert follow.value("explore", "1") != follow.value("explore", "1")

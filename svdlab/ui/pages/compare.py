@@ -6,8 +6,9 @@ the watching only.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import gradio as gr
@@ -16,26 +17,31 @@ from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.pair_export import file_name, write_pair
 from svdlab.lab.lab import Lab
 from svdlab.lab.pictures import StoredPicture
+from svdlab.lab.visit import Visit
+from svdlab.lab.watching import Watching
 from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.settings import GenerationSettings, random_seed
 from svdlab.ui.frame import Page
 from svdlab.ui.handover import hand_over
+from svdlab.ui.identity import visit_of
 from svdlab.ui.parts import (
     compare_delivery,
     compare_option,
     compare_result,
     compare_stage,
     compare_swap,
+    follow,
     strip,
 )
 from svdlab.ui.parts.compare_stage.forming import Forming, comparison_meant
 from svdlab.ui.parts.controls import OWN_SETTINGS, Form
 from svdlab.ui.parts.controls.pair import PairControls
-from svdlab.ui.parts.element import EACH, QUIET, asked
+from svdlab.ui.parts.element import EACH, QUIET, asked, saying
 from svdlab.ui.parts.picture import PictureBox
 from svdlab.ui.parts.player import ComparePlayer
 from svdlab.ui.parts.player.clips import of_comparison
-from svdlab.ui.visitor import Watching, kept_ids, latest_comparisons, own_comparisons, to_follow, with_own
+from svdlab.ui.stream import Wanted, message
+from svdlab.ui.visitor import kept_ids, own_comparisons, with_own
 from svdlab.ui.words import sentence
 
 STRIP_COMPARISONS = 12  # tiles in the strip of the latest comparisons
@@ -57,8 +63,7 @@ class Compare:
         self.result: gr.HTML
         self.delivery: gr.HTML
         self.strip: gr.HTML
-        self.following: gr.State
-        self.watching: gr.State
+        self.following: gr.HTML
         self.mine: gr.BrowserState
 
     # Components
@@ -66,8 +71,7 @@ class Compare:
     def lay_out(self) -> None:
         """Everything on the page, in reading order."""
         first, second = self.lab.catalogue.pair()
-        self.following = gr.State(None)
-        self.watching = gr.State(Watching())
+        self.following = follow.build("compare-follow")
         self.mine = own_comparisons()
         with gr.Column(elem_classes="workbench pair-bench"):
             with gr.Column(elem_classes="asking"):
@@ -94,25 +98,30 @@ class Compare:
 
     def open(self, mine: Any, request: gr.Request) -> dict[Any, Any]:
         """A visit: the link's comparison or run, or what is being rendered, or the first example picture."""
-        ids = kept_ids(mine)
+        ids, visit = kept_ids(mine), visit_of(self.lab, request)
         query = request.query_params if request else {}
         try:
             if query.get("compare"):
-                return self.filled(self.lab.history.comparison(query["compare"]), ids)
+                return self.filled(visit, visit.comparison(query["compare"]), ids)
             if query.get("from"):
-                return self.from_run(self.lab.history.get(query["from"]), ids)
+                return self.from_run(visit, visit.run(query["from"]), ids)
         except NotFound as error:
-            return self.first_visit(ids) | {self.stage: compare_stage.nothing(sentence(error))}
-        waiting = [pair for pair in self._latest(ids) if pair.unfinished]
-        return self.filled(waiting[0], ids) if waiting else self.first_visit(ids)
+            return self.first_visit(visit, ids) | {self.stage: compare_stage.nothing(sentence(error))}
+        waiting = [pair for pair in self._latest(visit, ids) if pair.unfinished]
+        return self.filled(visit, waiting[0], ids) if waiting else self.first_visit(visit, ids)
 
-    def first_visit(self, ids: list[str]) -> dict[Any, Any]:
+    def first_visit(self, visit: Visit, ids: list[str]) -> dict[Any, Any]:
         """An example picture is in and Compare is one click away."""
-        return {self.picture.component: self.picture.from_example(0), self.strip: self.strip_value(ids)}
+        return {
+            self.picture.component: self.picture.from_example(0),
+            self.strip: self.strip_value(visit, ids),
+        }
 
-    def from_run(self, run: Run, ids: list[str]) -> dict[Any, Any]:
+    def from_run(self, visit: Visit, run: Run, ids: list[str]) -> dict[Any, Any]:
         """A run of Explore: its picture and settings, its checkpoint on the side it belongs to."""
-        return self._as_run(run, self._sides(run.recipe.checkpoint)) | {self.strip: self.strip_value(ids)}
+        return self._as_run(run, self._sides(run.recipe.checkpoint)) | {
+            self.strip: self.strip_value(visit, ids)
+        }
 
     def _sides(self, checkpoint: str | None) -> tuple[str, str]:
         """A checkpoint on the side of its version, and the usual one on the other."""
@@ -142,14 +151,14 @@ class Compare:
             self.controls.knobs: self.controls.fill(found.settings, sides[0], found.preset),
         }
 
-    def filled(self, pair: Comparison, ids: list[str]) -> dict[Any, Any]:
+    def filled(self, visit: Visit, pair: Comparison, ids: list[str]) -> dict[Any, Any]:
         """Everything on the page as it was for a comparison."""
         counts = [run.settings.num_frames for run in (pair.a, pair.b)]
         native = counts[0] != counts[1] and counts == [self._native(run) for run in (pair.a, pair.b)]
         return self._as_run(pair.a, (pair.a.recipe.checkpoint, pair.b.recipe.checkpoint)) | {
             self.option: compare_option.value(native),
-            self.strip: self.strip_value(ids, pair.id),
-            self.following: to_follow(pair.id),
+            self.strip: self.strip_value(visit, ids, pair.id),
+            self.following: self._follow(visit, pair.id, ids),
         }
 
     def _as_run(self, run: Run, sides: tuple[str, str]) -> dict[Any, Any]:
@@ -169,7 +178,7 @@ class Compare:
             shown[self.picture.component] = {"error": sentence(error)}
         return shown
 
-    def start(self, picture: Any, *values: Any) -> dict[Any, Any]:
+    def start(self, request: gr.Request, picture: Any, *values: Any) -> dict[Any, Any]:
         """Submits the pair the page says, or shows it at once if it was rendered before."""
         *form_values, option, mine = values
         try:
@@ -185,7 +194,7 @@ class Compare:
             native = compare_option.chosen(option)
             a, b = self.recipes(stored, form, settings, native)
             preset = form.preset.id if form.preset else None
-            shown = self.ask(a, b, preset, kept_ids(mine))
+            shown = self.ask(visit_of(self.lab, request), a, b, preset, kept_ids(mine))
         except SvdlabError as error:
             return {self.controls.advice: self.controls.refuse(error)}
         knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked)
@@ -202,118 +211,124 @@ class Compare:
         )
 
     def ask(
-        self, a: Recipe, b: Recipe, preset: str | None, ids: list[str], again: bool = False
+        self,
+        visit: Visit,
+        a: Recipe,
+        b: Recipe,
+        preset: str | None,
+        ids: list[str],
+        again: bool = False,
     ) -> dict[Any, Any]:
         """Follows the comparison of two recipes: one from before, one on its way, or a new one."""
-        known = None if again else self.lab.before.pair(a, b) or self.lab.before.waiting_pair(a, b)
-        pair = known or self.lab.submit_comparison(a, b, preset=preset)
-        before = known is not None and not known.unfinished
+        pair, before = visit.ask_pair(a, b, preset, again)
+        ids = with_own(pair.id, ids)
         return {
-            self.mine: with_own(pair.id, ids),
+            self.mine: ids,
             self.result: compare_result.started(),
             self.stage: compare_stage.PLAYING,
-            self.following: to_follow(pair.id, before),
+            self.following: self._follow(visit, pair.id, ids, before),
         }
 
-    def again(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
+    def again(self, mine: Any, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Renders both recipes anew."""
+        visit = visit_of(self.lab, request)
         try:
-            pair = self._meant(event)
+            pair = self._meant(visit, event)
             a, b = (run.recipe.model_copy(update={"versions": {}}) for run in (pair.a, pair.b))
-            return self.ask(a, b, pair.a.preset, kept_ids(mine), again=True)
+            return self.ask(visit, a, b, pair.a.preset, kept_ids(mine), again=True)
         except SvdlabError as error:
             return {self.stage: compare_stage.nothing(sentence(error))}
 
-    def retry(self, event: gr.EventData) -> dict[Any, Any]:
+    def retry(self, mine: Any, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Queues what was interrupted, failed or cancelled of a comparison again."""
+        visit = visit_of(self.lab, request)
         try:
-            pair = self._meant(event)
-            self._resume(pair)
-            return {self.following: to_follow(pair.id)}
+            pair = self._meant(visit, event)
+            _resume(visit, pair)
+            return {self.following: self._follow(visit, pair.id, kept_ids(mine))}
         except SvdlabError as error:
             return {self.stage: compare_stage.nothing(sentence(error))}
 
-    def resume(self, mine: Any) -> dict[Any, Any]:
-        """Queues every interrupted comparison again, and follows the oldest."""
-        pairs = [pair for pair in self._latest(kept_ids(mine)) if _interrupted(pair)]
-        for pair in reversed(pairs):
-            self._resume(pair)
+    def resume(self, mine: Any, request: gr.Request) -> dict[Any, Any]:
+        """Queues every interrupted comparison of the visitor's again, and follows the oldest."""
+        ids, visit = kept_ids(mine), visit_of(self.lab, request)
+        pairs = [pair for pair in self._latest(visit, ids) if _interrupted(pair) and visit.owns(pair)]
+        try:
+            for pair in reversed(pairs):
+                _resume(visit, pair)
+        except SvdlabError as error:
+            return {self.stage: compare_stage.nothing(sentence(error))}
         if not pairs:
-            return {self.strip: self.strip_value(kept_ids(mine))}
-        return {self.following: to_follow(pairs[-1].id)}
+            return {self.strip: self.strip_value(visit, ids)}
+        return {self.following: self._follow(visit, pairs[-1].id, ids)}
 
-    def _resume(self, pair: Comparison) -> None:
-        self.lab.resume(*(run.id for run in (pair.a, pair.b) if not run.done and not run.unfinished))
-
-    def stop(self, event: gr.EventData) -> None:
+    def stop(self, event: gr.EventData, request: gr.Request) -> None:
         """Cancels both sides; whoever watches sees them end."""
-        try:
-            pair = self.lab.history.comparison(comparison_meant(asked(event).get("run")))
-        except NotFound:
-            return
-        for run in (pair.a, pair.b):
-            self.lab.cancel(run.id)
+        with saying():
+            visit_of(self.lab, request).cancel_comparison(comparison_meant(asked(event).get("run")))
 
-    def pick(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
+    def pick(self, mine: Any, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """A tile of the strip was chosen: picture, settings and clips come back."""
+        visit = visit_of(self.lab, request)
         try:
-            return self.filled(self.lab.history.comparison(str(asked(event).get("run"))), kept_ids(mine))
+            return self.filled(visit, visit.comparison(str(asked(event).get("run"))), kept_ids(mine))
         except SvdlabError as error:
             return {self.stage: compare_stage.nothing(sentence(error))}
 
-    def deliver(self, event: gr.EventData) -> dict[str, Any]:
+    def deliver(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Both sides with labels as one file, made when it is first asked for."""
         try:
-            pair = self._meant(event)
+            pair = self._meant(visit_of(self.lab, request), event)
             name = file_name(pair, str(asked(event).get("kind")))
             path = hand_over(name, lambda path: write_pair(self.lab, pair, path), key=name + pair.id)
         except (SvdlabError, OSError) as error:
             return compare_delivery.problem(sentence(Exception(f"The file could not be made: {error}")))
         return compare_delivery.file(path)
 
-    def follow(self, following: Any, watching: Watching, mine: Any) -> Iterator[dict[Any, Any]]:
-        """Shows a comparison from where it is to its end, and the strip until nothing waits any more.
+    def _follow(self, visit: Visit, id: str, ids: list[str], before: bool = False) -> dict[str, Any]:
+        return follow.value("compare", id, before, () if visit.allows("see_all_runs") else ids)
 
-        Ends when the visitor turns to another one, as on Explore.
-        """
-        if not isinstance(following, dict):
-            return
-        news = self.news(str(following["id"]), kept_ids(mine), bool(following.get("before")))
-        yield from watching.take(following["turn"], news)
-        # Gradio sends an ended generator's last values once more, and the clips would start anew; these change nothing.
-        yield {self.strip: gr.skip()}
+    # What is told on the stream
 
-    def news(self, id: str, ids: list[str], before: bool) -> Iterator[dict[Any, Any]]:
-        """What there is to show of a comparison and of the visitor's others, as it comes."""
-        pair = self.lab.history.comparison(id)
-        if not pair.unfinished:
-            yield self.ended(pair, ids, before)
-        others = [other for other in self._latest(ids) if other.unfinished and other.id != id]
-        forming = Forming(self.lab, pair)
-        waiting = [run.id for one in ([pair] if pair.unfinished else []) + others for run in (one.a, one.b)]
+    async def news(self, wanted: Wanted, watching: Watching) -> AsyncIterator[str]:
+        """A comparison from where it is to its end, and the strip until nothing waits any more."""
+        visit, ids = wanted.visit, list(wanted.mine)
+        pair, forming, waiting = await asyncio.to_thread(self._at_first, visit, wanted.id, ids)
         if pair.unfinished:
-            yield {
-                self.stage: compare_stage.PLAYING,
-                self.player: forming.value(),
-                self.result: {},
-                self.strip: self.strip_value(ids, id),
-            }
+            tiles = await asyncio.to_thread(self.strip_value, visit, ids, pair.id)
+            yield self._said(
+                {self.stage: compare_stage.PLAYING, self.player: forming.value(), self.result: {}}
+            )
+            yield self._said({self.strip: tiles})
+        else:
+            yield await asyncio.to_thread(self._over, visit, pair.id, ids, wanted.before)
         shown = time.monotonic()
-        for event in self.lab.watch(*waiting):
-            news: dict[Any, Any] = {}
-            if forming.take(event):
-                news[self.player] = forming.value()
+        async for event in watching.watch(*waiting):
+            if forming.take(event) and not forming.over:
+                yield self._said({self.player: forming.value()})
             if forming.over:
-                news, forming.over = self.ended(self.lab.history.comparison(id), ids), False
+                yield await asyncio.to_thread(self._over, visit, pair.id, ids)
+                forming.over = False
             elif event.final or time.monotonic() - shown > STRIP_SECONDS:
                 shown = time.monotonic()
-                news[self.strip] = self.strip_value(ids, id)
-            if news:
-                yield news
+                yield self._said({self.strip: await asyncio.to_thread(self.strip_value, visit, ids, pair.id)})
 
-    def ended(self, pair: Comparison, ids: list[str], before: bool = False) -> dict[Any, Any]:
+    def _at_first(self, visit: Visit, id: str, ids: list[str]) -> tuple[Comparison, Forming, list[str]]:
+        """The comparison that is followed, how it forms, and what is waited for. Raises `NotFound`."""
+        pair = visit.comparison(id)
+        others = [other for other in self._latest(visit, ids) if other.unfinished and other.id != id]
+        waiting = [run.id for one in ([pair] if pair.unfinished else []) + others for run in (one.a, one.b)]
+        return pair, Forming(self.lab, pair), list(dict.fromkeys(waiting))
+
+    def _over(self, visit: Visit, id: str, ids: list[str], before: bool = False) -> str:
+        return self._said(self.ended(visit, visit.comparison(id), ids, before))
+
+    def _said(self, shown: dict[Any, Any]) -> str:
+        return message({part.elem_id: value for part, value in shown.items()})
+
+    def ended(self, visit: Visit, pair: Comparison, ids: list[str], before: bool = False) -> dict[Any, Any]:
         """A comparison that is over: both clips, the one there is, or why there is none."""
-        tiles = self.strip_value(ids, pair.id)
+        tiles = self.strip_value(visit, ids, pair.id)
         if not (pair.a.done or pair.b.done):
             why = compare_stage.unrendered(pair)
             return {self.stage: why, self.player: None, self.result: {}, self.strip: tiles}
@@ -326,15 +341,17 @@ class Compare:
 
     # What the elements show
 
-    def strip_value(self, ids: list[str], open: str = "") -> dict[str, Any]:
+    def strip_value(self, visit: Visit, ids: list[str], open: str = "") -> dict[str, Any]:
         """The tiles of the latest comparisons."""
-        return strip.value([strip.pair_tile(pair, self._title(pair)) for pair in self._latest(ids)], open)
+        return strip.value(
+            [strip.pair_tile(pair, self._title(pair)) for pair in self._latest(visit, ids)], open
+        )
 
     def _title(self, pair: Comparison) -> str:
         return " | ".join(compare_result.names(self.lab, pair))
 
-    def _latest(self, ids: list[str]) -> list[Comparison]:
-        return latest_comparisons(self.lab, ids, STRIP_COMPARISONS)
+    def _latest(self, visit: Visit, ids: list[str]) -> list[Comparison]:
+        return visit.latest_comparisons(STRIP_COMPARISONS, ids)
 
     def _native(self, run: Run) -> int:
         """The frame count a run's checkpoint was trained for; 0 if it is not known any more."""
@@ -344,9 +361,9 @@ class Compare:
     def _known(self, checkpoint: str) -> bool:
         return checkpoint in {known.id for known in self.lab.catalogue}
 
-    def _meant(self, event: gr.EventData) -> Comparison:
+    def _meant(self, visit: Visit, event: gr.EventData) -> Comparison:
         """The comparison an element's event names. Raises `NotFound`."""
-        return self.lab.history.comparison(str(asked(event).get("comparison")))
+        return visit.comparison(str(asked(event).get("comparison")))
 
     # Wiring
 
@@ -359,12 +376,11 @@ class Compare:
         form = [self.picture.component, *self.controls.inputs, self.option]
         page = [*form, self.controls.advice, self.following, self.mine, *shown]
         self.picture.wire(self.take, [self.picture.component], page)
-        self.following.change(self.follow, [self.following, self.watching, self.mine], shown, **EACH)
         gr.on([self.go.click, self.controls.knobs.submit], self.start, [*form, self.mine], page, **EACH)
         self.strip.select(self.pick, self.mine, page, **EACH)
         self.strip.resume(self.resume, self.mine, page, **EACH)
         self.result.again(self.again, self.mine, page, **EACH)
-        self.stage.retry(self.retry, None, page, **EACH)
+        self.stage.retry(self.retry, self.mine, page, **EACH)
         self.result.deliver(self.deliver, None, self.delivery, **EACH)
         self.player.stop(self.stop, None, None, **QUIET)
 
@@ -385,6 +401,10 @@ def build(lab: Lab, app: gr.Blocks) -> Compare:
     app.load(compare.open, compare.mine, outputs, **QUIET)
     app.load(compare.controls.first_advice, compare.controls.inputs, compare.controls.advice, **QUIET)
     return compare
+
+
+def _resume(visit: Visit, pair: Comparison) -> None:
+    visit.resume(*(run.id for run in (pair.a, pair.b) if not run.done and not run.unfinished))
 
 
 def _interrupted(pair: Comparison) -> bool:

@@ -6,7 +6,9 @@ watching only, and opening it again finds the run where it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -14,20 +16,25 @@ import gradio as gr
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.restore import fitted
 from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
+from svdlab.lab.watching import Watching
 from svdlab.recipes.events import Event
 from svdlab.recipes.records import Recipe, Run
 from svdlab.recipes.settings import random_seed
 from svdlab.ui.frame import Page, build_about
-from svdlab.ui.parts import decoded, result, stage, strip
+from svdlab.ui.identity import visit_of
+from svdlab.ui.parts import decoded, follow, result, stage, strip
 from svdlab.ui.parts.controls import OWN_SETTINGS, Controls
-from svdlab.ui.parts.element import EACH, QUIET, asked
+from svdlab.ui.parts.element import EACH, QUIET, asked, saying
 from svdlab.ui.parts.picture import PictureBox
 from svdlab.ui.parts.player import ComparePlayer
 from svdlab.ui.parts.player.clips import of_run
-from svdlab.ui.visitor import Watching, kept_ids, latest_runs, own_runs, to_follow, with_own
+from svdlab.ui.stream import Wanted, message
+from svdlab.ui.visitor import kept_ids, own_runs, with_own
 from svdlab.ui.words import sentence
 
 STRIP_RUNS = 18  # tiles in the strip of the latest runs
+SAID_ONCE = 64  # messages that are the same for everybody who follows a run
 
 
 class Explore:
@@ -43,16 +50,15 @@ class Explore:
         self.decoded: gr.HTML
         self.strip: gr.HTML
         self.go: gr.Button
-        self.following: gr.State
-        self.watching: gr.State
+        self.following: gr.HTML
         self.mine: gr.BrowserState
+        self._forming = lru_cache(maxsize=SAID_ONCE)(self._formed)
 
     # Components
 
     def lay_out(self) -> None:
         """Everything on the page, in reading order."""
-        self.following = gr.State(None)
-        self.watching = gr.State(Watching())
+        self.following = follow.build("explore-follow")
         self.mine = own_runs()
         with gr.Column(elem_classes="workbench"):
             with gr.Column(elem_classes="asking"):
@@ -76,21 +82,24 @@ class Explore:
 
     def open(self, mine: Any, request: gr.Request) -> dict[Any, Any]:
         """A visit: the run of the link, or what is being rendered, or the first example picture."""
-        ids = kept_ids(mine)
+        ids, visit = kept_ids(mine), visit_of(self.lab, request)
         wanted = request.query_params.get("run") if request else None
         try:
             if wanted:
-                return self.filled(self.lab.history.get(wanted), ids)
+                return self.filled(visit, visit.run(wanted), ids)
         except NotFound as error:
-            return self.first_visit(ids) | {self.stage: stage.nothing(sentence(error))}
-        waiting = [run for run in self._latest(ids) if run.unfinished]
-        return self.filled(waiting[0], ids) if waiting else self.first_visit(ids)
+            return self.first_visit(visit, ids) | {self.stage: stage.nothing(sentence(error))}
+        waiting = [run for run in self._latest(visit, ids) if run.unfinished]
+        return self.filled(visit, waiting[0], ids) if waiting else self.first_visit(visit, ids)
 
-    def first_visit(self, ids: list[str]) -> dict[Any, Any]:
+    def first_visit(self, visit: Visit, ids: list[str]) -> dict[Any, Any]:
         """An example picture is in and Generate is one click away."""
-        return {self.picture.component: self.picture.from_example(0), self.strip: self.strip_value(ids)}
+        return {
+            self.picture.component: self.picture.from_example(0),
+            self.strip: self.strip_value(visit, ids),
+        }
 
-    def take(self, picture: Any, mine: Any, event: gr.EventData) -> dict[Any, Any]:
+    def take(self, picture: Any, mine: Any, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """A file was dropped in: a picture, or something that carries a recipe, which then comes back."""
         try:
             found = self.picture.recipe_in(event)
@@ -107,14 +116,15 @@ class Explore:
             }
             if known and found.picture_here and found.picture_sha256:
                 stored = self.lab.picture(found.picture_sha256)
-                before = self.lab.before.run(self.lab.recipe(checkpoint, stored, found.settings))
-                if before and (self.lab.policy.see_all_runs or before.id in kept_ids(mine)):
-                    shown[self.following] = to_follow(before.id, True)
+                visit = visit_of(self.lab, request)
+                before = visit.before(self.lab.recipe(checkpoint, stored, found.settings))
+                if before:
+                    shown[self.following] = self._follow(visit, before.id, kept_ids(mine), True)
         except SvdlabError as error:
             return {self.picture.component: self.picture.problem(picture, error)}
         return shown
 
-    def generate(self, picture: Any, *values: Any) -> dict[Any, Any]:
+    def generate(self, request: gr.Request, picture: Any, *values: Any) -> dict[Any, Any]:
         """Submits what the page says, or shows it at once if it was rendered before."""
         *form_values, mine = values
         try:
@@ -127,71 +137,77 @@ class Explore:
             settings = form.settings if form.locked else form.settings.but(seed=random_seed())
             recipe = self.lab.recipe(form.checkpoint.id, stored, settings)
             preset = form.preset.id if form.preset else None
-            shown = self.ask(recipe, preset, kept_ids(mine))
+            shown = self.ask(visit_of(self.lab, request), recipe, preset, kept_ids(mine))
         except SvdlabError as error:
             return {self.controls.advice: self.controls.refuse(error)}
         knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked)
         return {self.controls.knobs: knobs, **shown}
 
-    def ask(self, recipe: Recipe, preset: str | None, ids: list[str], again: bool = False) -> dict[Any, Any]:
+    def ask(
+        self, visit: Visit, recipe: Recipe, preset: str | None, ids: list[str], again: bool = False
+    ) -> dict[Any, Any]:
         """Follows the recipe's run: one from before, one already waiting, or a new one."""
-        before = None if again else self.lab.before.run(recipe)
-        run = before or self.lab.before.waiting(recipe) or self.lab.submit(recipe, preset)
-        return {self.mine: with_own(run.id, ids), self.following: to_follow(run.id, before is not None)}
+        run, before = visit.ask(recipe, preset, again)
+        ids = with_own(run.id, ids)
+        return {self.mine: ids, self.following: self._follow(visit, run.id, ids, before)}
 
-    def again(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
+    def again(self, mine: Any, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Renders a run's recipe anew."""
         try:
-            run = self.lab.history.get(str(asked(event).get("run")))
+            visit = visit_of(self.lab, request)
+            run = visit.run(str(asked(event).get("run")))
             return self.ask(
-                run.recipe.model_copy(update={"versions": {}}), run.preset, kept_ids(mine), again=True
+                visit, run.recipe.model_copy(update={"versions": {}}), run.preset, kept_ids(mine), again=True
             )
         except SvdlabError as error:
             return {self.stage: stage.nothing(sentence(error))}
 
-    def retry(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
+    def retry(self, mine: Any, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Queues an interrupted, failed or cancelled run again."""
         try:
-            [run] = self.lab.resume(str(asked(event).get("run")))
-            return {self.following: to_follow(run.id)}
+            visit = visit_of(self.lab, request)
+            [run] = visit.resume(str(asked(event).get("run")))
+            return {self.following: self._follow(visit, run.id, kept_ids(mine))}
         except SvdlabError as error:
             return {self.stage: stage.nothing(sentence(error))}
 
-    def decode(self, event: gr.EventData) -> dict[str, Any]:
+    def decode(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Decodes a run's latents again; the page then goes to the comparison of the two."""
         wanted = asked(event)
         try:
             chunk = wanted.get("chunk") or None
-            pair = self.lab.decode_again(str(wanted.get("run")), wanted.get("decoder"), chunk)
+            visit = visit_of(self.lab, request)
+            pair = visit.decode_again(str(wanted.get("run")), wanted.get("decoder"), chunk)
         except SvdlabError as error:
             return decoded.problem(sentence(error))
         return decoded.go(f"compare?compare={pair.id}")
 
-    def resume(self, mine: Any) -> dict[Any, Any]:
-        """Queues everything that was interrupted again, and follows the oldest of it."""
-        interrupted = [run for run in self._latest(kept_ids(mine)) if run.state == "interrupted"]
-        again = self.lab.resume(*(run.id for run in reversed(interrupted)))
-        return (
-            {self.following: to_follow(again[0].id)}
-            if again
-            else {self.strip: self.strip_value(kept_ids(mine))}
-        )
-
-    def stop(self, event: gr.EventData) -> None:
-        """Cancels the run on the stage; whoever watches sees it end."""
+    def resume(self, mine: Any, request: gr.Request) -> dict[Any, Any]:
+        """Queues everything of the visitor's that was interrupted again, and follows the oldest of it."""
+        ids, visit = kept_ids(mine), visit_of(self.lab, request)
+        interrupted = [run for run in self._latest(visit, ids) if run.state == "interrupted"]
         try:
-            self.lab.cancel(str(asked(event).get("run")))
-        except NotFound:
-            return
+            again = visit.resume(*(run.id for run in reversed(interrupted) if visit.owns(run)))
+        except SvdlabError as error:
+            return {self.stage: stage.nothing(sentence(error))}
+        if not again:
+            return {self.strip: self.strip_value(visit, ids)}
+        return {self.following: self._follow(visit, again[0].id, ids)}
 
-    def pick(self, mine: Any, event: gr.EventData) -> dict[Any, Any]:
+    def stop(self, event: gr.EventData, request: gr.Request) -> None:
+        """Cancels the run on the stage; whoever watches sees it end."""
+        with saying():
+            visit_of(self.lab, request).cancel(str(asked(event).get("run")))
+
+    def pick(self, mine: Any, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """A tile of the strip was chosen: picture, settings and clip come back."""
         try:
-            return self.filled(self.lab.history.get(str(asked(event).get("run"))), kept_ids(mine))
+            visit = visit_of(self.lab, request)
+            return self.filled(visit, visit.run(str(asked(event).get("run"))), kept_ids(mine))
         except SvdlabError as error:
             return {self.stage: stage.nothing(sentence(error))}
 
-    def filled(self, run: Run, ids: list[str]) -> dict[Any, Any]:
+    def filled(self, visit: Visit, run: Run, ids: list[str]) -> dict[Any, Any]:
         """Everything on the page as it was for a run."""
         known = run.recipe.checkpoint in {checkpoint.id for checkpoint in self.lab.catalogue}
         preset = self.lab.preset_of(run)
@@ -200,8 +216,8 @@ class Explore:
             self.controls.knobs: self.controls.fill(
                 run.settings, run.recipe.checkpoint, preset.id if preset else None
             ),
-            self.strip: self.strip_value(ids, run.id),
-            self.following: to_follow(run.id),
+            self.strip: self.strip_value(visit, ids, run.id),
+            self.following: self._follow(visit, run.id, ids),
         }
         if known:
             shown[self.controls.checkpoints["checkpoint"]] = run.recipe.checkpoint
@@ -211,36 +227,47 @@ class Explore:
             shown[self.picture.component] = {"error": sentence(error)}
         return shown
 
-    def follow(self, following: Any, watching: Watching, mine: Any) -> Iterator[dict[Any, Any]]:
-        """Shows a run from where it is to its end, and the strip until nothing waits any more.
+    def _follow(self, visit: Visit, id: str, ids: list[str], before: bool = False) -> dict[str, Any]:
+        return follow.value("explore", id, before, () if visit.allows("see_all_runs") else ids)
 
-        Ends when the visitor turns to another run.
-        """
-        if not isinstance(following, dict):
-            return
-        news = self.news(str(following["id"]), kept_ids(mine), bool(following.get("before")))
-        yield from watching.take(following["turn"], news)
-        # Gradio sends an ended generator's last values once more, and the clip would start anew; these change nothing.
-        yield {self.strip: gr.skip()}
+    # What is told on the stream
 
-    def news(self, id: str, ids: list[str], before: bool) -> Iterator[dict[Any, Any]]:
-        """What there is to show of a run and of the visitor's others, as it comes."""
-        run = self.lab.history.get(id)
+    async def news(self, wanted: Wanted, watching: Watching) -> AsyncIterator[str]:
+        """A run from where it is to its end, and the strip until nothing waits any more."""
+        visit, ids, standing = wanted.visit, list(wanted.mine), dict[str, str]()
+        run, waiting = await asyncio.to_thread(self._at_first, visit, wanted.id, ids)
         if not run.unfinished:
-            yield self.ended(run, ids, before)
-        waiting = [other.id for other in self._latest(ids) if other.unfinished]
-        for event in self.lab.watch(*waiting):
-            tiles = self.strip_value(ids, id, event)
-            if event.run_id != id:
-                yield {self.strip: tiles}
-            elif event.final:
-                yield self.ended(self.lab.history.get(id), ids)
+            yield await asyncio.to_thread(self._over, visit, run.id, ids, wanted.before)
+        async for event in watching.watch(*waiting):
+            last, standing[event.run_id] = standing.get(event.run_id), strip.standing(event)
+            if event.run_id == run.id and event.final:
+                yield await asyncio.to_thread(self._over, visit, run.id, ids)
+                continue
+            if event.run_id == run.id:
+                yield self._forming(event, run.settings.width, run.settings.height)
             else:
-                yield {self.stage: stage.working(run, event), self.result: {}, self.strip: tiles}
+                yield message(strip.moved(event))
+            if last != standing[event.run_id]:
+                tiles = await asyncio.to_thread(self.strip_value, visit, ids, run.id)
+                yield message({"explore-strip": tiles, **strip.moved(event)})
 
-    def ended(self, run: Run, ids: list[str], before: bool = False) -> dict[Any, Any]:
+    def _at_first(self, visit: Visit, id: str, ids: list[str]) -> tuple[Run, list[str]]:
+        """The run that is followed, and what is waited for. Raises `NotFound`."""
+        run = visit.run(id)
+        waiting = [other.id for other in self._latest(visit, ids) if other.unfinished]
+        return run, list(dict.fromkeys([id, *waiting] if run.unfinished else waiting))
+
+    def _formed(self, event: Event, width: int, height: int) -> str:
+        shown = {"explore-stage": stage.working(event, width, height), "explore-result": {}}
+        return message({**shown, **strip.moved(event)})
+
+    def _over(self, visit: Visit, id: str, ids: list[str], before: bool = False) -> str:
+        shown = self.ended(visit, visit.run(id), ids, before)
+        return message({part.elem_id: value for part, value in shown.items()})
+
+    def ended(self, visit: Visit, run: Run, ids: list[str], before: bool = False) -> dict[Any, Any]:
         """A run that is over: its clip, or why there is none."""
-        tiles = self.strip_value(ids, run.id)
+        tiles = self.strip_value(visit, ids, run.id)
         if not run.done:
             return {self.stage: stage.unrendered(run), self.result: {}, self.strip: tiles}
         return {
@@ -252,13 +279,13 @@ class Explore:
 
     # What the elements show
 
-    def strip_value(self, ids: list[str], open: str = "", event: Event | None = None) -> dict[str, Any]:
-        """The tiles of the latest runs; `event` is news of one of them."""
-        runs = self._latest(ids)
-        return strip.value([strip.run_tile(run, self.lab.name(run), event) for run in runs], open)
+    def strip_value(self, visit: Visit, ids: list[str], open: str = "") -> dict[str, Any]:
+        """The tiles of the latest runs."""
+        runs = self._latest(visit, ids)
+        return strip.value([strip.run_tile(run, self.lab.name(run)) for run in runs], open)
 
-    def _latest(self, ids: list[str]) -> list[Run]:
-        return latest_runs(self.lab, ids, STRIP_RUNS)
+    def _latest(self, visit: Visit, ids: list[str]) -> list[Run]:
+        return visit.latest_runs(STRIP_RUNS, ids)
 
     # Wiring
 
@@ -276,7 +303,6 @@ class Explore:
             *shown,
         ]
         self.picture.wire(self.take, [self.picture.component, self.mine], page)
-        self.following.change(self.follow, [self.following, self.watching, self.mine], shown, **EACH)
         gr.on([self.go.click, self.controls.knobs.submit], self.generate, [*form, self.mine], page, **EACH)
         self.strip.select(self.pick, self.mine, page, **EACH)
         self.strip.resume(self.resume, self.mine, page, **EACH)

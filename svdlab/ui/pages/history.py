@@ -14,13 +14,15 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from svdlab.errors import BadInput, NotFound, SvdlabError
+from svdlab.errors import BadInput, SvdlabError
 from svdlab.exchange import tables
 from svdlab.history.search import RunQuery
 from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
 from svdlab.recipes.records import Comparison, Run
 from svdlab.ui.frame import Page
 from svdlab.ui.handover import hand_over
+from svdlab.ui.identity import visit_of
 from svdlab.ui.parts import gallery, marks, wall
 from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.parts.gallery import room
@@ -52,50 +54,56 @@ class HistoryPage:
 
     def open(self, mine: Any, pairs: Any, request: gr.Request) -> dict[Any, Any]:
         """A visit: a wall, or the gallery as the address asks for it; a run has a page of its own."""
-        query = dict(request.query_params) if request else {}
+        query, visit = dict(request.query_params) if request else {}, visit_of(self.lab, request)
         if query.get("run"):
             return {self.gallery: _news(instead=f"run?run={quote(query['run'])}")}
         try:
             if query.get("wall"):
-                return {self.wall: wall.value(self.lab, str(query["wall"]).split(",")), self.gallery: {}}
+                return {self.wall: wall.value(visit, str(query["wall"]).split(",")), self.gallery: {}}
         except SvdlabError as error:
-            return {self.gallery: {**self.page({}, mine, pairs), "error": sentence(error)}}
-        return {self.gallery: self.page(query, mine, pairs)}
+            return {self.gallery: {**self.page(visit, {}, mine, pairs), "error": sentence(error)}}
+        return {self.gallery: self.page(visit, query, mine, pairs)}
 
-    def find(self, mine: Any, pairs: Any, event: gr.EventData) -> dict[str, Any]:
+    def find(self, mine: Any, pairs: Any, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """The first page of another search, or the next page of this one."""
         wanted = asked(event)
         query, after = wanted.get("query"), wanted.get("after")
         texts = {str(name): str(given) for name, given in query.items()} if isinstance(query, dict) else {}
-        return self.page(texts, mine, pairs, str(after) if after else None) | {"turn": wanted.get("turn")}
+        visit = visit_of(self.lab, request)
+        return self.page(visit, texts, mine, pairs, str(after) if after else None) | {
+            "turn": wanted.get("turn")
+        }
 
-    def mark(self, event: gr.EventData) -> dict[str, Any]:
+    def mark(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """A star, rating, note or tag on runs and comparisons."""
-        return self._changed(event, lambda ids: marks.put(self.lab, asked(event), ids))
+        visit = visit_of(self.lab, request)
+        return self._changed(visit, event, lambda ids: marks.put(visit, asked(event), ids))
 
-    def discard(self, event: gr.EventData) -> dict[str, Any]:
+    def discard(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Puts things into the bin."""
-        return self._changed(event, self.lab.delete)
+        visit = visit_of(self.lab, request)
+        return self._changed(visit, event, visit.delete)
 
-    def take_back(self, event: gr.EventData) -> dict[str, Any]:
+    def take_back(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Takes things out of the bin."""
-        return self._changed(event, self.lab.history.take_back)
+        visit = visit_of(self.lab, request)
+        return self._changed(visit, event, visit.take_back)
 
-    def _changed(self, event: gr.EventData, act: Callable[[list[str]], Any]) -> dict[str, Any]:
+    def _changed(self, visit: Visit, event: gr.EventData, act: Callable[[list[str]], Any]) -> dict[str, Any]:
         """Does something to things of the gallery and says how they are now."""
         ids = marks.chosen(asked(event))
         try:
-            self.lab.policy.require("change_runs")
             act(ids)
-            return _news(did=asked(event).get("did"), ids=ids, tiles=[self.tile_of(id) for id in ids])
+            return _news(did=asked(event).get("did"), ids=ids, tiles=[self.tile_of(visit, id) for id in ids])
         except SvdlabError as error:
             return _news(error=sentence(error))
 
-    def weigh(self, event: gr.EventData) -> dict[str, Any]:
+    def weigh(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """What two chosen runs differ in, in one line."""
         ids = marks.chosen(asked(event))
         try:
-            a, b = (self.lab.history.get(id) for id in marks.two(asked(event)))
+            visit = visit_of(self.lab, request)
+            a, b = (visit.run(id) for id in marks.two(asked(event)))
             said = self.lab.fairness(Comparison("", a, b, time.time()))
         except SvdlabError as error:
             return _news(ids=ids, differs=sentence(error))
@@ -104,19 +112,20 @@ class HistoryPage:
         names = [self.lab.name(run) for run in (a, b)]
         return _news(ids=ids, differs=line if len(set(names)) < 2 else f"{' | '.join(names)}: {line}")
 
-    def pair(self, pairs: Any, event: gr.EventData) -> tuple[dict[str, Any], list[str]]:
+    def pair(self, pairs: Any, event: gr.EventData, request: gr.Request) -> tuple[dict[str, Any], list[str]]:
         """Puts two chosen runs side by side on the Compare page."""
         kept = kept_ids(pairs)
         try:
-            made = self.lab.pair(*marks.two(asked(event)))
+            made = visit_of(self.lab, request).pair(*marks.two(asked(event)))
         except SvdlabError as error:
             return _news(error=sentence(error)), kept
         return _news(go=f"compare?compare={made.id}"), with_own(made.id, kept)
 
-    def export(self, event: gr.EventData) -> dict[str, Any]:
+    def export(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Chosen runs as a file the browser fetches."""
         try:
-            runs = [run for id in marks.chosen(asked(event)) for run in self.runs_of(id)]
+            visit = visit_of(self.lab, request)
+            runs = [run for id in marks.chosen(asked(event)) for run in self.runs_of(visit, id)]
             path = self._exported(list({run.id: run for run in runs}.values()), str(asked(event).get("as")))
         except (SvdlabError, OSError) as error:
             return _news(error=sentence(error))
@@ -133,20 +142,20 @@ class HistoryPage:
             raise BadInput(f"export as {', '.join(tables.FORMATS)} or zip")
         return hand_over(f"svdlab-{datetime.now():%Y-%m-%d-%H%M}.{kind}", write)
 
-    def measure(self) -> dict[str, Any]:
+    def measure(self, request: gr.Request) -> dict[str, Any]:
         """How much room everything takes."""
-        if not self.lab.policy.see_the_machine:
+        if not visit_of(self.lab, request).allows("see_the_machine"):
             return _news(disk="")
         return _news(disk=room.said(self.lab))
 
     # What the gallery shows
 
     def page(
-        self, asked_for: Mapping[str, Any], mine: Any, pairs: Any, after: str | None = None
+        self, visit: Visit, asked_for: Mapping[str, Any], mine: Any, pairs: Any, after: str | None = None
     ) -> dict[str, Any]:
         """A page of tiles for what the address or the filters ask for."""
         kind = "comparisons" if asked_for.get("kind") == "comparisons" else "clips"
-        everything = self.lab.policy.see_all_runs
+        everything = visit.allows("see_all_runs")
         value: dict[str, Any] = {
             "asked": time.time(),
             "kind": kind,
@@ -160,43 +169,43 @@ class HistoryPage:
         }
         try:
             query = read_query(asked_for)
-            return value | (self._found(kind, query, after) if everything else self._own(kind, mine, pairs))
+            found = (
+                self._found(visit, kind, query, after) if everything else self._own(visit, kind, mine, pairs)
+            )
+            return value | found
         except SvdlabError as error:
             return value | {"error": sentence(error)}
 
-    def _found(self, kind: str, query: RunQuery, after: str | None) -> dict[str, Any]:
+    def _found(self, visit: Visit, kind: str, query: RunQuery, after: str | None) -> dict[str, Any]:
         if kind == "comparisons":
-            pairs = self.lab.history.find_comparisons(query, after, TILES)
+            pairs = visit.find_comparisons(query, after, TILES)
             tiles = [gallery.pair_tile(self.lab, pair) for pair in pairs.comparisons]
             return {"tiles": tiles, "next": pairs.next}
-        page = self.lab.history.find(query, after, TILES)
+        page = visit.find(query, after, TILES)
         tiles = [gallery.run_tile(self.lab, run, query.sort) for run in page.runs]
-        return {"tiles": tiles, "next": page.next, "count": self.lab.history.count(query)}
+        return {"tiles": tiles, "next": page.next, "count": visit.count(query)}
 
-    def _own(self, kind: str, mine: Any, pairs: Any) -> dict[str, Any]:
-        """On a shared machine: what this browser asked for, and nothing else."""
-        tiles = []
-        for id in kept_ids(pairs if kind == "comparisons" else mine):
-            try:
-                tiles.append(self.tile_of(id))
-            except NotFound:
-                continue
-        return {"tiles": tiles}
+    def _own(self, visit: Visit, kind: str, mine: Any, pairs: Any) -> dict[str, Any]:
+        """On a public lab: what this visitor asked for or was handed, and nothing else."""
+        if kind == "comparisons":
+            found = visit.latest_comparisons(TILES, kept_ids(pairs))
+            return {"tiles": [gallery.pair_tile(self.lab, pair) for pair in found]}
+        runs = visit.latest_runs(TILES, kept_ids(mine))
+        return {"tiles": [gallery.run_tile(self.lab, run) for run in runs]}
 
-    def tile_of(self, id: str) -> dict[str, Any]:
+    def tile_of(self, visit: Visit, id: str) -> dict[str, Any]:
         """The tile of a run or comparison by its id. Raises `NotFound`."""
-        try:
-            return gallery.run_tile(self.lab, self.lab.history.get(id))
-        except NotFound:
-            return gallery.pair_tile(self.lab, self.lab.history.comparison(id))
+        found = visit.either(id)
+        return (
+            gallery.run_tile(self.lab, found)
+            if isinstance(found, Run)
+            else gallery.pair_tile(self.lab, found)
+        )
 
-    def runs_of(self, id: str) -> list[Run]:
+    def runs_of(self, visit: Visit, id: str) -> list[Run]:
         """A run, or a comparison's two, by its id. Raises `NotFound`."""
-        try:
-            return [self.lab.history.get(id)]
-        except NotFound:
-            pair = self.lab.history.comparison(id)
-            return [pair.a, pair.b]
+        found = visit.either(id)
+        return [found] if isinstance(found, Run) else [found.a, found.b]
 
     # Wiring
 

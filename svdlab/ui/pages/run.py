@@ -12,8 +12,10 @@ import gradio as gr
 
 from svdlab.errors import SvdlabError
 from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
 from svdlab.recipes.records import Run
 from svdlab.ui.frame import Page
+from svdlab.ui.identity import visit_of
 from svdlab.ui.parts import marks, run
 from svdlab.ui.parts.element import EACH, QUIET, asked
 from svdlab.ui.parts.player import ComparePlayer
@@ -42,40 +44,43 @@ class RunPage:
         """A visit: the run of the address, or why there is none."""
         id = request.query_params.get("run", "") if request else ""
         try:
-            return self.shown(self.lab.history.get(id))
+            visit = visit_of(self.lab, request)
+            return self.shown(visit, visit.run(id))
         except SvdlabError as error:
             return {self.view: run.nothing(sentence(error))}
 
-    def shown(self, found: Run) -> dict[Any, Any]:
+    def shown(self, visit: Visit, found: Run) -> dict[Any, Any]:
         """A run and its clip."""
-        shown: dict[Any, Any] = {self.view: run.value(self.lab, found)}
+        shown: dict[Any, Any] = {self.view: run.value(visit, found)}
         if found.done and found.video.is_file():
             shown[self.player] = of_run(found)
         return shown
 
-    def mark(self, event: gr.EventData) -> dict[str, Any]:
+    def mark(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """A star, rating, note or tag."""
-        return self._changed(event, lambda ids: marks.put(self.lab, asked(event), ids))
+        visit = visit_of(self.lab, request)
+        return self._changed(visit, event, lambda ids: marks.put(visit, asked(event), ids))
 
-    def discard(self, event: gr.EventData) -> dict[str, Any]:
+    def discard(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Puts the run into the bin."""
-        return self._changed(event, self.lab.delete)
+        visit = visit_of(self.lab, request)
+        return self._changed(visit, event, visit.delete)
 
-    def take_back(self, event: gr.EventData) -> dict[str, Any]:
+    def take_back(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Takes the run out of the bin."""
-        return self._changed(event, self.lab.history.take_back)
+        visit = visit_of(self.lab, request)
+        return self._changed(visit, event, visit.take_back)
 
-    def _changed(self, event: gr.EventData, act: Callable[[list[str]], Any]) -> dict[str, Any]:
+    def _changed(self, visit: Visit, event: gr.EventData, act: Callable[[list[str]], Any]) -> dict[str, Any]:
         """Does something to the run of the page and shows it as it is then."""
         id = str(asked(event).get("id"))
         problem = {}
         try:
-            self.lab.policy.require("change_runs")
             act([id])
         except SvdlabError as error:
             problem = {"problem": sentence(error)}
         try:
-            return run.value(self.lab, self.lab.history.get(id)) | problem
+            return run.value(visit, visit.run(id)) | problem
         except SvdlabError as error:
             return run.nothing(sentence(error))
 

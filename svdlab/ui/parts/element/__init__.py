@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-PARTS = Path(__file__).parent.parent
-COMMON = ("element/address.js", "element/common.js")  # in front of every part's script
+from svdlab.errors import SvdlabError
 
-# How every handler is wired: nothing dims while it runs, and no program calls it.
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+PARTS = Path(__file__).parent.parent
+COMMON = ("element/news.js", "element/address.js", "element/common.js")  # in front of every part's script
+
+# How every handler is wired: nothing dims while it runs, no program calls it, and it answers the call itself.
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 # Of a click that may come again before the answer to the last one.
 EACH: dict[str, Any] = {"trigger_mode": "multiple", **QUIET}
 
@@ -82,6 +86,15 @@ def safe_template(template: str) -> str:
         .replace("${", "&#36;{")
         .replace("{{", "&#123;&#123;")
     )
+
+
+@contextmanager
+def saying() -> Iterator[None]:
+    """Has the lab's sentences reach whoever asked, word for word, where a handler has nothing else to show them in."""
+    try:
+        yield
+    except SvdlabError as error:
+        raise gr.Error(str(error), print_exception=False) from None
 
 
 def asked(event: gr.EventData) -> dict[str, Any]:

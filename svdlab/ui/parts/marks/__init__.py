@@ -1,6 +1,6 @@
 """Marks, the stars, ratings, notes and tags a person puts on runs and comparisons: as a page shows and asks for them.
 
-Knows the lab's history; nothing of the page's wiring. What a page asks is untrusted.
+Knows the lab as its visitor has it; nothing of the page's wiring. What a page asks is untrusted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from svdlab.errors import BadInput
-from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
 from svdlab.recipes.records import Comparison, Run
 from svdlab.ui.words import ago
 
@@ -45,10 +45,11 @@ def two(asked: Mapping[str, Any]) -> tuple[str, str]:
     return ids[0], ids[1]
 
 
-def put(lab: Lab, asked: Mapping[str, Any], ids: list[str]) -> None:
-    """Puts the mark that is asked for on runs and comparisons. Raises `SvdlabError`."""
+def put(visit: Visit, asked: Mapping[str, Any], ids: list[str]) -> None:
+    """Puts the mark that is asked for on runs and comparisons of the visitor's. Raises `SvdlabError`."""
+    lab = visit.lab
     what, value = str(asked.get("what")), asked.get("value")
-    for id in ids:
+    for id in visit.own(ids):
         match what:
             case "star":
                 lab.history.set_star(id, bool(value))

@@ -31,7 +31,7 @@ def value(lab: Lab, **news: Any) -> dict[str, Any]:
         "memory": memory(lab),
         "cards": [card(lab, checkpoint) for checkpoint in lab.catalogue],
         "ready": [[c.id, c.name] for c in lab.catalogue if availability(c).ready],
-        "shared": not lab.policy.change_weights,
+        "shared": lab.policy.public,
         **news,
     }
 
@@ -86,7 +86,7 @@ def card(lab: Lab, c: Checkpoint) -> dict[str, Any]:
         for name, value in c.official.items()
         if name in KNOBS and value is not None and not c.fault
     ]
-    own = lab.policy.change_weights
+    own = not lab.policy.public
     return {
         "id": c.id,
         "name": c.name,

@@ -92,10 +92,12 @@ const drawChoices = (ready) => {
   });
 };
 
+let taken = null;
 const draw = () => {
   const value = props.value || {};
   if (!value.cards) return;
-  for (const name of ["added", "checked", "touched"]) if (value[name]) answered[name] = value[name];
+  if (taken !== props.value) for (const name of ["added", "checked", "touched"]) if (value[name]) answered[name] = value[name];
+  taken = props.value;
   drawMemory(value.memory);
   const focused = document.activeElement?.dataset?.event && [document.activeElement.dataset.event, document.activeElement.dataset.id];
   $(".cards").replaceChildren(...value.cards.map(drawCard));
@@ -111,16 +113,23 @@ const draw = () => {
   $(".touched-go").disabled = Boolean(touched.busy);
   drawTouched(touched);
 };
+// What stands there until the answer comes, which may take as long as reading all of the weights.
+const answer = (name, said) => {
+  answered[name] = said;
+  draw();
+};
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button?.dataset.event) {
-    if (button.dataset.event === "check") answered.checked = null;
+    if (button.dataset.event === "check") answer("checked", { id: button.dataset.id, said: "Reading all of it…" });
     trigger(button.dataset.event, { id: button.dataset.id });
   }
+  if (button?.matches(".touched-go")) answer("touched", { said: "Reading both…", busy: true });
   if (button?.matches(".touched-go")) trigger("contrast", { a: $(".touched-a").value, b: $(".touched-b").value });
 });
 $(".add-form").addEventListener("submit", (event) => {
   event.preventDefault();
+  if ($(".add-path").value) answer("added", { said: `Reading ${$(".add-path").value}…` });
   // Gradio takes a key named path for a file of its own.
   trigger("register", { place: $(".add-path").value, frames: $(".add-frames").value });
 });

@@ -19,7 +19,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from svdlab.clips.pictures import load_picture
-from svdlab.errors import BadInput, BadPicture, SvdlabError
+from svdlab.errors import BadInput, BadPicture, NotFound, SvdlabError
 from svdlab.exchange.restore import Restored, restore, settings_in
 from svdlab.lab.lab import Lab
 from svdlab.lab.pictures import StoredPicture
@@ -38,6 +38,7 @@ class PictureBox:
 
     def __init__(self, lab: Lab, name: str) -> None:
         self.lab = lab
+        self._shown: dict[int, dict[str, Any]] = {}  # of examples: every first visit shows one
         thumbs = "".join(
             f'<button type="button" class="example" data-example="{index}" title="{escape(_title(path))}">'
             f'<img src="{_thumb(path)}" alt="{escape(_title(path))}"></button>'
@@ -101,7 +102,15 @@ class PictureBox:
         known = examples()
         if index >= len(known):
             return {}
-        return self._kept(known[index], _title(known[index]))
+        if index not in self._shown or not self._is_kept(self._shown[index]["sha256"]):
+            self._shown[index] = self._kept(known[index], _title(known[index]))
+        return {**self._shown[index], "fresh": time.time()}
+
+    def _is_kept(self, sha256: str) -> bool:
+        try:
+            return self.lab.picture(sha256).path.is_file()
+        except NotFound:
+            return False
 
     def _kept(self, path: Path, name: str) -> dict[str, Any]:
         """Reads a picture, once, keeps and shows it. Raises `BadPicture`, `DataFolderError`."""

@@ -22,6 +22,7 @@ from svdlab.ui.parts.element import text_of
 
 # One function body, in this order.
 SCRIPTS = (
+    "element/news.js",
     "element/address.js",
     "player/frames.js",
     "player/player.js",

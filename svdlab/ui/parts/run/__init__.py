@@ -13,10 +13,11 @@ import gradio as gr
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.restore import workflow_of
 from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
 from svdlab.metrics.definitions import METRICS
 from svdlab.metrics.words import in_words
 from svdlab.recipes import limits
-from svdlab.recipes.records import Run
+from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui.parts.element import element
 from svdlab.ui.parts.picture.small import thumbnail
@@ -42,8 +43,9 @@ def nothing(text: str) -> dict[str, Any]:
     return {"absent": text}
 
 
-def value(lab: Lab, run: Run) -> dict[str, Any]:
-    """The value of the element beside the player."""
+def value(visit: Visit, run: Run) -> dict[str, Any]:
+    """The value of the element beside the player; marks are their owner's alone."""
+    lab, own = visit.lab, visit.owns(run)
     done = run.done and run.video.is_file()
     return {
         "id": run.id,
@@ -52,11 +54,11 @@ def value(lab: Lab, run: Run) -> dict[str, Any]:
         "words": in_words(run.outcome.metrics, run.settings.width) if run.outcome.metrics else "",
         "problem": _problem(run, done) or lab.bits.sentence(run.recipe),
         "binned": run.deleted is not None,
-        "shared": not lab.policy.change_runs,
-        "starred": run.starred,
-        "rating": run.rating,
-        "note": run.note,
-        "tags": list(run.tags),
+        "shared": not own,
+        "starred": run.starred and own,
+        "rating": run.rating if own else None,
+        "note": run.note if own else "",
+        "tags": list(run.tags) if own else [],
         "video": str(run.video) if done else "",
         "frames": str(run.frames_zip) if done and run.frames_zip.is_file() else "",
         "stem": f"svdlab-{run.id}",
@@ -68,7 +70,7 @@ def value(lab: Lab, run: Run) -> dict[str, Any]:
             {"title": "What it took", "rows": effort_rows(run)},
             {"title": "Where it comes from", "rows": origin_rows(lab, run)},
         ],
-        "pairs": [[id, _pair_words(lab, id, run)] for id in lab.history.comparisons_of(run.id)],
+        "pairs": [[pair.id, _pair_words(lab, pair, run)] for pair in visit.comparisons_of(run)],
         "recipe": run.recipe.model_dump_json(indent=2),
         **_workflow(lab, run),
     }
@@ -151,7 +153,6 @@ def origin_rows(lab: Lab, run: Run) -> list[list[str]]:
     return rows
 
 
-def _pair_words(lab: Lab, id: str, run: Run) -> str:
-    pair = lab.history.comparison(id)
+def _pair_words(lab: Lab, pair: Comparison, run: Run) -> str:
     other = pair.b if pair.a.id == run.id else pair.a
     return f"beside {lab.name(other)}, seed {other.settings.seed}"

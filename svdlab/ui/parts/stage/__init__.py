@@ -23,15 +23,15 @@ def build(name: str) -> gr.HTML:
     return element("stage", {"mode": "idle"}, name=name, before=BEFORE)
 
 
-def working(run: Run, event: Event) -> dict[str, Any]:
-    """While a run waits or is rendered."""
+def working(event: Event, width: int, height: int) -> dict[str, Any]:
+    """While a run of that size in pixels waits or is rendered."""
     shown = {
         "mode": "working",
-        "run": run.id,
+        "run": event.run_id,
         "text": event.text,
         "fraction": fraction(event),
-        "width": run.settings.width,
-        "height": run.settings.height,
+        "width": width,
+        "height": height,
     }
     return shown | {"preview": preview(event.preview)} if event.preview else shown
 

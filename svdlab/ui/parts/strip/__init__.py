@@ -29,10 +29,19 @@ def value(tiles: Sequence[dict[str, Any]], open: str = "") -> dict[str, Any]:
     return {"open": open, "runs": list(tiles), "interrupted": interrupted}
 
 
-def run_tile(run: Run, title: str, event: Event | None = None) -> dict[str, Any]:
-    """One run; `event` may be news of it."""
+def moved(event: Event) -> dict[str, Any]:
+    """What moves the bar of a run's tile, in a message of the stream."""
+    return {"moved": {event.run_id: fraction(event)}}
+
+
+def standing(event: Event) -> str:
+    """The word on a run's tile: while it is another one, the bar alone moves."""
+    return event.kind if event.final or event.kind == "queued" else "running"
+
+
+def run_tile(run: Run, title: str) -> dict[str, Any]:
+    """One run."""
     s = run.settings
-    news = event if event is not None and event.run_id == run.id else None
     return {
         "id": run.id,
         "state": run.state,
@@ -43,7 +52,7 @@ def run_tile(run: Run, title: str, event: Event | None = None) -> dict[str, Any]
         "title": title,
         "line": f"bucket {s.motion_bucket_id} · {s.fps} fps",
         "when": ago(run.created),
-        "fraction": fraction(news) if news else run.step / s.num_inference_steps,
+        "fraction": run.step / s.num_inference_steps,
     }
 
 

@@ -42,5 +42,9 @@ root.addEventListener("click", (event) => {
   const tile = event.target.closest(".tile");
   if (tile) trigger("select", { run: tile.dataset.run });
 });
+hear("news", ({ moved = {} }) => {
+  for (const [id, fraction] of Object.entries(moved))
+    for (const tile of $$(`.tile[data-run="${CSS.escape(id)}"]`)) $(".tile-bar > span", tile).style.width = 100 * fraction + "%";
+});
 watch("value", draw);
 draw();

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from svdlab.errors import BadInput
-from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui.parts.element import element
 from svdlab.ui.words import knob_words
@@ -21,9 +21,10 @@ def build(name: str) -> gr.HTML:
     return element("wall", {}, name=name, before=("player/frames.js",))
 
 
-def value(lab: Lab, ids: Sequence[str]) -> dict[str, Any]:
+def value(visit: Visit, ids: Sequence[str]) -> dict[str, Any]:
     """Clips to play in step, each with what sets it apart. Raises `SvdlabError`."""
-    runs = [lab.history.get(id) for id in ids[: MOST_CLIPS + 1]]
+    lab = visit.lab
+    runs = [visit.run(id) for id in ids[: MOST_CLIPS + 1]]
     if len(runs) > MOST_CLIPS:
         raise BadInput(f"at most {MOST_CLIPS} clips play together; choose fewer")
     runs = [run for run in runs if run.done and run.video.is_file()]
