@@ -368,6 +368,8 @@ CLOSED = dict.fromkeys(
         "/gradio_api/stream/{session_hash}/{run}/{component_id}/{segment_id}.{ext}",
         "/gradio_api/stream/{session_hash}/{run}/{component_id}/playlist-file",
         "/gradio_api/vibe-code",
+        *("/gradio_api/run-history/buckets", "/gradio_api/run-history/records"),
+        "/gradio_api/run-history/records/{endpoint}/{record_id}/assets/{asset_id}",
     ),
     404,
 )

@@ -16,9 +16,11 @@ from PIL import Image
 from svdlab.clips.video import read_mp4_frames
 from svdlab.environment import Environment
 from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
 from svdlab.metrics.definitions import METRICS
 from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS
+from svdlab.recipes.visitors import Visitor
 from svdlab.ui import launch
 from svdlab.ui.pages.compare import Compare
 from svdlab.ui.parts import compare_result
@@ -527,9 +529,9 @@ def test_it_is_dark_in_the_dark(
 
 def test_on_a_shared_space_a_visitor_sees_only_their_own(served: Served, pair: Comparison) -> None:
     with Lab(served.lab.data_dir, environment=Environment.read({"SPACE_ID": "someone/svdlab"})) as shared:
-        page = Compare(shared)
-        assert page.strip_value([])["runs"] == []
-        assert [tile["id"] for tile in page.strip_value([pair.id, "nothing"])["runs"]] == [pair.id]
+        page, visit = Compare(shared), Visit(shared, Visitor("somebody"))
+        assert page.strip_value(visit, [])["runs"] == []
+        assert [tile["id"] for tile in page.strip_value(visit, [pair.id, "nothing"])["runs"]] == [pair.id]
 
 
 def test_a_difference_of_nothing_has_no_sign(pair: Comparison) -> None:

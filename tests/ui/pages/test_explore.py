@@ -14,6 +14,8 @@ import pytest
 
 from svdlab.environment import Environment
 from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
+from svdlab.recipes.visitors import Visitor
 from svdlab.ui import launch
 from svdlab.ui.pages.explore import Explore
 from svdlab.workers import open_lab
@@ -319,9 +321,9 @@ def test_a_phone_shows_all_in_one_column(served: Served, page_390: Page, screens
 def test_on_a_shared_space_a_visitor_sees_only_their_own_runs(served: Served) -> None:
     run = served.lab.history.runs(limit=1)[0]
     with Lab(served.lab.data_dir, environment=Environment.read({"SPACE_ID": "someone/svdlab"})) as shared:
-        page = Explore(shared)
-        assert page.strip_value([])["runs"] == []
-        assert [tile["id"] for tile in page.strip_value(["nothing", run.id])["runs"]] == [run.id]
+        page, visit = Explore(shared), Visit(shared, Visitor("somebody"))
+        assert page.strip_value(visit, [])["runs"] == []
+        assert [tile["id"] for tile in page.strip_value(visit, ["nothing", run.id])["runs"]] == [run.id]
 
 
 @pytest.mark.parametrize("width", [1440, 390])
