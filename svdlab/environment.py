@@ -120,8 +120,12 @@ def _folders(text: str) -> tuple[Path, ...]:
     return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part.strip())
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _switch(text: str) -> bool:
-    return text != "0"
+    return text.lower() not in ("0", "false")
 
 
 DEVICE_WANTED = "auto, cpu, mps, cuda or cuda:1 and so on"
@@ -168,12 +172,20 @@ class Environment:
         wanted=DTYPE_WANTED,
         unset="auto: float16 on cuda, else float32",
     )
-    worker: str = _variable(
+    worker: str | None = _variable(
         "SVDLAB_WORKER",
         "Which kind of worker renders what the page is asked for (`svdlab app --help` lists them).",
-        default="local",
         wanted="the name of a worker",
-        unset="local: a thread of the same program",
+        unset="local: a thread of the same program; zerogpu on a ZeroGPU Space",
+    )
+    placed: tuple[str, ...] = _variable(
+        "SVDLAB_PLACED",
+        "Ids of the checkpoints that a ZeroGPU Space fetches and places at its start, separated by commas; the "
+        "embedded ones always are. Any other is loaded in the seconds of the visitor who asks for it.",
+        _names,
+        ("svd-xt", "svd-xt-1-1"),
+        wanted="ids of checkpoints",
+        unset="svd-xt,svd-xt-1-1",
     )
     memory_bytes: int | None = _variable(
         "SVDLAB_MEMORY_GB",
@@ -234,6 +246,14 @@ class Environment:
         unset="this is no Space",
         wanted=ANY_TEXT,
     )
+    zero_gpu: bool = _variable(
+        "SPACES_ZERO_GPU",
+        "Set by Hugging Face on a Space with ZeroGPU hardware: a GPU is lent for each call.",
+        _switch,
+        False,
+        wanted="true or false",
+        unset="this is no such Space",
+    )
     login: str | None = _variable(
         "OAUTH_CLIENT_ID",
         "Set by Hugging Face on a Space that visitors can log in to: their own login fetches gated weights.",
@@ -258,6 +278,11 @@ class Environment:
     def listening(self) -> str:
         """The address to listen at: a Space is reached from outside."""
         return self.host or ("0.0.0.0" if self.space else "127.0.0.1")
+
+    @property
+    def worker_kind(self) -> str:
+        """The kind of worker that renders: the one that is named, else the one for this hardware."""
+        return self.worker or ("zerogpu" if self.zero_gpu else "local")
 
     @property
     def data_folder(self) -> Path:

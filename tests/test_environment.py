@@ -38,7 +38,9 @@ def test_every_variable_is_read_into_its_value() -> None:
             "SVDLAB_BIN_DAYS": "Never",
             "SVDLAB_KEEP_DAYS": "0.5",
             "SVDLAB_DEBUG": "1",
+            "SVDLAB_PLACED": "svd-xt, svd",
             "SPACE_ID": "someone/svdlab",
+            "SPACES_ZERO_GPU": "true",
             "OAUTH_CLIENT_ID": "abc",
         }
     )
@@ -56,7 +58,9 @@ def test_every_variable_is_read_into_its_value() -> None:
         bin_days=None,
         keep_days=0.5,
         debug=True,
+        placed=("svd-xt", "svd"),
         space="someone/svdlab",
+        zero_gpu=True,
         login="abc",
     )
 
@@ -107,6 +111,13 @@ def test_a_space_is_reached_from_outside_and_its_visitors_may_log_in() -> None:
     assert Environment.read({}).listening == "127.0.0.1"
     assert Environment.read({"SPACE_ID": "someone/svdlab"}).listening == "0.0.0.0"
     assert Environment.read({"SPACE_ID": "someone/svdlab", "SVDLAB_HOST": "::"}).listening == "::"
+
+
+def test_a_zerogpu_space_has_its_kind_of_worker() -> None:
+    assert Environment.read({}).worker_kind == "local"
+    assert Environment.read({"SPACES_ZERO_GPU": "true"}).worker_kind == "zerogpu"
+    assert Environment.read({"SPACES_ZERO_GPU": "false"}).worker_kind == "local"
+    assert Environment.read({"SPACES_ZERO_GPU": "true", "SVDLAB_WORKER": "local"}).worker_kind == "local"
 
 
 def test_every_name_in_the_repository_is_a_known_one() -> None:
