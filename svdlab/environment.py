@@ -103,6 +103,13 @@ def dtype_name(text: str) -> str:
     return text
 
 
+def mark_text(text: str) -> str:
+    """The letters of a watermark. Raises ValueError."""
+    if not text.isascii() or not text.isprintable() or not 1 <= len(text) <= 8:
+        raise ValueError(text)
+    return text
+
+
 def _offload(text: str) -> Offload | None:
     lower = text.lower()
     if lower == "auto":
@@ -131,6 +138,7 @@ def _switch(text: str) -> bool:
 DEVICE_WANTED = "auto, cpu, mps, cuda or cuda:1 and so on"
 DTYPE_WANTED = f"{', '.join(DTYPES[:-1])} or {DTYPES[-1]}"
 DAYS_WANTED = "a number of days above 0, or never"
+MARK_WANTED = "1 to 8 plain letters"
 ANY_TEXT = "any text"
 
 
@@ -231,6 +239,27 @@ class Environment:
         _days,
         wanted=DAYS_WANTED,
         unset="never",
+    )
+    watermark: str | None = _variable(
+        "SVDLAB_WATERMARK",
+        "Letters that are put into every frame of a clip, where nobody sees them (docs/content.md).",
+        mark_text,
+        wanted=MARK_WANTED,
+        unset="none",
+    )
+    safety_checker: str | None = _variable(
+        "SVDLAB_SAFETY_CHECKER",
+        "The checker that looks at pictures and clips: its folder, or its repository on the hub (docs/content.md).",
+        wanted="a folder or owner/name",
+        unset="none: nothing is looked at",
+    )
+    mcp: bool = _variable(
+        "SVDLAB_MCP",
+        "1 serves the named endpoints to agents too, as an MCP server at /gradio_api/mcp (docs/api.md).",
+        _switch,
+        False,
+        wanted="0 or 1",
+        unset="0",
     )
     debug: bool = _variable(
         "SVDLAB_DEBUG",

@@ -69,7 +69,7 @@ class ZeroGpu(Worker):
             from spaces.zero.config import get_config
         except ImportError as error:
             raise BadInput(
-                f"the worker zerogpu needs the package spaces ({reason(error)}); pip install spaces"
+                f"the worker zerogpu needs the package spaces ({error}); pip install spaces"
             ) from None
         self._lend = spaces.GPU
         self.quota = Quota(float(get_config()["duration_factor"]))

@@ -49,6 +49,13 @@ VALUES: dict[str, dict[str, Any]] = {
     },
     "comfyui": {**COMFYUI, "num_frames": 14, "fps": 6, "motion_bucket_id": 127, "playback_fps": 10.0},
     "ays-10-steps": {"num_inference_steps": 10, "schedule": "ays"},
+    "zerogpu-small": {
+        "width": 512,
+        "height": 320,
+        "num_frames": 14,
+        "num_inference_steps": 10,
+        "schedule": "ays",
+    },
     "article-1-first-run": {**COMFYUI, "num_frames": 14, "fps": 6, "motion_bucket_id": 127},
     "article-2-fps-8-25-frames": {**COMFYUI, "num_frames": 25, "fps": 8, "motion_bucket_id": 127},
     "article-3-bucket-154": {**COMFYUI, "num_frames": 25, "fps": 8, "motion_bucket_id": 154},
