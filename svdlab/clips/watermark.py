@@ -2,8 +2,8 @@
 
 It is in the colours, not the brightness: of each 8×8 pixels the largest coefficient of the first Haar wavelet band of
 U is moved into the lower or upper half of a step of 36, for a 0 or a 1, and the letters' bits follow each other from
-block to block, row by row. Reading counts what most blocks of all frames say, so that it outlasts compression. It proves
-nothing against somebody who wants it gone. Knows pixels; nothing of files, recipes or models.
+block to block, row by row. Reading counts what most blocks of all frames say, so that it outlasts compression. It
+proves nothing against somebody who wants it gone. Knows pixels; nothing of files, recipes or models.
 Source of the layout: ShieldMnt/invisible-watermark, `maxDct.py`.
 """
 
@@ -17,8 +17,8 @@ from svdlab.errors import BadInput
 
 STEP = 36.0
 # Where in its half of a step a coefficient is put. Not in the middle: a video keeps a quarter of the colours' pixels,
-# so what stands out from its neighbours comes back lower, by a third and more. Read back from H.264, 51, 65, 80 and 85 %
-# of the blocks said the right bit with 0.25, 0.33, 0.40 and 0.44.
+# so what stands out from its neighbours comes back lower, by a third and more. Read back from H.264, 51, 65, 80 and
+# 85 % of the blocks said the right bit with 0.25, 0.33, 0.40 and 0.44.
 PLACE = 0.44
 AHEAD = 8.0  # by which the coefficient that is read is larger than the others of its block
 BLOCK = 4  # coefficients a side, 8 pixels

@@ -26,6 +26,7 @@ from svdlab.recipes.records import Resident
 from svdlab.recipes.work import Failed, Job, Rendered, Stop, Stopped, Update
 from svdlab.weights.availability import availability
 from svdlab.weights.content import Hashes
+from svdlab.weights.safety import checker_folder
 from svdlab.workers.contract import Compute, Worker
 from svdlab.workers.local import LocalWorker
 
@@ -64,6 +65,8 @@ class ZeroGpu(Worker):
         """Raises `BadInput` without the package `spaces`, which must be imported before torch sees a GPU."""
         if self._lend is not None:
             return
+        if self.lab.environment.safety_checker:
+            checker_folder(self.lab.environment.safety_checker, fetch=False)
         try:
             import spaces
             from spaces.zero.config import get_config
@@ -81,11 +84,12 @@ class ZeroGpu(Worker):
         return super().start()
 
     def ready(self) -> None:
-        """Places what is named and makes the call that is lent a GPU. Raises `BadInput`."""
+        """Places what is named and makes the call that is lent a GPU. Raises `BadInput`, `CheckpointUnavailable`."""
         self.check()
         assert self._lend is not None
         wanted = [one for one in self.lab.catalogue if one.demo or one.id in self.lab.environment.placed]
         placed = frozenset(one.id for one in wanted if self._place(one))
+        _ = self._there.safety
         self.quota = self.lab.quota = replace(self.quota, placed=placed)
         self._call = self._lend(duration=self._seconds)(self._rendered)
 
