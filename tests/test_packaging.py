@@ -95,6 +95,7 @@ def test_the_wheel_asks_for_what_the_requirements_name(metadata: Message) -> Non
     assert {canonicalize_name(one.name) for one in asked if one.marker is None} == named("requirements.txt")
     assert of("cluster") == named("requirements-cluster.txt")
     assert of("heic") == named("requirements-heic.txt")
+    assert of("mcp") == named("requirements-mcp.txt")
     assert of("dev") == named("requirements-dev.txt")
 
 

@@ -6,6 +6,7 @@ import importlib
 import os
 import pkgutil
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -18,6 +19,7 @@ import gradio as gr
 from gradio.exceptions import InvalidPathError
 from gradio.utils import get_upload_folder
 
+from svdlab.errors import BadInput
 from svdlab.lab.lab import Lab
 from svdlab.ui import api, frame, pages
 from svdlab.ui.handover import remove_older
@@ -105,7 +107,7 @@ def launch(
         show_error=False,
         ssr_mode=False,
         pwa=False,
-        mcp_server=False,
+        mcp_server=_for_agents(lab),
         enable_monitoring=False,
         max_threads=THREADS,
         max_file_size=MAX_UPLOAD,
@@ -120,6 +122,13 @@ def launch(
         print(f"svdlab is at {address}", flush=True)
         app.block_thread()
     return address
+
+
+def _for_agents(lab: Lab) -> bool:
+    """Whether the named endpoints are an MCP server's tools too. Raises `BadInput` without the package."""
+    if lab.environment.mcp and find_spec("mcp") is None:
+        raise BadInput('SVDLAB_MCP needs the package mcp; pip install "svdlab[mcp]"')
+    return lab.environment.mcp
 
 
 def _bypass_proxies() -> None:
