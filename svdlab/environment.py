@@ -253,6 +253,13 @@ class Environment:
         wanted="a folder or owner/name",
         unset="none: nothing is looked at",
     )
+    examples: bool | None = _variable(
+        "SVDLAB_EXAMPLES",
+        "1 has the example pictures' clips rendered at the start, once, for a first visit to begin with.",
+        _switch,
+        wanted="0 or 1",
+        unset="0; on a Space 1",
+    )
     mcp: bool = _variable(
         "SVDLAB_MCP",
         "1 serves the named endpoints to agents too, as an MCP server at /gradio_api/mcp (docs/api.md).",
@@ -312,6 +319,11 @@ class Environment:
     def worker_kind(self) -> str:
         """The kind of worker that renders: the one that is named, else the one for this hardware."""
         return self.worker or ("zerogpu" if self.zero_gpu else "local")
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether the example pictures' clips are rendered at the start."""
+        return bool(self.space) if self.examples is None else self.examples
 
     @property
     def data_folder(self) -> Path:

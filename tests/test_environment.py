@@ -39,6 +39,7 @@ def test_every_variable_is_read_into_its_value() -> None:
             "SVDLAB_KEEP_DAYS": "0.5",
             "SVDLAB_WATERMARK": "svdlab",
             "SVDLAB_SAFETY_CHECKER": "someone/checker",
+            "SVDLAB_EXAMPLES": "0",
             "SVDLAB_MCP": "1",
             "SVDLAB_DEBUG": "1",
             "SVDLAB_PLACED": "svd-xt, svd",
@@ -62,6 +63,7 @@ def test_every_variable_is_read_into_its_value() -> None:
         keep_days=0.5,
         watermark="svdlab",
         safety_checker="someone/checker",
+        examples=False,
         mcp=True,
         debug=True,
         placed=("svd-xt", "svd"),
@@ -124,6 +126,13 @@ def test_a_space_is_reached_from_outside_and_its_visitors_may_log_in() -> None:
     assert Environment.read({"SPACE_ID": "someone/svdlab", "SVDLAB_HOST": "::"}).listening == "::"
 
 
+def test_a_space_has_its_examples_rendered_unless_told_otherwise() -> None:
+    assert not Environment.read({}).has_examples
+    assert Environment.read({"SVDLAB_EXAMPLES": "1"}).has_examples
+    assert Environment.read({"SPACE_ID": "someone/svdlab"}).has_examples
+    assert not Environment.read({"SPACE_ID": "someone/svdlab", "SVDLAB_EXAMPLES": "0"}).has_examples
+
+
 def test_a_zerogpu_space_has_its_kind_of_worker() -> None:
     assert Environment.read({}).worker_kind == "local"
     assert Environment.read({"SPACES_ZERO_GPU": "true"}).worker_kind == "zerogpu"
@@ -148,6 +157,7 @@ READERS = {
     "environment.py": "the one place",
     "failpoints.py": "armed by a test at any moment, and below everything else",
     "engine/__init__.py": "sets what torch and the model libraries read when they are imported",
+    "cli/examples.py": "hands its own environment on to the process it starts",
     "cli/__init__.py": "sets what the model libraries read when they are imported",
     "engine/bench.py": "hands its own environment on to the process it starts",
     "ui/site.py": "sets what gradio reads when it is imported",

@@ -13,6 +13,7 @@ import gradio as gr
 
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.restore import fitted
+from svdlab.lab.examples import clip_of
 from svdlab.lab.lab import Lab
 from svdlab.recipes.events import Event
 from svdlab.recipes.records import Recipe, Run
@@ -87,8 +88,24 @@ class Explore:
         return self.filled(waiting[0], ids) if waiting else self.first_visit(ids)
 
     def first_visit(self, ids: list[str]) -> dict[Any, Any]:
-        """An example picture is in and Generate is one click away."""
-        return {self.picture.component: self.picture.from_example(0), self.strip: self.strip_value(ids)}
+        """An example picture is in with its clip, if that was rendered, and Generate is one click away."""
+        shown = {self.picture.component: self.picture.from_example(0), self.strip: self.strip_value(ids)}
+        return shown | self.example(0, ids)
+
+    def example(self, place: int, ids: list[str]) -> dict[Any, Any]:
+        """An example's clip and what made it; the knobs stay where another checkpoint is the one to start with."""
+        run = clip_of(self.lab, place)
+        if run is None:
+            return {}
+        shown = self.filled(run, ids) if self.lab.catalogue.default().demo else {}
+        shown.pop(self.picture.component, None)
+        return shown | {self.following: to_follow(run.id, True)}
+
+    def choose_example(self, mine: Any, event: gr.EventData) -> Any:
+        """An example picture was chosen: its clip is shown with it."""
+        place = str(asked(event).get("example"))
+        shown = self.example(int(place), kept_ids(mine)) if place.isdigit() else {}
+        return shown or {self.strip: gr.skip()}
 
     def take(self, picture: Any, mine: Any, event: gr.EventData) -> dict[Any, Any]:
         """A file was dropped in: a picture, or something that carries a recipe, which then comes back."""
@@ -275,6 +292,7 @@ class Explore:
             self.mine,
             *shown,
         ]
+        self.picture.component.select(self.choose_example, self.mine, page, **QUIET)
         self.picture.wire(self.take, [self.picture.component, self.mine], page)
         self.following.change(self.follow, [self.following, self.watching, self.mine], shown, **EACH)
         gr.on([self.go.click, self.controls.knobs.submit], self.generate, [*form, self.mine], page, **EACH)
