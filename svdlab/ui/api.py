@@ -1,4 +1,4 @@
-"""Named endpoints for programs: /generate, /compare, /runs, /run, /checkpoints, /presets.
+"""Named endpoints for programs: /generate, /compare, /runs, /run, /checkpoints, /fetch, /presets.
 
 Every argument arrives as it was sent and is checked by the lab, so that a wrong one gets its sentence. One
 parameter per knob, made from `KNOBS`. Knows the lab; nothing of the pages.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Literal
 
 import gradio as gr
@@ -30,7 +31,7 @@ def build(lab: Lab) -> None:
     """Adds the endpoints to the app being built."""
     gr.api(_generate(lab), api_name="generate", concurrency_limit=TOGETHER)
     gr.api(_compare(lab), api_name="compare", concurrency_limit=TOGETHER)
-    for function in (_runs(lab), _run(lab), _checkpoints(lab), _presets(lab)):
+    for function in (_runs(lab), _run(lab), _checkpoints(lab), _fetch(lab), _presets(lab)):
         gr.api(function, api_name=function.__name__, concurrency_limit=None)
 
 
@@ -196,6 +197,29 @@ def _checkpoints(lab: Lab) -> Callable[..., Any]:
         ]
 
     return checkpoints
+
+
+def _fetch(lab: Lab) -> Callable[..., Any]:
+    def fetch(checkpoint: str, login: gr.OAuthToken | None = None) -> dict:
+        """Fetches a checkpoint's weights in the background; ask again to see how far it is.
+
+        Weights whose terms must be accepted first are fetched with the caller's own Hugging Face login, which is used
+        for that and kept nowhere.
+        """
+
+        def started() -> dict[str, Any]:
+            wanted = lab.catalogue.get(checkpoint)
+            here = availability(wanted)
+            if here.ready:
+                return {"checkpoint": wanted.id, "state": here.state, "sentence": here.sentence}
+            if login is None:  # whoever is logged in fetches what their own account may have
+                lab.policy.require("change_weights")
+            return asdict(lab.downloads.start(wanted, login.token if login else None))
+
+        found: dict[str, Any] = told(started)
+        return found
+
+    return fetch
 
 
 def _presets(lab: Lab) -> Callable[..., Any]:

@@ -58,7 +58,7 @@ def refusal(client: Client, picture: str, **arguments: Any) -> str:
 def test_only_the_named_endpoints_are_public(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert {"/generate", "/runs", "/run", "/checkpoints", "/presets"} <= set(named)
-    assert set(named) <= {"/generate", "/runs", "/run", "/checkpoints", "/presets", "/compare"}
+    assert set(named) <= {"/generate", "/runs", "/run", "/checkpoints", "/fetch", "/presets", "/compare"}
 
 
 def test_generate_has_one_parameter_per_knob(client: Client) -> None:
