@@ -14,6 +14,7 @@ from svdlab.lab.lab import Lab
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_lab_takes_in_what_a_process_aside_has_rendered(tmp_path: Path) -> None:
     with Lab(tmp_path / "data", environment=dataclasses.replace(Environment(), device="cpu")) as lab:
         thread = have_examples(lab)
