@@ -25,6 +25,7 @@ from svdlab.errors import BadInput
 
 PREFIX = "SVDLAB_"
 Offload = Literal["none", "model", "sequential"]
+Acceleration = Literal["off", "exact"]
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -119,6 +120,13 @@ def _offload(text: str) -> Offload | None:
     return cast(Offload, lower)
 
 
+def _acceleration(text: str) -> Acceleration:
+    lower = text.lower()
+    if lower not in get_args(Acceleration):
+        raise ValueError(text)
+    return cast(Acceleration, lower)
+
+
 def _folder(text: str) -> Path:
     return Path(text).expanduser()
 
@@ -208,6 +216,13 @@ class Environment:
         _offload,
         wanted="auto, none, model or sequential",
         unset="auto: chosen from free memory",
+    )
+    acceleration: Acceleration | None = _variable(
+        "SVDLAB_ACCELERATION",
+        "Whether what no step of a run changes is computed once (exact), or again at every step as in diffusers (off).",
+        _acceleration,
+        wanted="exact or off",
+        unset="exact on a GPU, off on a CPU, where runs are bit-equal to diffusers",
     )
     kept_latents_bytes: int = _variable(
         "SVDLAB_KEEP_LATENTS_MB",

@@ -157,6 +157,25 @@ class ClipMaker:
         moves = self.table[self._whole(0, len(self.table), count)]
         path = camera(moves, speed, frames, size[0])
         path[..., :2] += sway(self._uniform(count, 2) * 2 * math.pi, speed, frames, self.restless)
+        return self._filmed(path, fps, bucket, size)
+
+    def roaming(self, count: int, frames: int, size: Size = FULL) -> Clips:
+        """Clips of a camera that keeps to no rule: any shift, zoom and turn at once, to anywhere within `BOUND`.
+
+        They teach the carrying at every distance and in every frame, where the motion is told by the motion channels.
+        """
+        fps, bucket = self._asked(count)
+        per_radius = 1 / (RADIUS * size[0])
+        units = torch.tensor([1.0, 1.0, per_radius, per_radius])
+        ways = torch.randn(count, 2, 4, generator=self.rng)
+        ways = BOUND * ways / ways.norm(dim=-1, keepdim=True) * self._uniform(count, 2, 1)
+        first, second = (way[:, None] for way in ways.unbind(1))
+        share = torch.linspace(0, 1, frames)[:, None]
+        path = units * (2 * share * (1 - share) * first + share**2 * second)  # curves to where it ends
+        return self._filmed(path, fps, bucket, size)
+
+    def _filmed(self, path: torch.Tensor, fps: torch.Tensor, bucket: torch.Tensor, size: Size) -> Clips:
+        count, speed = len(path), pixels_per_frame(bucket, fps)
         pictures = self._pictures(count)
         sides = torch.tensor(pictures.shape[:1:-1], device=self.device)
         spare = ((sides.cpu() - torch.tensor(size)) / 2 - BOUND).clamp(min=20)

@@ -27,6 +27,7 @@ from training.unet import (
     draw_levels,
     loss,
     residuals,
+    seen_levels,
     unet_trainer,
 )
 
@@ -38,17 +39,27 @@ WILD = 0.15  # share of clips whose conditioning picture is noisier than the pai
 
 @dataclass(frozen=True)
 class Shape:
-    """What a step sees: clips (on a CPU), cells down and across, and how often."""
+    """What a step sees: clips (on a CPU), cells down and across, how often, of how many frames (drawn from these)."""
 
     clips: int
     rows: int
     columns: int
     share: float
+    frames: tuple[int, ...]
+    roaming: bool = False  # by a camera that keeps to no rule, where the noise leaves the motion to be seen
 
 
 # Small views cost a quarter and teach the carrying as well, and the choice of a move, which is one per clip, better.
-CROPS = (Shape(3, 10, 16, 0.8), Shape(1, ROWS, COLUMNS, 0.2))
-WHOLE = (Shape(4, 10, 16, 0.25), Shape(1, ROWS, COLUMNS, 0.75))  # to end with
+CROPS = (
+    Shape(6, 10, 16, 0.4, (6,), roaming=True),
+    Shape(4, 10, 16, 0.4, (8, 14)),
+    Shape(1, ROWS, COLUMNS, 0.2, (14,)),
+)
+WHOLE = (  # to end with
+    Shape(4, 10, 16, 0.2, (14,)),
+    Shape(1, ROWS, COLUMNS, 0.1, (8,), roaming=True),
+    Shape(1, ROWS, COLUMNS, 0.7, (14,) * 7 + (25,)),
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,6 @@ class Course:
     restless: float = RESTLESS
     fixed: tuple[int, int] | None = None  # fps and bucket
     things: float = 0.12  # share of clips with a thing that moves on its own
-    frames: tuple[int, ...] = (8, 8, 14)  # of a clip, drawn from these
     shapes: tuple[Shape, ...] = CROPS
     high: float = 0.15  # share of high noise levels, where a move is chosen; the others teach the carrying
     rate: float = 1.0  # times the learning rate
@@ -69,7 +79,7 @@ class Course:
 
 
 FIRST = Course()
-LAST = replace(FIRST, shapes=WHOLE, frames=(14,) * 7 + (25,), high=0.35, rate=0.7)
+LAST = replace(FIRST, shapes=WHOLE, high=0.35, rate=0.7)
 TUNED = replace(LAST, name="tuned", start="unet", restless=STEADY, fixed=(6, 127), rate=0.4)
 
 
@@ -146,13 +156,14 @@ class Run:
         """One update on fresh clips of one of the course's shapes."""
         course = self.course
         shape = course.shapes[self.rng.choice(len(course.shapes), p=[s.share for s in course.shapes])]
-        frames = course.frames[self.rng.integers(len(course.frames))]
+        frames = shape.frames[self.rng.integers(len(shape.frames))]
         count = shape.clips * times(self.device)
-        clips = self.maker(count, frames, (PATCH * shape.columns, PATCH * shape.rows))
+        make = self.maker.roaming if shape.roaming else self.maker
+        clips = make(count, frames, (PATCH * shape.columns, PATCH * shape.rows))
         batch = batch_of(clips, self.codec, wild=WILD)
         shown = (torch.rand(count) >= UNCONDITIONED).float().to(self.device).view(-1, 1, 1, 1)
         batch = Batch(batch.latents, batch.given * shown, batch.ids)
-        levels = draw_levels(count, course.high).to(self.device)
+        levels = (seen_levels(count) if shape.roaming else draw_levels(count, course.high)).to(self.device)
         off = residuals(self.unet, batch, levels, torch.randn_like(batch.latents))
         self.trainer.update(loss(off, self.weights), self.clock.factor())
 

@@ -19,7 +19,7 @@ from training import pool
 from training.clips import ClipMaker
 from training.codec import PATCH, Codec, with_motion
 from training.courses import PICTURES, known_codec
-from training.runs import Clock, device_of, load_state, save_state, times
+from training.runs import Clock, autocast, device_of, load_state, save_state, times
 from training.unet import Batch, batch_of, residuals
 from training.vae import (
     build,
@@ -114,7 +114,7 @@ class Run:
             )
             latents = with_motion(self.codec.encode(wanted))
             latents = latents + LATENT_NOISE * torch.randn_like(latents)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             made = self.vae.decode(latents, num_frames=frames).sample
         self.trainer.update(reconstruction_loss(made.float(), wanted), self.clock.factor())
         project(self.vae)

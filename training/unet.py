@@ -8,6 +8,7 @@ before it could find it in the picture's, and carrying the picture along a known
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,11 +18,13 @@ from diffusers import UNetSpatioTemporalConditionModel
 from training.clips import HEIGHT, WIDTH, Clips
 from training.codec import CHANNELS, LATENTS, PATCH, Codec, with_motion
 from training.optim import Trainer
+from training.runs import autocast
 
 PROJECTION = 16  # width of the CLIP embedding
 WIDTHS = (160, 96)  # channels at 32×18 cells and at 16×9
 ROWS, COLUMNS = HEIGHT // PATCH, WIDTH // PATCH
 SIGMAS = (0.05, 250.0)  # noise levels trained at
+SEEN = (0.1, 2.0)  # of them, where a place's motion shows through the noise
 MOTION_UNIT = 2.7  # px of displacement that count as 1 in a motion channel
 MOTION_WEIGHT = 0.25  # of the motion channels in the loss
 SHAKE_WEIGHT = 4.0  # of what is wrong with the camera's acceleration
@@ -106,6 +109,11 @@ def draw_levels(count: int, high_share: float) -> torch.Tensor:
     return torch.where(torch.rand(count) < high_share, high, levels).clamp(*SIGMAS)
 
 
+def seen_levels(count: int) -> torch.Tensor:
+    """Noise levels at which a motion still shows in the motion channels: log-uniform."""
+    return torch.exp(torch.rand(count) * math.log(SEEN[1] / SEEN[0])) * SEEN[0]
+
+
 def residuals(
     unet: UNetSpatioTemporalConditionModel, batch: Batch, levels: torch.Tensor, noise: torch.Tensor
 ) -> torch.Tensor:
@@ -117,7 +125,7 @@ def residuals(
     conditioning = batch.given[:, None].expand(-1, frames, -1, -1, -1)
     inputs = torch.cat([(latents + sigma * noise) / scale, conditioning], dim=2)
     embeds = torch.zeros(clips, 1, PROJECTION, device=latents.device)
-    with torch.autocast(latents.device.type, torch.bfloat16):
+    with autocast(latents.device):
         made = unet(
             inputs, 0.25 * levels.log(), encoder_hidden_states=embeds, added_time_ids=batch.ids
         ).sample

@@ -24,9 +24,9 @@ from svdlab.engine import memory, sampler
 from svdlab.engine.components import Components
 from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import Conditioning, Noise
-from svdlab.environment import Offload
+from svdlab.environment import Acceleration, Offload
 from svdlab.errors import OutOfMemory, RenderFailed, SvdlabError
-from svdlab.recipes.records import AYS_LEVELS, Outcome
+from svdlab.recipes.records import AYS_LEVELS, Outcome, Resident
 from svdlab.recipes.settings import GenerationSettings
 from svdlab.recipes.work import (
     Decoding,
@@ -65,7 +65,7 @@ class _Progress:
 class Renderer:
     """Renders jobs on one device with cached components and conditionings. Not thread-safe.
 
-    `encodes` counts how often a picture was really encoded.
+    `encodes` counts how often a picture was really encoded. `acceleration` None is exact on a GPU and off on a CPU.
     """
 
     def __init__(
@@ -76,8 +76,11 @@ class Renderer:
         previews: bool = True,
         offload: Offload | None = None,
         hashes: Hashes | None = None,
+        acceleration: Acceleration | None = None,
     ) -> None:
         self.residency = Residency(device, dtype, budget_bytes, offload, hashes)
+        on_cpu = self.residency.device.type == "cpu"
+        self.acceleration: Acceleration = acceleration or ("off" if on_cpu else "exact")
         self.previews = previews
         self.encodes = 0
         self._conditionings: OrderedDict[tuple[Any, ...], Conditioning] = OrderedDict()
@@ -88,6 +91,10 @@ class Renderer:
         """The device in words: 'cpu', 'cuda (NVIDIA H200)'."""
         device = self.residency.device
         return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+
+    def resident(self) -> list[Resident]:
+        """What is in memory now, shared components once, and how it is computed with."""
+        return [replace(one, acceleration=self.acceleration) for one in self.residency.resident()]
 
     def render(self, jobs: Sequence[Job], stop: Stop = lambda _: False) -> Generator[Update, None, None]:
         """Renders all jobs; ends each with exactly one of Rendered, Failed, Stopped.
@@ -205,7 +212,8 @@ class Renderer:
         self, progress: _Progress, conditioning: Conditioning, check: Callable[[], None]
     ) -> Iterator[Stepped]:
         job, parts = progress.job, progress.parts
-        steps = sampler.denoise(parts, conditioning, progress.noise, job.settings)
+        exact = self.acceleration == "exact"
+        steps = sampler.denoise(parts, conditioning, progress.noise, job.settings, exact)
         decode_seconds = self._decode_cost.get(job.checkpoint.id, 0.0) * _pixels(job.settings)
         while True:
             clock = time.perf_counter()
@@ -317,6 +325,7 @@ class Renderer:
             "device": self.device_name,
             "dtype": str(parts.dtype).removeprefix("torch."),
             **{f"{part}_sha256": key for part, key in parts.keys.items()},
+            **({"acceleration": self.acceleration} if self.acceleration != "off" else {}),
             **(dict([AYS_LEVELS]) if settings.schedule == "ays" else {}),
         }
 
@@ -327,7 +336,7 @@ class Renderer:
 
     def _forget_all(self) -> None:
         self._conditionings.clear()
-        for entry in {id for r in self.residency.resident() for id in r.used_by}:
+        for entry in {id for r in self.resident() for id in r.used_by}:
             self.residency.evict(entry)
 
     @staticmethod

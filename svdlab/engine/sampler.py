@@ -24,6 +24,7 @@ from diffusers.video_processor import VideoProcessor
 from PIL import Image
 
 from svdlab.engine.components import Components
+from svdlab.engine.constants import Constants, constants_of
 from svdlab.errors import RenderFailed
 from svdlab.recipes.settings import GenerationSettings
 
@@ -174,9 +175,16 @@ def ays_sigmas(steps: int, sigma_max: float | None) -> list[float]:
 
 @torch.inference_mode()
 def denoise(
-    parts: Components, conditioning: Conditioning, noise: Noise, settings: GenerationSettings
+    parts: Components,
+    conditioning: Conditioning,
+    noise: Noise,
+    settings: GenerationSettings,
+    exact: bool = False,
 ) -> Iterator[Step]:
-    """Yields after every step; stop by not asking for the next. Raises `RenderFailed` on non-finite latents."""
+    """Yields after every step; stop by not asking for the next. Raises `RenderFailed` on non-finite latents.
+
+    With `exact` acceleration what no step changes is computed once; without, bit-equal to diffusers' pipeline.
+    """
     scheduler = make_schedule(parts.scheduler, settings, parts.device)
     device, dtype, frames = parts.device, parts.dtype, settings.num_frames
     embeds = conditioning.image_embeds
@@ -193,13 +201,15 @@ def denoise(
     guidance = guidance.to(device, dtype).view(1, frames, 1, 1, 1)
     latents = noise.latents.to(dtype).to(device) * scheduler.init_noise_sigma
     total = len(scheduler.timesteps)
+    constants = constants_of(parts.unet, embeds, ids, frames) if exact else Constants(())
     started = time.perf_counter()
     for index, t in enumerate(scheduler.timesteps, start=1):
         branches = torch.cat([latents] * 2) if settings.guided else latents
         branches = torch.cat([scheduler.scale_model_input(branches, t), picture], dim=2)
-        prediction = parts.unet(
-            branches, t, encoder_hidden_states=embeds, added_time_ids=ids, return_dict=False
-        )[0]
+        with constants.standing_in():
+            prediction = parts.unet(
+                branches, t, encoder_hidden_states=embeds, added_time_ids=ids, return_dict=False
+            )[0]
         if settings.guided:
             without, with_picture = prediction.chunk(2)
             prediction = without + guidance * (with_picture - without)

@@ -167,19 +167,22 @@ def _from_recipe(lab: Lab, value: dict[str, Any], preset: Any) -> Restored:
         raise BadVideo("this is no svdlab recipe: it has no settings or no checkpoint")
     work = _Work(lab, "svdlab recipe")
     work.find_checkpoint(value["checkpoint"])
-    work.preset = _preset_of(work, value, preset)
+    try:
+        recipe = Recipe.model_validate(value)
+    except ValueError:  # pydantic's own error is one
+        recipe = None
+    work.preset = _preset_of(work, recipe, preset)
+    if recipe is not None and (changed := lab.bits.sentence(recipe)):
+        work.notes.append(changed)
     work.picture = value.get("picture_sha256")
     base = GenerationSettings()  # what a recipe of an older version does not say was so by default
     return work.restored(knobs, base)
 
 
-def _preset_of(work: _Work, value: dict[str, Any], preset: Any) -> str | None:
+def _preset_of(work: _Work, recipe: Recipe | None, preset: Any) -> str | None:
     """The preset the file names, or that of the same run in the history."""
     if preset is None:
-        try:
-            before = work.lab.before.run(Recipe.model_validate(value))
-        except ValueError:  # pydantic's own error is one
-            before = None
+        before = work.lab.before.run(recipe) if recipe is not None else None
         preset = before.preset if before is not None else None
     if preset is None:
         return None

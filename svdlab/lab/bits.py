@@ -58,10 +58,10 @@ class Bits:
         return numbers.fits(recipe) and same_schedule(recipe) and not self._others(recipe, self._hashes.key)
 
     def sentence(self, recipe: Recipe) -> str:
-        """What to say of a finished run whose weights are not those of today; empty if they are, or if reading them
-        would be needed to know.
+        """What to say of a finished run whose weights are not those of today; empty if they are, or if gigabytes
+        would have to be read to know.
         """
-        others = self._others(recipe, self._hashes.known_key)
+        others = self._others(recipe, self._quick_key)
         if not others:
             return ""
         names = listed([PART_NAMES[part] for part in others])
@@ -70,6 +70,11 @@ class Bits:
             f"Rendered with other weights than {recipe.checkpoint} has now: its {names} {verb} not the same, "
             "so rendering it again gives another clip."
         )
+
+    def _quick_key(self, checkpoint: Checkpoint, part: str, dtype: str) -> str | None:
+        """A hash that is known, or that of the small weights that come with svdlab."""
+        key = self._hashes.key if checkpoint.demo else self._hashes.known_key
+        return key(checkpoint, part, dtype)
 
     def _others(self, recipe: Recipe, key: Keys) -> list[str]:
         """The components that are not what they were."""

@@ -130,6 +130,7 @@ class Resident:
     bytes: int
     used_by: tuple[str, ...]  # checkpoint ids; several share it
     offload: str = "none"
+    acceleration: str = "off"  # whether what no step of a run changes is computed once: exact, off
 
 
 @dataclass(frozen=True)

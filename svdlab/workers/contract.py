@@ -19,7 +19,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from svdlab.environment import Environment, Offload
+from svdlab.environment import Acceleration, Environment, Offload
 from svdlab.lab.bits import Numbers
 from svdlab.lab.desk import Desk
 from svdlab.lab.examiner import Examiner, NoExaminer
@@ -39,6 +39,7 @@ class Compute:
     dtype: str = "auto"
     budget_bytes: int | None = None  # of weights to keep; None: most of what there is
     offload: Offload | None = None  # where weights wait; None: chosen from free memory
+    acceleration: Acceleration | None = None  # None: exact on a GPU, off on a CPU
 
     @classmethod
     def of(cls, environment: Environment, device: str | None = None, dtype: str | None = None) -> Compute:
@@ -48,6 +49,7 @@ class Compute:
             dtype or environment.dtype,
             environment.memory_bytes,
             environment.offload,
+            environment.acceleration,
         )
 
     @property

@@ -49,6 +49,7 @@ class LocalWorker(Worker):
                 asked.dtype,
                 asked.budget_bytes,
                 offload=asked.offload,
+                acceleration=asked.acceleration,
                 hashes=self.lab.hashes,
             )
         return self._renderer
@@ -91,7 +92,7 @@ class LocalWorker(Worker):
 
     def resident(self) -> list[Resident]:
         """The components in memory, shared ones once."""
-        return self._renderer.residency.resident() if self._renderer is not None else []
+        return self._renderer.resident() if self._renderer is not None else []
 
     def examiner(self) -> LocalExaminer:
         """Reads weights in whoever's thread asks."""

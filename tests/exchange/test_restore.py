@@ -41,6 +41,16 @@ def run(lab: Lab) -> Run:
     return make_run(lab, seed=11, preset="low-motion", motion_bucket_id=40, playback_fps=9.5)
 
 
+def test_a_recipe_of_other_weights_says_that_its_clip_will_be_another(lab: Lab, run: Run) -> None:
+    told = json.loads(run.recipe.to_json())
+    assert restore(lab, json.dumps(told).encode()).notes == ()
+    told["versions"] |= {"unet_sha256": "0" * 64, "vae_sha256": "1" * 64}
+    assert restore(lab, json.dumps(told).encode()).notes == (
+        "Rendered with other weights than demo-1-0 has now: its UNet and autoencoder are not the same, "
+        "so rendering it again gives another clip.",
+    )
+
+
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Lab]:
     """Another lab that has neither the run nor its picture."""

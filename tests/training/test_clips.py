@@ -151,3 +151,19 @@ def test_a_seed_gives_the_same_clips_whatever_the_cells(pictures: np.ndarray) ->
     assert torch.allclose(
         fine.sources[..., ::2, ::2] + fine.sources[..., 1::2, 1::2], 2 * coarse.sources, atol=1e-4
     )
+
+
+def test_a_roaming_camera_goes_everywhere_and_says_where(pictures: np.ndarray) -> None:
+    made = ClipMaker(pictures, 3, step=1).roaming(24, 5, (128, 80))
+    assert made.frames.shape == (24, 5, 3, 80, 128)
+    assert not made.sources[:, 0].any()
+    ends = made.sources[:, -1].mean((-2, -1))  # of the middle of the frame: zooms and turns cancel
+    assert (ends.norm(dim=-1) < clips.BOUND * 1.2).all()
+    assert all((way < -3).any() and (way > 3).any() for way in ends.unbind(1))
+    for clip, where in zip(made.frames, made.sources, strict=True):
+        first, last = (clip[place].permute(1, 2, 0).numpy() for place in (0, -1))
+        y, x = np.mgrid[0:80, 0:128].astype(np.float32)
+        across, down = (x + where[-1, 0].numpy()), (y + where[-1, 1].numpy())
+        inside = (across > 1) & (across < 126) & (down > 1) & (down < 78)
+        carried = cv2.remap(first, across, down, cv2.INTER_LINEAR)
+        assert np.abs(carried - last)[inside].mean() < 0.05

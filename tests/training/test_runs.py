@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.runs import LONGEST_STEP, Clock, load_state, save_state
+from training.runs import LONGEST_STEP, Clock, autocast, load_state, save_state
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:
@@ -45,3 +45,13 @@ def test_state_is_what_was_saved(tmp_path: Path) -> None:
     assert known is not None
     assert known["weights"].tolist() == [0, 1, 2]
     assert known["best"] == 1.5
+
+
+@pytest.mark.parametrize("able", [{}, {"avx512_bf16": True}, {"amx_bf16": True}])
+def test_half_numbers_are_used_where_the_processor_has_them(
+    able: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: able)
+    with autocast(torch.device("cpu")):
+        made = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert made.dtype == (torch.bfloat16 if able else torch.float32)

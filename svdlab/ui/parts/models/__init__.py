@@ -64,6 +64,8 @@ def memory(lab: Lab) -> dict[str, Any]:
         line += {"none": ".", "model": "; each part waits in main memory until its turn."}.get(
             offload, "; the UNet is moved layer by layer."
         )
+        if held[0].acceleration == "exact":
+            line += " What no step of a run changes is computed once."
     parts = [
         {
             "part": PARTS[one.part],
