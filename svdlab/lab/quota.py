@@ -16,6 +16,8 @@ from svdlab.words import duration
 
 Plan = tuple[Checkpoint, GenerationSettings]
 
+TODAY = 1.5  # what ZeroGPU's cards of today multiply asked durations by
+
 # Seconds of a day, as Hugging Face gives them.
 WITHOUT_ACCOUNT = 120
 WITH_ACCOUNT = 300

@@ -20,7 +20,7 @@ from typing import Any, Self
 from svdlab.errors import BadInput, RenderFailed, SvdlabError
 from svdlab.lab.examiner import Examiner
 from svdlab.lab.lab import Lab
-from svdlab.lab.quota import Quota
+from svdlab.lab.quota import TODAY, Quota
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.records import Resident
 from svdlab.recipes.work import Failed, Job, Rendered, Stop, Stopped, Update
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 MOST_ASKED = 2000  # contexts that are kept for runs that wait
 CONTEXT_SECONDS = 1.0  # how long the context of a claimed run is waited for
-UNKNOWN_FACTOR = 1.5  # what is multiplied on the cards of today
 
 Lend = Callable[..., Callable[[Callable[..., Any]], Callable[..., Any]]]  # as `spaces.GPU` is called
 
@@ -54,7 +53,7 @@ class ZeroGpu(Worker):
     ) -> None:
         super().__init__(lab, compute, only, warm)
         self.compute = replace(self.compute, offload=self.compute.offload or "none")
-        self.quota = Quota(UNKNOWN_FACTOR)
+        self.quota = Quota(TODAY)
         self._lend = lend
         self._there = LocalWorker(lab, self.compute)  # its renderer is filled here and renders in forks alone
         self._asked: OrderedDict[str, Context] = OrderedDict()
