@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import logging
+import os
 import re
 import threading
 from collections import OrderedDict
@@ -66,6 +67,8 @@ class ZeroGpu(Worker):
             return
         if self.lab.environment.safety_checker:
             checker_folder(self.lab.environment.safety_checker, fetch=False)
+        # The package would delete the hub's files of what it has packed; they say here that the weights are there.
+        os.environ.setdefault("ZEROGPU_MMAP_AUTOPRUNE_PATTERN", "/none/of/them")
         try:
             import spaces
             from spaces.zero.config import get_config
