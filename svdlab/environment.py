@@ -113,6 +113,13 @@ def dtype_name(text: str) -> str:
     return text
 
 
+def mark_text(text: str) -> str:
+    """The letters of a watermark. Raises ValueError."""
+    if not text.isascii() or not text.isprintable() or not 1 <= len(text) <= 8:
+        raise ValueError(text)
+    return text
+
+
 def _offload(text: str) -> Offload | None:
     lower = text.lower()
     if lower == "auto":
@@ -144,6 +151,10 @@ def _count(text: str) -> int:
     return count
 
 
+def _ids(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
     if not all(re.fullmatch(r"(\*\.)?[a-z0-9._-]+|\[?[0-9a-f:]+\]?", name) for name in names):
@@ -164,12 +175,13 @@ def _log_form(text: str) -> LogForm:
 
 
 def _switch(text: str) -> bool:
-    return text != "0"
+    return text.lower() not in ("0", "false")
 
 
 DEVICE_WANTED = "auto, cpu, mps, cuda or cuda:1 and so on"
 DTYPE_WANTED = f"{', '.join(DTYPES[:-1])} or {DTYPES[-1]}"
 DAYS_WANTED = "a number of days above 0, or never"
+MARK_WANTED = "1 to 8 plain letters"
 ANY_TEXT = "any text"
 
 
@@ -211,12 +223,20 @@ class Environment:
         wanted=DTYPE_WANTED,
         unset="auto: float16 on cuda, else float32",
     )
-    worker: str = _variable(
+    worker: str | None = _variable(
         "SVDLAB_WORKER",
         "Which kind of worker renders what the page is asked for (`svdlab app --help` lists them).",
-        default="local",
         wanted="the name of a worker",
-        unset="local: a thread of the same program",
+        unset="local: a thread of the same program; zerogpu on a ZeroGPU Space",
+    )
+    placed: tuple[str, ...] = _variable(
+        "SVDLAB_PLACED",
+        "Ids of the checkpoints that a ZeroGPU Space fetches and places at its start, separated by commas; the "
+        "embedded ones always are. Any other is loaded in the seconds of the visitor who asks for it.",
+        _ids,
+        ("svd-xt", "svd-xt-1-1"),
+        wanted="ids of checkpoints",
+        unset="svd-xt,svd-xt-1-1",
     )
     memory_bytes: int | None = _variable(
         "SVDLAB_MEMORY_GB",
@@ -271,6 +291,34 @@ class Environment:
         wanted=DAYS_WANTED,
         unset="never; on a public lab 7, and marks keep nothing",
         public=7.0,
+    )
+    watermark: str | None = _variable(
+        "SVDLAB_WATERMARK",
+        "Letters that are put into every frame of a clip, where nobody sees them (docs/content.md).",
+        mark_text,
+        wanted=MARK_WANTED,
+        unset="none",
+    )
+    safety_checker: str | None = _variable(
+        "SVDLAB_SAFETY_CHECKER",
+        "The checker that looks at pictures and clips: its folder, or its repository on the hub (docs/content.md).",
+        wanted="a folder or owner/name",
+        unset="none: nothing is looked at",
+    )
+    examples: bool | None = _variable(
+        "SVDLAB_EXAMPLES",
+        "1 has the example pictures' clips rendered at the start, once, for a first visit to begin with.",
+        _switch,
+        wanted="0 or 1",
+        unset="0; on a Space 1",
+    )
+    mcp: bool = _variable(
+        "SVDLAB_MCP",
+        "1 serves the named endpoints to agents too, as an MCP server at /gradio_api/mcp (docs/api.md).",
+        _switch,
+        False,
+        wanted="0 or 1",
+        unset="0",
     )
     debug: bool = _variable(
         "SVDLAB_DEBUG",
@@ -370,6 +418,14 @@ class Environment:
         unset="this is no Space",
         wanted=ANY_TEXT,
     )
+    zero_gpu: bool = _variable(
+        "SPACES_ZERO_GPU",
+        "Set by Hugging Face on a Space with ZeroGPU hardware: a GPU is lent for each call.",
+        _switch,
+        False,
+        wanted="true or false",
+        unset="this is no such Space",
+    )
     login: str | None = _variable(
         "OAUTH_CLIENT_ID",
         "Set by Hugging Face on a Space that visitors can log in to: their own login fetches gated weights.",
@@ -405,6 +461,16 @@ class Environment:
     def listening(self) -> str:
         """The address to listen at: a Space is reached from outside."""
         return self.host or ("0.0.0.0" if self.space else "127.0.0.1")
+
+    @property
+    def worker_kind(self) -> str:
+        """The kind of worker that renders: the one that is named, else the one for this hardware."""
+        return self.worker or ("zerogpu" if self.zero_gpu else "local")
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether the example pictures' clips are rendered at the start."""
+        return bool(self.space) if self.examples is None else self.examples
 
     @property
     def data_folder(self) -> Path:

@@ -51,6 +51,7 @@ def test_the_imports_keep_to_the_contracts() -> None:
         ("lab/desk.py", "from svdlab.engine import renderer", "Imports go downward only"),
         ("recipes/work.py", "import torch", "Only the engine knows torch"),
         ("workers/__init__.py", "import ray", "Only the cluster's worker knows Ray"),
+        ("workers/local.py", "import spaces", "Only ZeroGPU's worker knows the package spaces"),
         ("history/queue.py", "from svdlab.lab import lab", "Imports go downward only"),
         ("history/queue.py", "from svdlab.engine import sampler", "Imports go downward only"),
         ("ui/__init__.py", "from svdlab.workers import open_lab", "Pages know neither workers nor models"),
@@ -112,6 +113,9 @@ def test_training_stands_apart_from_the_product() -> None:
 
 # Of others, where there is no public way.
 PRIVATE_OF_OTHERS = {
+    "torch._C": "where the package spaces looks for what a build of torch for CUDA has",
+    "torch._C._cuda_init": "one such thing; here it is never called",
+    "torch.cuda._is_in_bad_fork": "another",
     "os._exit": "how a forked child ends without doing what its parent has still to do",
     "psutil._pslinux": "where psutil keeps the time of the boot, which moves with a clock that is set back",
 }

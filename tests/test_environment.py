@@ -37,6 +37,10 @@ def test_every_variable_is_read_into_its_value() -> None:
             "SVDLAB_CHECKPOINT_DIRS": f"/a{os.pathsep} {os.pathsep}/b",
             "SVDLAB_BIN_DAYS": "Never",
             "SVDLAB_KEEP_DAYS": "0.5",
+            "SVDLAB_WATERMARK": "svdlab",
+            "SVDLAB_SAFETY_CHECKER": "someone/checker",
+            "SVDLAB_EXAMPLES": "0",
+            "SVDLAB_MCP": "1",
             "SVDLAB_DEBUG": "1",
             "SVDLAB_PUBLIC": "0",
             "SVDLAB_HOSTS": "Lab.example.org, *.example.net",
@@ -49,7 +53,9 @@ def test_every_variable_is_read_into_its_value() -> None:
             "SVDLAB_MAX_CELLS": "4",
             "SVDLAB_LOG": "json",
             "SPACE_HOST": "someone-svdlab.hf.space",
+            "SVDLAB_PLACED": "svd-xt, svd",
             "SPACE_ID": "someone/svdlab",
+            "SPACES_ZERO_GPU": "true",
             "OAUTH_CLIENT_ID": "abc",
         }
     )
@@ -66,6 +72,10 @@ def test_every_variable_is_read_into_its_value() -> None:
         checkpoint_dirs=(Path("/a"), Path("/b")),
         bin_days=None,
         keep_days=0.5,
+        watermark="svdlab",
+        safety_checker="someone/checker",
+        examples=False,
+        mcp=True,
         debug=True,
         public=False,
         hosts=("lab.example.org", "*.example.net"),
@@ -78,7 +88,9 @@ def test_every_variable_is_read_into_its_value() -> None:
         max_cells=4,
         log="json",
         space_host="someone-svdlab.hf.space",
+        placed=("svd-xt", "svd"),
         space="someone/svdlab",
+        zero_gpu=True,
         login="abc",
     )
 
@@ -101,6 +113,11 @@ def test_every_variable_is_read_into_its_value() -> None:
             "SVDLAB_KEEP_LATENTS_MB",
             "-1",
             "SVDLAB_KEEP_LATENTS_MB must be a number of megabytes, 0 or more, got '-1'",
+        ),
+        (
+            "SVDLAB_WATERMARK",
+            "too long a text",
+            "SVDLAB_WATERMARK must be 1 to 8 plain letters, got 'too long a text'",
         ),
         ("SVDLAB_BIN_DAYS", "nan", "SVDLAB_BIN_DAYS must be a number of days above 0, or never, got 'nan'"),
     ],
@@ -151,6 +168,20 @@ def test_a_space_is_reached_from_outside_and_its_visitors_may_log_in() -> None:
     assert Environment.read({"SPACE_ID": "someone/svdlab", "SVDLAB_HOST": "::"}).listening == "::"
 
 
+def test_a_space_has_its_examples_rendered_unless_told_otherwise() -> None:
+    assert not Environment.read({}).has_examples
+    assert Environment.read({"SVDLAB_EXAMPLES": "1"}).has_examples
+    assert Environment.read({"SPACE_ID": "someone/svdlab"}).has_examples
+    assert not Environment.read({"SPACE_ID": "someone/svdlab", "SVDLAB_EXAMPLES": "0"}).has_examples
+
+
+def test_a_zerogpu_space_has_its_kind_of_worker() -> None:
+    assert Environment.read({}).worker_kind == "local"
+    assert Environment.read({"SPACES_ZERO_GPU": "true"}).worker_kind == "zerogpu"
+    assert Environment.read({"SPACES_ZERO_GPU": "false"}).worker_kind == "local"
+    assert Environment.read({"SPACES_ZERO_GPU": "true", "SVDLAB_WORKER": "local"}).worker_kind == "local"
+
+
 def test_every_name_in_the_repository_is_a_known_one() -> None:
     known = {declared.name for declared in VARIABLES.values()} | ELSEWHERE.keys()
     named: dict[str, str] = {}
@@ -168,8 +199,10 @@ READERS = {
     "environment.py": "the one place",
     "failpoints.py": "armed by a test at any moment, and below everything else",
     "engine/__init__.py": "sets what torch and the model libraries read when they are imported",
+    "cli/examples.py": "hands its own environment on to the process it starts",
     "cli/__init__.py": "sets what the model libraries read when they are imported",
     "engine/bench.py": "hands its own environment on to the process it starts",
+    "workers/zerogpu.py": "sets what the package spaces reads when it is imported",
     "ui/site.py": "sets what gradio reads when it is imported",
     "weights/sources/hub.py": "HF_HUB_OFFLINE is huggingface_hub's, and means what it means there",
 }

@@ -96,6 +96,7 @@ def test_the_wheel_asks_for_what_the_requirements_name(metadata: Message) -> Non
     assert {canonicalize_name(one.name) for one in asked if one.marker is None} == named("requirements.txt")
     assert of("cluster") == named("requirements-cluster.txt")
     assert of("heic") == named("requirements-heic.txt")
+    assert of("mcp") == named("requirements-mcp.txt")
     assert of("dev") == named("requirements-dev.txt")
 
 
@@ -121,6 +122,31 @@ def test_a_checkout_finds_its_own_presets_and_assets() -> None:
     from svdlab.resources import assets_dir, presets_dir
 
     assert (presets_dir(), assets_dir()) == (ROOT / "presets", ROOT / "assets")
+
+
+# --- the Space -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_a_space_is_given_what_it_runs_by_and_no_tests() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "space"), "someone/svdlab", "--dry-run"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[1:]
+    needed = {"README.md", "app.py", "requirements.txt", "pre-requirements.txt", "svdlab/__init__.py"}
+    assert needed <= set(said)
+    assert [name for name in said if name.startswith("assets/demo-1-1/unet/")]
+    assert not [name for name in said if name.startswith(("tests/", "training/", ".venv/"))]
+
+
+def test_the_readme_begins_with_what_a_space_needs_to_know() -> None:
+    header = (ROOT / "README.md").read_text("utf-8").split("---\n")[1]
+    known = dict(line.split(": ", 1) for line in header.splitlines() if ": " in line)
+    assert (known["sdk"], known["app_file"], known["hf_oauth"]) == ("gradio", "app.py", "true")
+    (gradio,) = (one for one in requirements("requirements.txt") if one.name == "gradio")
+    assert gradio.specifier.contains(known["sdk_version"])
+    (torch,) = requirements("pre-requirements.txt")  # the one that ZeroGPU knows is enough for svdlab
+    (wanted,) = (one for one in requirements("requirements.txt") if one.name == "torch")
+    assert wanted.specifier.contains("2.11.0")
+    assert torch.specifier.contains("2.11.0")
 
 
 # --- the pins --------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from svdlab import __version__
 from svdlab.cli import again, look, make, weights
+from svdlab.cli.examples import examples, have_examples
 from svdlab.cli.flags import HELP_WIDTH, SectionedCommand, dashed, knob_flags
 from svdlab.cli.interrupt import second_leaves_at_once
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of, environment_of
@@ -40,6 +41,7 @@ class _Ordered(TyperGroup):
             "checkpoints",
             "presets",
             "doctor",
+            "examples",
             "bench",
         ]
 
@@ -65,7 +67,15 @@ cli = typer.Typer(
 def command() -> Any:
     """The whole command line, built once."""
     cli.command(cls=_AppCommand)(app)
-    for function in (make.generate, make.compare, again.reproduce, look.presets, look.doctor, bench):
+    for function in (
+        make.generate,
+        make.compare,
+        again.reproduce,
+        look.presets,
+        look.doctor,
+        examples,
+        bench,
+    ):
         cli.command(cls=SectionedCommand)(function)
     for function in (again.recipe, again.workflow):
         look.plain_runs()(function)
@@ -129,6 +139,8 @@ def app(
         data_dir_of(ctx, data_dir), device, dtype, worker=worker or None, warm=True, environment=environment
     )
     with second_leaves_at_once(signal.SIGTERM), opened as lab:  # containers stop with it; close as on Ctrl-C
+        if environment.has_examples:
+            have_examples(lab)
         try:
             launch(lab, host, port, device=device, open_browser=open_browser)
         except OSError as error:

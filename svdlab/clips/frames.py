@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from svdlab.clips.provenance import PACKET, PNG_KEYWORD
 from svdlab.errors import BadVideo
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -83,5 +84,6 @@ def _png(frame: np.ndarray, comment: str | None = None) -> bytes:
     out, text = io.BytesIO(), PngInfo()
     if comment is not None:
         text.add_itxt(PNG_KEY, comment)
+    text.add_itxt(PNG_KEYWORD, PACKET)
     Image.fromarray(frame).save(out, format="PNG", compress_level=PNG_LEVEL, pnginfo=text)
     return out.getvalue()

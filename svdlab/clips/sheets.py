@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from svdlab.clips.frames import checked
+from svdlab.clips.provenance import PACKET
 from svdlab.clips.video import webp_exif
 
 INK = (235, 235, 230)
@@ -52,7 +53,7 @@ def write_poster(path: Path, frames: np.ndarray, side: int, comment: str | None 
     """Write the first frame as a WebP at most `side` pixels long, with `comment` (the recipe) in its EXIF."""
     still = poster(frames)
     still.thumbnail((side, side))
-    still.save(path, format="WEBP", quality=85, exif=webp_exif(comment))
+    still.save(path, format="WEBP", quality=85, exif=webp_exif(comment), xmp=PACKET.encode())
 
 
 def contact_sheet(frames: np.ndarray, columns: int = 7, width: int = 1400) -> Image.Image:

@@ -32,6 +32,7 @@ from av.video.reformatter import (
 )
 from PIL import Image
 
+from svdlab.clips import provenance
 from svdlab.clips.frames import MAX_FILE_BYTES, MAX_FRAMES, MAX_SIDE, checked
 from svdlab.errors import BadVideo
 
@@ -64,7 +65,7 @@ def write_mp4(
     every_frame_key: bool = True,
     crf: int = 14,
 ) -> None:
-    """Write H.264/yuv420p, BT.709 limited range, index first; the same bytes for the same input.
+    """Write H.264/yuv420p, BT.709 limited range, index first; the same bytes for the same input. Says it is generated.
 
     `comment` (the recipe as JSON) goes into the container's comment. `every_frame_key` makes seeking exact at the
     price of a larger file. Raises `ValueError` on frames, rates or comments that no MP4 of ours may have.
@@ -104,6 +105,7 @@ def write_mp4(
             picture.color_primaries, picture.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+    provenance.mark_mp4(path)
 
 
 def read_mp4_frames(path: str | Path) -> tuple[np.ndarray, float]:
@@ -157,12 +159,17 @@ def read_tags(data: bytes, name: str = "the file") -> dict[str, str]:
 def write_webp(
     path: Path, frames: np.ndarray, fps: float, quality: int = 80, comment: str | None = None
 ) -> None:
-    """Write an animated WebP that loops for ever, with `comment` (the recipe as JSON) in its EXIF."""
-    Path(path).write_bytes(webp_bytes(frames, fps, quality, comment))
+    """Write an animated WebP that loops for ever and says it is generated; `comment` (the recipe) is in its EXIF."""
+    Path(path).write_bytes(webp_bytes(frames, fps, quality, comment, marked=True))
 
 
-def webp_bytes(frames: np.ndarray, fps: float, quality: int = 80, comment: str | None = None) -> bytes:
-    """An animated WebP that loops for ever, as bytes; durations are whole milliseconds and do not drift."""
+def webp_bytes(
+    frames: np.ndarray, fps: float, quality: int = 80, comment: str | None = None, marked: bool = False
+) -> bytes:
+    """An animated WebP that loops for ever, as bytes; durations are whole milliseconds and do not drift.
+
+    One that is `marked` says that it is generated; what a page shows for a moment need not.
+    """
     frames = checked(frames)
     _rate(fps)
     marks = [round(1000 * i / fps) for i in range(len(frames) + 1)]
@@ -180,6 +187,7 @@ def webp_bytes(frames: np.ndarray, fps: float, quality: int = 80, comment: str |
         minimize_size=False,
         allow_mixed=False,
         exif=webp_exif(comment),
+        xmp=provenance.PACKET.encode() if marked else b"",
     )
     return out.getvalue()
 

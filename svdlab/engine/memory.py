@@ -133,3 +133,8 @@ def give_back(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def settle_after_fork() -> None:
+    """Called first in a forked process: its parent's threads are not there, and would be waited for."""
+    torch.set_num_threads(1)

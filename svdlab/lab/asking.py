@@ -8,7 +8,7 @@ catalogue and pictures; nothing of workers, models or screens.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from svdlab.errors import BadInput
@@ -35,6 +35,16 @@ class Asking:
     presets: Presets
     history: History
     live: Live
+    _on_asked: list[Callable[[Sequence[str]], None]]
+
+    def on_asked(self, told: Callable[[Sequence[str]], None]) -> None:
+        """Has a worker told which runs were asked for, in the thread and context of whoever asked, before they wait."""
+        self._on_asked.append(told)
+
+    def _tell_asked(self, *run_ids: str) -> None:
+        for told in self._on_asked:
+            told(run_ids)
+        self.live.notify()
 
     def add_picture(self, source: PictureSource) -> StoredPicture:
         """Checks an untrusted picture and keeps it by hash. Raises `BadPicture`, `DataFolderError`."""
@@ -114,7 +124,7 @@ class Asking:
         self._check(recipe)
         run = self.history.add(recipe, preset, by, most)
         failpoint("accepted")
-        self.live.notify()
+        self._tell_asked(run.id)
         return run
 
     def submit_comparison(
@@ -125,7 +135,7 @@ class Asking:
         self._check(b)
         comparison = self.history.add_comparison(a, b, preset, by, most)
         failpoint("accepted")
-        self.live.notify()
+        self._tell_asked(comparison.a.id, comparison.b.id)
         return comparison
 
     def decoders(self, checkpoint: str) -> tuple[Decoder, ...]:
@@ -166,7 +176,7 @@ class Asking:
         recipe = run.recipe.model_copy(update={"settings": settings, "versions": {}})
         self._check(recipe)
         pair = self.history.add_decode(recipe, run, by, most)
-        self.live.notify()
+        self._tell_asked(pair.b.id)
         return pair
 
     def pair(self, a: str, b: str, by: Visitor = OPERATOR) -> Comparison:

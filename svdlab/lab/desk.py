@@ -308,8 +308,9 @@ class Desk:
         temporary = run.folder.with_name(f".{run.id}.{new_id()}")
         temporary.mkdir(parents=True)
         try:
-            kept_bytes = self.lab.environment.kept_latents_bytes
-            recipe, outcome = write_files(temporary, run, rendered, picture, kept_bytes)
+            environment = self.lab.environment
+            kept, mark = environment.kept_latents_bytes, environment.watermark
+            recipe, outcome = write_files(temporary, run, rendered, picture, kept, mark)
             self.lab.history.finish(
                 run.id, "done", recipe=recipe, outcome=outcome, owner=self.owner, files=temporary
             )

@@ -28,6 +28,7 @@ from svdlab.lab.live import Live
 from svdlab.lab.pictures import PictureSource
 from svdlab.lab.policy import Policy
 from svdlab.lab.pulse import Pulse
+from svdlab.lab.quota import Quota
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.events import Event
 from svdlab.recipes.fairness import Fairness, fairness, same_latents
@@ -50,7 +51,7 @@ class Lab(Asking):
 
     What there is to find, mark and put away is in `history`, what is happening now in `live`, whether something was
     rendered before in `before`, whether with the weights of today in `bits`, what a visitor may do in `policy`.
-    `numbers` is what this process's worker renders with.
+    `numbers` is what this process's worker renders with, `quota` how it is lent time, if that is rationed.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class Lab(Asking):
         self.pulse = Pulse()
         self.downloads = Downloads()
         self.examiner: Examiner = NoExaminer()
+        self.quota: Quota | None = None
+        self._on_asked = []
         self.interrupted = self.history.recover()
         self._closers: list[Callable[[], None]] = []
         self._residents: list[Callable[[], list[Resident]]] = []
@@ -241,7 +244,7 @@ class Lab(Asking):
         """
         self.live.forget(run_ids)
         runs = self.history.requeue(*run_ids, by=by, most=most)
-        self.live.notify()
+        self._tell_asked(*run_ids)
         return runs
 
     def estimate(self, checkpoint: str, settings: GenerationSettings) -> float | None:

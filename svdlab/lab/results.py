@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from svdlab.clips import video
+from svdlab.clips import video, watermark
 from svdlab.clips.frames import write_frames_zip
 from svdlab.clips.sheets import write_poster
 from svdlab.failpoints import failpoint
@@ -26,16 +26,23 @@ POSTER_SIDE = 480  # pixels, long side
 
 
 def write_files(
-    folder: Path, run: Run, rendered: Rendered, picture: np.ndarray | None, kept_latents_bytes: int
+    folder: Path,
+    run: Run,
+    rendered: Rendered,
+    picture: np.ndarray | None,
+    kept_latents_bytes: int,
+    mark: str | None = None,
 ) -> tuple[Recipe, Outcome]:
     """Writes all files of a run into an empty folder, measures the clip, and returns what its row will say.
 
-    `picture` is what the model was given, (height, width, 3) uint8; latents are kept up to that many bytes. Raises
-    `OSError`.
+    `picture` is what the model was given, (height, width, 3) uint8; latents are kept up to that many bytes. With a
+    `mark`, all that is kept of the frames has those letters in it; they are measured without. Raises `OSError`.
     """
     started = time.perf_counter()
-    recipe = run.recipe.model_copy(update={"versions": dict(rendered.versions)})
-    comment, frames = recipe.to_json(), rendered.frames
+    marked = {"watermark": mark} if mark else {}
+    recipe = run.recipe.model_copy(update={"versions": {**rendered.versions, **marked}})
+    comment = recipe.to_json()
+    frames = watermark.embed(rendered.frames, mark) if mark else rendered.frames
     video.write_mp4(folder / "video.mp4", frames, run.settings.effective_playback_fps, comment)
     failpoint("video-written")
     write_frames_zip(folder / "frames.zip", frames, comment)
@@ -44,7 +51,7 @@ def write_files(
     failpoint("poster-written")
     if run.latents_of is None and 0 < len(rendered.latents) <= kept_latents_bytes:
         (folder / "latents.safetensors").write_bytes(rendered.latents)
-    measured = measure(frames, picture)
+    measured = measure(rendered.frames, picture)
     spent = {**rendered.outcome.seconds, "write": time.perf_counter() - started}
     outcome = replace(
         rendered.outcome,

@@ -68,6 +68,8 @@ class Checkpoint:
     files: tuple[tuple[str, str, int], ...] = ()  # what its maker publishes: name, precision, bytes
     licence: str = ""
     licence_url: str = ""
+    use: str = ""  # what its makers forbid, in a sentence
+    use_url: str = ""  # where they say it
     limits: tuple[str, ...] = field(default=CARD_LIMITS)
     demo: bool = False
     lacks: tuple[str, ...] = ()  # components its own file does not hold: they are its base's

@@ -1,4 +1,4 @@
-"""Named endpoints for programs: /generate, /compare, /submit, /clip, /runs, /run, /checkpoints, /presets.
+"""Named endpoints for programs: /generate, /compare, /submit, /clip, /runs, /run, /checkpoints, /fetch, /presets.
 
 /generate and /compare answer when the clip is there; waiting costs the server a task and a wake-up. /submit answers
 at once with the run's id; `GET /events?id=…` follows it and /clip fetches what became of it. Every argument arrives as
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Literal
 
 import gradio as gr
@@ -41,6 +42,7 @@ def build(lab: Lab, watching: Watching) -> None:
         _runs(lab),
         _run(lab),
         _checkpoints(lab),
+        _fetch(lab),
         _presets(lab),
     ):
         gr.api(function, api_name=function.__name__)
@@ -266,6 +268,29 @@ def _checkpoints(lab: Lab) -> Callable[..., Any]:
         ]
 
     return checkpoints
+
+
+def _fetch(lab: Lab) -> Callable[..., Any]:
+    def fetch(request: gr.Request, checkpoint: str, login: gr.OAuthToken | None = None) -> dict:
+        """Fetches a checkpoint's weights in the background; ask again to see how far it is.
+
+        Weights whose terms must be accepted first are fetched with the caller's own Hugging Face login, which is used
+        for that and kept nowhere.
+        """
+
+        def started() -> dict[str, Any]:
+            wanted = lab.catalogue.get(_text(checkpoint))
+            here = availability(wanted)
+            if here.ready:
+                return {"checkpoint": wanted.id, "state": here.state, "sentence": here.sentence}
+            if login is None:  # whoever is logged in fetches what their own account may have
+                visit_of(lab, request).require("fetch_weights")
+            return asdict(lab.downloads.start(wanted, login.token if login else None))
+
+        found: dict[str, Any] = told(started)
+        return found
+
+    return fetch
 
 
 def _presets(lab: Lab) -> Callable[..., Any]:

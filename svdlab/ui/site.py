@@ -8,6 +8,7 @@ import os
 import pkgutil
 from contextlib import suppress
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -22,6 +23,7 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
+from svdlab.errors import BadInput
 from svdlab.lab.lab import Lab
 from svdlab.lab.watching import Watching
 from svdlab.ui import api, calls, frame, health, pages, stream
@@ -174,7 +176,7 @@ def launch(
         show_error=False,
         ssr_mode=False,
         pwa=False,
-        mcp_server=False,
+        mcp_server=_for_agents(lab),
         enable_monitoring=False,
         max_threads=THREADS,
         app_kwargs={"routes": app.routes, "middleware": [bounds, pages_kept]},
@@ -203,6 +205,13 @@ def _allow_many_connections() -> None:
         wanted = CONNECTIONS if hard == resource.RLIM_INFINITY else min(CONNECTIONS, hard)
         if soft != resource.RLIM_INFINITY and soft < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _for_agents(lab: Lab) -> bool:
+    """Whether the named endpoints are an MCP server's tools too. Raises `BadInput` without the package."""
+    if lab.environment.mcp and find_spec("mcp") is None:
+        raise BadInput('SVDLAB_MCP needs the package mcp; pip install "svdlab[mcp]"')
+    return lab.environment.mcp
 
 
 def _bypass_proxies() -> None:

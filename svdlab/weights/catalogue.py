@@ -37,6 +37,12 @@ def official_xt() -> dict[str, Any]:
 
 _RESEARCH = "Stability AI non-commercial research licence (2023-11); newer cards name the community licence"
 
+USE = (
+    "Made for research and, where its licence says so, more; not to show people or events as they truly were, "
+    "and not for anything that Stability AI's acceptable-use policy forbids."
+)
+USE_POLICY = "https://stability.ai/use-policy"
+
 
 def _stability(id: str, name: str, repo: str, **rest: Any) -> Checkpoint:
     return Checkpoint(
@@ -60,6 +66,8 @@ def _stability(id: str, name: str, repo: str, **rest: Any) -> Checkpoint:
         parameters=2_254_400_000,  # UNet 1,524.6 M + VAE 97.7 M + CLIP 632.1 M
         licence=rest.pop("licence", _RESEARCH),
         licence_url=HUB + repo,
+        use=USE,
+        use_url=USE_POLICY,
         **rest,
     )
 

@@ -31,7 +31,7 @@ def open_lab(
     from svdlab.workers.kinds import kind
 
     environment = environment or Environment.read()
-    made = kind(worker or environment.worker)
+    made = kind(worker or environment.worker_kind)
     lab = Lab(data_dir, environment=environment)
     try:
         serving = made(lab, Compute.of(environment, device, dtype), warm=warm)

@@ -14,10 +14,12 @@ from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.records import Resident
 from svdlab.recipes.work import Job, Stop, Update
 from svdlab.weights.content import Hashes
+from svdlab.weights.safety import checker_folder
 from svdlab.workers.contract import Compute, Worker
 
 if TYPE_CHECKING:
     from svdlab.engine.renderer import Renderer
+    from svdlab.engine.safety import SafetyCheck
 
 
 class LocalWorker(Worker):
@@ -33,6 +35,7 @@ class LocalWorker(Worker):
     ) -> None:
         super().__init__(lab, compute, only, warm)
         self._renderer = renderer
+        self._safety: SafetyCheck | None = None
 
     @property
     def renderer(self) -> Renderer:
@@ -51,12 +54,33 @@ class LocalWorker(Worker):
             )
         return self._renderer
 
+    @property
+    def safety(self) -> SafetyCheck | None:
+        """The operator's safety checker, fetched and loaded at first use. Raises `CheckpointUnavailable`."""
+        place = self.lab.environment.safety_checker
+        if place and self._safety is None:
+            from svdlab.engine.safety import SafetyCheck
+
+            folder = checker_folder(place)
+            assert folder is not None
+            self._safety = SafetyCheck(folder, self.renderer.residency.device)
+        return self._safety
+
     def render(self, jobs: Sequence[Job], stop: Stop) -> Generator[Update, None, None]:
-        """Renders on the device."""
-        return self.renderer.render(jobs, stop)
+        """Renders on the device, and what the operator's safety checker lets through if there is one."""
+        check = self.safety
+        if check is None:
+            return self.renderer.render(jobs, stop)
+        from svdlab.engine.safety import guarded
+
+        return guarded(self.renderer.render, check)(jobs, stop)
 
     def check(self) -> None:
-        """Raises `BadInput` if the device that was named is not there; 'auto' and 'cpu' always are."""
+        """Raises `BadInput` if the device that was named is not there, 'auto' and 'cpu' always are, and
+        `CheckpointUnavailable` if a safety checker's folder is named that is none.
+        """
+        if self.lab.environment.safety_checker:
+            checker_folder(self.lab.environment.safety_checker, fetch=False)
         if self.compute.device not in ("auto", "cpu"):
             from svdlab.engine.memory import choose_device
 

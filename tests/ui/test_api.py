@@ -60,7 +60,7 @@ def refusal(client: Client, picture: str, **arguments: Any) -> str:
 def test_only_the_named_endpoints_are_public(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert {"/generate", "/runs", "/run", "/checkpoints", "/presets"} <= set(named)
-    others = {"/compare", "/submit", "/clip"}
+    others = {"/compare", "/submit", "/clip", "/fetch"}
     assert set(named) <= {"/generate", "/runs", "/run", "/checkpoints", "/presets", *others}
 
 

@@ -50,11 +50,12 @@ def test_a_kind_that_is_added_is_in_the_help_and_renders(
     tree = copy_tree(tmp_path)
     (tree / "svdlab" / "workers" / "paper.py").write_text(PAPER, encoding="utf-8")
     said = run_on(tree, "from svdlab.cli import main; main(['app', '--help'])")
-    workers = said.partition("Workers:\n")[2].splitlines()
-    assert [line.split(maxsplit=1) for line in workers if line] == [
-        ["local", "A thread of this program that renders on one device of this machine."],
-        ["paper", "Draws every clip as a still, for whoever has no device at all."],
-    ]
+    workers = " ".join(said.partition("Workers:\n")[2].split())
+    assert workers == (
+        "local A thread of this program that renders on one device of this machine. "
+        "paper Draws every clip as a still, for whoever has no device at all. "
+        "zerogpu A GPU that is lent for each clip or pair, in a forked process (ZeroGPU)."
+    )
     monkeypatch.setenv("SVDLAB_WORKER", "paper")
     assert run_on(tree, SCRIPT, tmp_path / "data") == "done paper False\n"
 

@@ -15,6 +15,7 @@ import gradio as gr
 
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.restore import fitted
+from svdlab.lab.examples import clip_of
 from svdlab.lab.lab import Lab
 from svdlab.lab.visit import Visit
 from svdlab.lab.watching import Watching
@@ -93,11 +94,28 @@ class Explore:
         return self.filled(visit, waiting[0], ids) if waiting else self.first_visit(visit, ids)
 
     def first_visit(self, visit: Visit, ids: list[str]) -> dict[Any, Any]:
-        """An example picture is in and Generate is one click away."""
-        return {
+        """An example picture is in with its clip, if that was rendered, and Generate is one click away."""
+        shown = {
             self.picture.component: self.picture.from_example(0),
             self.strip: self.strip_value(visit, ids),
         }
+        return shown | self.example(visit, 0, ids)
+
+    def example(self, visit: Visit, place: int, ids: list[str]) -> dict[Any, Any]:
+        """An example's clip and what made it; the knobs stay where another checkpoint is the one to start with."""
+        run = clip_of(self.lab, place)
+        if run is None:
+            return {}
+        shown = self.filled(visit, run, ids) if self.lab.catalogue.default().demo else {}
+        shown.pop(self.picture.component, None)
+        return shown | {self.following: self._follow(visit, run.id, ids, True)}
+
+    def choose_example(self, mine: Any, event: gr.EventData, request: gr.Request) -> Any:
+        """An example picture was chosen: its clip is shown with it."""
+        place = str(asked(event).get("example"))
+        visit = visit_of(self.lab, request)
+        shown = self.example(visit, int(place), kept_ids(mine)) if place.isdigit() else {}
+        return shown or {self.strip: gr.skip()}
 
     def take(self, picture: Any, mine: Any, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """A file was dropped in: a picture, or something that carries a recipe, which then comes back."""
@@ -302,6 +320,7 @@ class Explore:
             self.mine,
             *shown,
         ]
+        self.picture.component.select(self.choose_example, self.mine, page, **QUIET)
         self.picture.wire(self.take, [self.picture.component, self.mine], page)
         gr.on([self.go.click, self.controls.knobs.submit], self.generate, [*form, self.mine], page, **EACH)
         self.strip.select(self.pick, self.mine, page, **EACH)

@@ -11,6 +11,7 @@ import pytest
 
 from svdlab.errors import BadSettings, CheckpointUnavailable
 from svdlab.lab.lab import Lab
+from svdlab.lab.quota import Quota
 from svdlab.recipes.settings import KNOBS, MAX_SEED
 from svdlab.ui.parts.controls import Controls
 from svdlab.ui.words import sentence
@@ -143,3 +144,15 @@ def test_weights_that_cannot_be_had_are_refused_with_the_way_to_them(controls: C
 def test_sentences_on_a_page_name_the_control_and_leave_file_names_alone() -> None:
     assert sentence(BadSettings("fps must be a whole number", "fps")) == "Frame rate must be a whole number."
     assert sentence(Exception("notes.txt is no picture")) == "notes.txt is no picture."
+
+
+def test_where_time_is_lent_the_line_says_what_a_click_takes_of_it(lab: Lab) -> None:
+    lab.quota = Quota(1.5, frozenset({"demo-1-0", "demo-1-1"}))
+    one = built(lab)
+    value = knobs(one)
+    settings = one.read("demo-1-1", "", value).settings
+    plan = lab.catalogue.get("demo-1-1"), settings
+    assert one.advise("demo-1-1", "", value)["estimate"] == lab.quota.sentence([plan])
+    pair = built(lab, "a", "b")
+    both = [(lab.catalogue.get(id), settings) for id in ("demo-1-0", "demo-1-1")]
+    assert pair.advise("demo-1-0", "demo-1-1", "", value)["estimate"] == lab.quota.sentence(both)

@@ -284,7 +284,11 @@ class Controls:
             for checkpoint in form.checkpoints
         ]
         known = [s for s in seconds if s is not None]
-        return f"About {duration(sum(known))}." if known and len(known) == len(seconds) else ""
+        said = [f"About {duration(sum(known))}."] if known and len(known) == len(seconds) else []
+        if self.lab.quota is not None:  # time that is lent: what the click takes of the visitor's
+            plans = [(made_for, self.suited(made_for, form.settings)) for made_for in form.checkpoints]
+            said.append(self.lab.quota.sentence(plans))
+        return " ".join(said)
 
     def _differs(self, form: Form) -> str:
         base = self._base(form.checkpoint, form.preset)

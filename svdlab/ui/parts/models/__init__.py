@@ -31,9 +31,22 @@ def value(lab: Lab, **news: Any) -> dict[str, Any]:
         "memory": memory(lab),
         "cards": [card(lab, checkpoint) for checkpoint in lab.catalogue],
         "ready": [[c.id, c.name] for c in lab.catalogue if availability(c).ready],
+        "content": content(lab),
         "shared": lab.policy.public,
         **news,
     }
+
+
+def content(lab: Lab) -> str:
+    """What is done about what clips show, in sentences."""
+    checker, mark = lab.environment.safety_checker, lab.environment.watermark
+    looked = (
+        f"The safety checker {checker.rstrip('/').rpartition('/')[2]} looks at pictures and clips."
+        if checker
+        else "No safety checker looks at pictures or clips here."
+    )
+    marked = " Frames carry an invisible watermark." if mark else ""
+    return f"Every clip says in its file that it is generated.{marked} {looked}"
 
 
 def memory(lab: Lab) -> dict[str, Any]:
@@ -98,6 +111,8 @@ def card(lab: Lab, c: Checkpoint) -> dict[str, Any]:
         "limits": list(c.limits),
         "licence": c.licence,
         "licence_url": c.licence_url,
+        "use": c.use,
+        "use_url": c.use_url,
         "gettable": fetches(c) and not here.ready,
         "removable": own and lab.registry.has(c.id),
         "checkable": here.ready and own,

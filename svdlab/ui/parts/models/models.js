@@ -50,6 +50,11 @@ const drawCard = (card) => {
   const licence = make("p", { class: "help" }, "Licence: ");
   licence.append(card.licence_url ? make("a", { href: card.licence_url, target: "_blank", rel: "noopener" }, card.licence) : card.licence || "not known");
   const more = make("details", { "data-id": card.id }, make("summary", {}, "Details"), pairs(card.facts), licence);
+  if (card.use) {
+    const use = make("p", { class: "help" }, card.use + " ");
+    use.append(make("a", { href: card.use_url, target: "_blank", rel: "noopener" }, "The policy"));
+    more.append(use);
+  }
   more.append(make("h4", {}, "Official settings"), pairs(card.official), make("h4", {}, "What to expect"),
     make("ul", {}, ...card.limits.map((line) => make("li", {}, line))));
   more.open = open.has(card.id);
@@ -100,6 +105,7 @@ const draw = () => {
   taken = props.value;
   drawMemory(value.memory);
   const focused = document.activeElement?.dataset?.event && [document.activeElement.dataset.event, document.activeElement.dataset.id];
+  $(".content").textContent = value.content;
   $(".cards").replaceChildren(...value.cards.map(drawCard));
   if (focused) $(`[data-event="${focused[0]}"][data-id="${CSS.escape(focused[1])}"]`)?.focus();
   $(".adding").hidden = value.shared;

@@ -21,16 +21,15 @@ from PIL import Image
 from svdlab.clips.pictures import load_picture
 from svdlab.errors import BadInput, BadPicture, NotFound, SvdlabError
 from svdlab.exchange.restore import Restored, restore, settings_in
+from svdlab.lab.examples import example_pictures
 from svdlab.lab.lab import Lab
 from svdlab.lab.pictures import StoredPicture
-from svdlab.resources import assets_dir
 from svdlab.ui.parts.element import QUIET, asked, element, escape, markup
 from svdlab.ui.words import sentence
 
 SHOWN_SIDE = 960  # pixels, long side of the copy a page shows
 THUMB_SIDE = 128
 CARRIERS = (".mp4", ".webm", ".json")  # files that are no pictures: without a recipe they are of no use
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class PictureBox:
@@ -42,7 +41,7 @@ class PictureBox:
         thumbs = "".join(
             f'<button type="button" class="example" data-example="{index}" title="{escape(_title(path))}">'
             f'<img src="{_thumb(path)}" alt="{escape(_title(path))}"></button>'
-            for index, path in enumerate(examples())
+            for index, path in enumerate(example_pictures())
         )
         self.component: gr.HTML = element(
             "picture",
@@ -91,7 +90,7 @@ class PictureBox:
 
     def example(self, before: Any, event: gr.EventData) -> dict[str, Any]:
         """Keeps one of the example pictures."""
-        known = examples()
+        known = example_pictures()
         index = str(asked(event).get("example"))
         if not index.isdigit() or int(index) >= len(known):
             return before if isinstance(before, dict) else {}
@@ -99,7 +98,7 @@ class PictureBox:
 
     def from_example(self, index: int) -> dict[str, Any]:
         """The value for an example picture, by its place; an empty one if there are no examples."""
-        known = examples()
+        known = example_pictures()
         if index >= len(known):
             return {}
         if index not in self._shown or not self._is_kept(self._shown[index]["sha256"]):
@@ -156,15 +155,6 @@ def uploaded(path: Any) -> Path:
     except (OSError, ValueError):
         pass
     raise BadPicture("that file was not uploaded here; send the picture again")
-
-
-@cache
-def examples() -> tuple[Path, ...]:
-    """The example pictures, in file-name order."""
-    folder = assets_dir() / "examples"
-    return (
-        tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)) if folder.is_dir() else ()
-    )
 
 
 @cache

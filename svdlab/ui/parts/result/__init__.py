@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from svdlab.lab.examples import TAG
 from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
@@ -35,13 +36,19 @@ def value(lab: Lab, run: Run, before: bool = False) -> dict[str, Any]:
         "run": run.id,
         "line": clip_line(run),
         "detail": " ".join(filter(None, (lab.label(run) + ".", effort_line(run)))),
-        "note": "Rendered before." if before else "",
+        "note": _note(run, before),
         "words": words,
         "recipe": run.recipe.model_dump_json(indent=2),
         "video": str(run.video),
         "frames": str(run.frames_zip) if run.frames_zip.is_file() else "",
         "decode": decode_choices(lab, run),
     }
+
+
+def _note(run: Run, before: bool) -> str:
+    if before and TAG in run.tags:
+        return "An example, rendered when this lab was first started."
+    return "Rendered before." if before else ""
 
 
 def decode_choices(lab: Lab, run: Run) -> dict[str, Any] | None:
