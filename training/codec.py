@@ -2,30 +2,38 @@
 
 The first `LATENTS` channels carry the picture. `MOTION` more are there for the denoiser, which says in them where the
 content of a place came from: the encoder answers zero there, a picture being still, and the decoder does not read them.
+Two of them are the displacement itself; the others are its phase within a cell and within two, as waves.
 The encoder is this map exactly (`training/vae.py` writes it into diffusers' convolutions), so the denoiser can be
 trained before there is a decoder.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 LATENTS = 32
-MOTION = 2
+MOTION_UNIT = 2.7  # px of displacement that count as 1
+PERIODS = (8.0, 16.0)  # px: a wave of each, across and down, as cosine and sine
+MOTION = 2 + 4 * len(PERIODS)
 CHANNELS = LATENTS + MOTION
 PATCH = 8  # pixels per latent, as in the real SVD
 
 
 @dataclass(frozen=True)
 class Codec:
-    """Patches' principal components, half whitened: `matrix` (3·patch², latents), and what makes variance one."""
+    """Patches' principal components, half whitened: `matrix` (3·patch², latents), and what makes variance one.
+
+    `motion` is the number of motion channels beside the latents: the first ones of `motion_code`.
+    """
 
     matrix: torch.Tensor
     scaling: float
+    motion: int = MOTION
 
     @property
     def patch(self) -> int:
@@ -49,7 +57,7 @@ class Codec:
 
     def to(self, device: torch.device | str) -> Codec:
         """The same on another device."""
-        return Codec(self.matrix.to(device), self.scaling)
+        return replace(self, matrix=self.matrix.to(device))
 
 
 def fit(pictures: np.ndarray, patch: int = PATCH, latents: int = LATENTS) -> Codec:
@@ -64,6 +72,17 @@ def fit(pictures: np.ndarray, patch: int = PATCH, latents: int = LATENTS) -> Cod
     return Codec(matrix, float(1 / (patches @ matrix).std()))
 
 
-def with_motion(latents: torch.Tensor) -> torch.Tensor:
-    """A still picture's latents (…, LATENTS, h, w) with the channels that say nothing has moved."""
-    return F.pad(latents, (0, 0, 0, 0, 0, MOTION))
+def motion_code(sources: torch.Tensor) -> torch.Tensor:
+    """Displacements in pixels (…, 2, h, w) as the motion channels have them, (…, MOTION, h, w), of about unit variance.
+
+    The waves tell the network which mixture of neighbouring patches a displacement means; from the displacement alone
+    it would have to make them itself, many to a clip's width.
+    """
+    angles = [sources * (2 * math.pi / period) for period in PERIODS]
+    waves = [math.sqrt(2) * wave for angle in angles for wave in (angle.cos(), angle.sin())]
+    return torch.cat([sources / MOTION_UNIT, *waves], dim=-3)
+
+
+def with_motion(latents: torch.Tensor, motion: int = MOTION) -> torch.Tensor:
+    """A still picture's latents (…, latents, h, w) with the motion channels, in which a picture says nothing."""
+    return F.pad(latents, (0, 0, 0, 0, 0, motion))

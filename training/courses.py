@@ -165,7 +165,7 @@ class Run:
         batch = Batch(batch.latents, batch.given * shown, batch.ids)
         levels = (seen_levels(count) if shape.roaming else draw_levels(count, course.high)).to(self.device)
         off = residuals(self.unet, batch, levels, torch.randn_like(batch.latents))
-        self.trainer.update(loss(off, self.weights), self.clock.factor())
+        self.trainer.update(loss(off, levels, self.weights), self.clock.factor())
 
     def keep(self) -> None:
         """Says how well the watched clips are carried, saves the state, and the averaged weights if they are best."""

@@ -61,7 +61,7 @@ class Carried:
     sigma: float
     all: float
     later: float
-    motion: float  # mean square of what the motion channels' prediction is off by
+    motion: float  # mean square of what the displacement's prediction is off by
 
     def __str__(self) -> str:
         return f"σ {self.sigma:g}: {self.all:.2f} dB (later half {self.later:.2f}), motion {self.motion:.3f}"
@@ -83,7 +83,7 @@ def carried(
             error = off[0] * sigma / math.sqrt(sigma**2 + 1)  # of the clean latents
             pixels = codec.decode(error[:, :latents] / codec.scaling) / 2
             squares.append(pixels.pow(2).mean((1, 2, 3)))
-            motion.append(float(off[0, :, latents:].pow(2).mean()))
+            motion.append(float(off[0, :, latents : latents + 2].pow(2).mean()))
         square = torch.stack(squares)
         later = square[:, FRAMES // 2 :]
         found.append(Carried(sigma, _decibels(square), _decibels(later), float(np.mean(motion))))

@@ -1,7 +1,7 @@
 """The denoiser: learns where things move, and to carry the picture there. Knows diffusers' class.
 
 Trained as EDM's v-prediction on unit-variance latents: input x/√(σ²+1), target (n − σ·x0)/√(σ²+1). Beside the picture's
-latents it makes two channels that say where each place's content came from (as in VideoJAM, Chefer et al. 2025): a
+latents it makes channels that say where each place's content came from (as in VideoJAM, Chefer et al. 2025): a
 direction is one decision for the whole clip, which a small network finds in whole-frame averages of those channels long
 before it could find it in the picture's, and carrying the picture along a known field is then easy to learn.
 """
@@ -16,7 +16,7 @@ import torch
 from diffusers import UNetSpatioTemporalConditionModel
 
 from training.clips import HEIGHT, WIDTH, Clips
-from training.codec import CHANNELS, LATENTS, PATCH, Codec, with_motion
+from training.codec import CHANNELS, LATENTS, PATCH, Codec, motion_code, with_motion
 from training.optim import Trainer
 from training.runs import autocast
 
@@ -24,9 +24,10 @@ PROJECTION = 16  # width of the CLIP embedding
 WIDTHS = (160, 96)  # channels at 32×18 cells and at 16×9
 ROWS, COLUMNS = HEIGHT // PATCH, WIDTH // PATCH
 SIGMAS = (0.05, 250.0)  # noise levels trained at
-SEEN = (0.1, 2.0)  # of them, where a place's motion shows through the noise
-MOTION_UNIT = 2.7  # px of displacement that count as 1 in a motion channel
-MOTION_WEIGHT = 0.25  # of the motion channels in the loss
+SEEN = (0.5, 4.0)  # of them, where a place's motion shows through the noise
+SMALL_NOISE = 0.5  # σ below which an error counts as what it does to the picture, not as one of the noise
+MOTION_WEIGHT = 0.25  # of the displacement in the loss
+WAVES_WEIGHT = 0.15  # of its waves
 SHAKE_WEIGHT = 4.0  # of what is wrong with the camera's acceleration
 PIXEL_SHARE = (
     0.5  # of the picture's loss that weighs latents as they count in pixels; the rest weighs all alike
@@ -96,8 +97,8 @@ def batch_of(clips: Clips, codec: Codec, rng: torch.Generator | None = None, wil
     latents = codec.encode(clips.frames.flatten(0, 1)).unflatten(0, (count, frames)) * codec.scaling
     given = codec.encode(first + strength[:, None, None, None] * grain)
     return Batch(
-        torch.cat([latents, clips.sources / MOTION_UNIT], dim=2),
-        with_motion(given),
+        torch.cat([latents, motion_code(clips.sources)[:, :, : codec.motion]], dim=2),
+        with_motion(given, codec.motion),
         torch.stack([clips.fps - 1, clips.bucket, strength], dim=1),
     )
 
@@ -132,21 +133,23 @@ def residuals(
     return made.float() - (noise - sigma * latents) / scale
 
 
-def loss(off: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def loss(off: torch.Tensor, levels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """The mean square of `residuals`, by pixels and by latents, with more for motion and for what shakes.
 
-    `weights` (LATENTS,) say how much a latent counts in pixels, mean 1.
+    `weights` (LATENTS,) say how much a latent counts in pixels, mean 1. At a small σ the noise is hard to tell and
+    hardly seen: an untrained network spends its steps on it if it counts in full.
     """
+    off = off * (levels / (levels**2 + SMALL_NOISE**2).sqrt()).view(-1, 1, 1, 1, 1)
     picture = off[:, :, :LATENTS].pow(2).mean((0, 1, 3, 4))
     picture = (picture * torch.lerp(torch.ones_like(weights), weights, PIXEL_SHARE)).mean()
-    motion = off[:, :, LATENTS:].pow(2).mean()
-    return picture + MOTION_WEIGHT * motion + SHAKE_WEIGHT * shake(off).pow(2).mean()
+    motion, waves = (part.pow(2).mean() for part in off[:, :, LATENTS:].tensor_split([2], dim=2))
+    return picture + MOTION_WEIGHT * motion + WAVES_WEIGHT * waves + SHAKE_WEIGHT * shake(off).pow(2).mean()
 
 
 def shake(off: torch.Tensor) -> torch.Tensor:
-    """What is wrong with the whole frame's acceleration: (clips, frames - 2, MOTION), second differences of
+    """What is wrong with the whole frame's acceleration: (clips, frames - 2, 2), second differences of
     means.
 
     A camera's sway is a small part of all motion, and the noise on it, averaged over a frame, is smaller still.
     """
-    return off[:, :, LATENTS:].mean((-2, -1)).diff(n=2, dim=1)
+    return off[:, :, LATENTS : LATENTS + 2].mean((-2, -1)).diff(n=2, dim=1)

@@ -18,7 +18,7 @@ from diffusers import AutoencoderKLTemporalDecoder
 from torch import nn
 from torch.nn import functional as F
 
-from training.codec import CHANNELS, LATENTS, MOTION, PATCH, Codec
+from training.codec import CHANNELS, LATENTS, PATCH, Codec
 from training.optim import Trainer
 
 WIDTHS = (96, 64, 64, 192)  # channels at full size, a half, a quarter, an eighth
@@ -97,14 +97,18 @@ def set_encoder(vae: AutoencoderKLTemporalDecoder, codec: Codec) -> None:
 def codec_of(vae: AutoencoderKLTemporalDecoder) -> Codec:
     """The linear map that `set_encoder` wrote, read back from any autoencoder made like this one."""
     encoder, levels = vae.encoder, len(vae.config.block_out_channels)
-    patch, latents = 2 ** (levels - 1), vae.config.latent_channels - MOTION
+    patch, channels = 2 ** (levels - 1), vae.config.latent_channels
+    latents = int(
+        vae.quant_conv.weight[:channels].count_nonzero()
+    )  # it lets the picture's through, and no other
     h = encoder.conv_in(F.pixel_shuffle(torch.eye(3 * patch**2)[..., None, None], patch))
     for block in encoder.down_blocks:
         shortcut = block.resnets[0].conv_shortcut
         h = h if shortcut is None else shortcut(h)
         h = block.downsamplers[0](h) if block.downsamplers else h
     size = encoder.conv_norm_out.num_channels // 32
-    return Codec(h[:, : size * latents : size, 0, 0].clone(), float(vae.config.scaling_factor))
+    matrix = h[:, : size * latents : size, 0, 0].clone()
+    return Codec(matrix, float(vae.config.scaling_factor), channels - latents)
 
 
 def _shut_residuals(module: nn.Module) -> None:

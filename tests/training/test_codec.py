@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from training import codec
@@ -30,3 +31,15 @@ def test_a_still_picture_says_that_nothing_has_moved() -> None:
     made = codec.with_motion(torch.ones(2, codec.LATENTS, 3, 4))
     assert made.shape == (2, codec.CHANNELS, 3, 4)
     assert not made[:, codec.LATENTS :].any()
+
+
+def test_displacements_are_told_as_they_are_and_as_waves() -> None:
+    sources = torch.zeros(2, 2, 3, 4)
+    sources[1, 0] = codec.PERIODS[0] / 4  # across, a quarter of the first period and an eighth of the second
+    still, moved = codec.motion_code(sources)
+    assert still.shape == (codec.MOTION, 3, 4)
+    root = 2**0.5
+    assert still[:, 0, 0].tolist() == pytest.approx([0, 0, root, root, 0, 0, root, root, 0, 0])
+    assert moved[:, 0, 0].tolist() == pytest.approx(
+        [2 / codec.MOTION_UNIT, 0, 0, root, root, 0, 1, root, 1, 0], abs=1e-6
+    )

@@ -13,6 +13,7 @@ from diffusers import StableVideoDiffusionPipeline
 from PIL import Image
 
 from training import courses, decoder
+from training.codec import CHANNELS
 from training.courses import Course, Shape
 from training.export import export
 from training.runs import load_state
@@ -64,7 +65,7 @@ def test_a_fine_tuned_network_starts_from_the_first_ones_best(work: Path, tmp_pa
 def test_the_decoder_also_learns_what_the_denoiser_gives(work: Path) -> None:
     run = decoder.Run(work, 0, torch.device("cpu"), 4, 2)
     latents, wanted = run.given_window()
-    assert latents.shape == (decoder.FRAMES, 34, decoder.CELLS, decoder.CELLS)
+    assert latents.shape == (decoder.FRAMES, CHANNELS, decoder.CELLS, decoder.CELLS)
     assert wanted.shape == (decoder.FRAMES, 3, decoder.CROP, decoder.CROP)
     assert run.trainer.steps == 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from training import heldout, unet
+from training import heldout
 from training.clips import MOVES
 from training.codec import CHANNELS, Codec
 
@@ -40,4 +40,3 @@ def test_the_truth_scores_high_and_a_still_picture_by_how_far_the_clip_moves(fit
     assert still[0].sigma == 1.5
     assert np.isclose(still[0].all, still[1].all, atol=0.1)
     assert "σ 1.5" in str(still[0])
-    assert unet.MOTION_UNIT > 0

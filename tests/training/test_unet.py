@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from training import unet
+from training import codec, unet
 from training.clips import ClipMaker
-from training.codec import CHANNELS, LATENTS, MOTION, Codec
+from training.codec import CHANNELS, LATENTS, Codec
 from training.unet import Batch
 
 EVEN = torch.ones(LATENTS)
+LOUD = torch.tensor([9.0])  # σ
 
 
 class Oracle(torch.nn.Module):
@@ -37,9 +38,12 @@ def test_batches_are_what_the_denoiser_is_trained_on(pictures: np.ndarray, fitte
         batch.ids.tolist() == [[29.0, 1.0, pytest.approx(unet.AUGMENTATION)]] * 3
     )  # as diffusers tells them
     assert not batch.given[:, LATENTS:].any()
-    assert float(batch.latents[:, :, LATENTS:].abs().max()) < 0.01
+    assert torch.allclose(
+        batch.latents[:, :, LATENTS:], codec.motion_code(torch.zeros(3, 4, 2, 12, 16)), atol=0.01
+    )
     # The conditioning is the first frame, hardly noisy, and not scaled.
-    assert float((batch.latents[:, 0] / fitted.scaling - batch.given).abs().mean()) < 0.05
+    apart = batch.latents[:, 0] / fitted.scaling - batch.given
+    assert float(apart[:, :LATENTS].abs().mean()) < 0.05
     wild = unet.batch_of(still(8, 2, (128, 96)), fitted, wild=1.0)
     assert float(wild.ids[:, 2].max()) > 2 * unet.AUGMENTATION
     assert [part.latents.shape[0] for part in wild.split(3)] == [3, 3, 2]
@@ -50,17 +54,20 @@ def test_the_loss_is_least_for_the_right_answer() -> None:
     batch = Batch(latents, torch.zeros(2, CHANNELS, 4, 4), torch.zeros(2, 3))
     levels = torch.tensor([0.5, 8.0])
     right, wrong = (
-        unet.loss(unet.residuals(Oracle(latents, off), batch, levels, noise), EVEN) for off in (0, 0.5)
+        unet.loss(unet.residuals(Oracle(latents, off), batch, levels, noise), levels, EVEN)
+        for off in (0, 0.5)
     )
     assert float(right) < 1e-6
-    assert float(wrong) == pytest.approx(0.25 * (1 + unet.MOTION_WEIGHT), rel=0.01)
+    share = float((levels**2 / (levels**2 + unet.SMALL_NOISE**2)).mean())  # small noise counts less
+    wanted = 0.25 * share * (1 + unet.MOTION_WEIGHT + unet.WAVES_WEIGHT)
+    assert float(wrong) == pytest.approx(wanted, rel=0.01)
 
 
 def test_an_error_that_shows_in_pixels_counts_more() -> None:
     weights = torch.linspace(1.9, 0.1, LATENTS)
     first, last = (torch.zeros(1, 3, CHANNELS, 4, 4) for _ in range(2))
     first[:, :, 0], last[:, :, LATENTS - 1] = 1, 1
-    assert unet.loss(first, weights) > 2 * unet.loss(last, weights) > 0
+    assert unet.loss(first, LOUD, weights) > 2 * unet.loss(last, LOUD, weights) > 0
 
 
 def test_what_shakes_counts_more_than_what_drifts() -> None:
@@ -72,7 +79,7 @@ def test_what_shakes_counts_more_than_what_drifts() -> None:
     assert torch.allclose(unet.shake(wave)[0, :, 0].abs(), torch.full((4,), 4.0))
     grain = torch.ones(4, 4).triu() - torch.ones(4, 4).tril()  # of mean 0: no camera does that
     assert float(unet.shake(wave * grain).abs().max()) < 1e-5
-    assert float(unet.loss(wave, EVEN)) > 10 * float(unet.loss(wave * grain, EVEN))
+    assert float(unet.loss(wave, LOUD, EVEN)) > 10 * float(unet.loss(wave * grain, LOUD, EVEN))
 
 
 def test_noise_levels_cover_what_is_sampled_at() -> None:
@@ -82,4 +89,3 @@ def test_noise_levels_cover_what_is_sampled_at() -> None:
     assert levels.max() <= unet.SIGMAS[1]
     assert 0.2 < float((levels > 20).float().mean()) < 0.4
     assert float((levels < 0.5).float().mean()) > 0.08
-    assert MOTION == 2
