@@ -283,7 +283,9 @@ def _fetch(lab: Lab) -> Callable[..., Any]:
             here = availability(wanted)
             if here.ready:
                 return {"checkpoint": wanted.id, "state": here.state, "sentence": here.sentence}
-            if login is None:  # whoever is logged in fetches what their own account may have
+            if (
+                login is None or not wanted.source.gated
+            ):  # a login opens what an account was granted, nothing more
                 visit_of(lab, request).require("fetch_weights")
             return asdict(lab.downloads.start(wanted, login.token if login else None))
 

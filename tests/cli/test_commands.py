@@ -30,11 +30,13 @@ from svdlab.clips.frames import read_frames_zip, write_frames_dir
 from svdlab.errors import BadInput
 from svdlab.files import write_whole
 from svdlab.lab.lab import Lab
+from svdlab.lab.visit import Visit
 from svdlab.recipes.events import Event
 from svdlab.recipes.limits import defaults_for
 from svdlab.recipes.presets import Presets
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS
+from svdlab.recipes.visitors import OPERATOR
 from svdlab.weights.catalogue import Catalogue
 from tests.waiting import until
 
@@ -147,7 +149,18 @@ def test_help_loads_no_heavy_library() -> None:
 
 def test_help_names_every_command(shell: Shell) -> None:
     out = shell("--help").out
-    names = ["app", "generate", "compare", "reproduce", "runs", "checkpoints", "presets", "doctor", "bench"]
+    names = [
+        "app",
+        "generate",
+        "compare",
+        "reproduce",
+        "runs",
+        "checkpoints",
+        "presets",
+        "doctor",
+        "examples",
+    ]
+    names.append("bench")
     assert re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE) == names
 
 
@@ -523,7 +536,7 @@ def test_a_device_that_is_not_there_is_said_before_anything_is_accepted(
         ("SVDLAB_DEVICE", "gpu", "SVDLAB_DEVICE must be auto, cpu, mps, cuda or cuda:1 and so on, got 'gpu'"),
         ("SVDLAB_DTYPE", "int8", "SVDLAB_DTYPE must be auto, float32, float16 or bfloat16, got 'int8'"),
         ("SVDLAB_PORT", "no", "SVDLAB_PORT must be a whole number from 1 to 65535, got 'no'"),
-        ("SVDLAB_WORKER", "cloud", "worker must be local, got 'cloud'"),
+        ("SVDLAB_WORKER", "cloud", "worker must be local or zerogpu, got 'cloud'"),
     ],
 )
 def test_a_wrong_variable_is_one_sentence(
@@ -734,7 +747,7 @@ def test_a_terminated_app_lets_its_followers_go_and_leaves_the_run_to_be_resumed
 ) -> None:
     with Lab(tmp_path) as lab:
         slow = {"num_inference_steps": 200, "num_frames": 3, "width": 96, "height": 64}
-        run = lab.ask(picture, "demo-1-1", seed=1, **slow)
+        run = Visit(lab, OPERATOR).order(picture, "demo-1-1", seed=1, **slow)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -191,11 +191,11 @@ def lists(door: str, make: Callable[[World], Any], event: Any = None, data: Any 
     return attempt
 
 
-def refused(door: str, event: Any, sentence: str) -> Try:
+def refused(door: str, event: Any, sentence: str, data: Any = ()) -> Try:
     """A door of the machine's: open if it does not say that."""
 
     def attempt(world: World, role: str) -> bool:
-        return sentence.lower() not in world.call(door, role, event, []).lower()
+        return sentence.lower() not in world.call(door, role, event, list(data)).lower()
 
     return attempt
 
@@ -232,6 +232,7 @@ DOORS: dict[str, tuple[Try, tuple[str, ...]]] = {
     "Explore.open": (lists("Explore.open", World.waiting), OWNERS),
     "Compare.open": (lists("Compare.open", World.waiting_pair), OWNERS),
     # what shows one thing to whoever was given its id
+    "_clip.clip": (tells("_clip.clip", lambda w: "video.mp4", data=lambda w: [w.read.id]), EVERYBODY),
     "_run.run": (tells("_run.run", lambda w: w.read.id, data=lambda w: [w.read.id]), EVERYBODY),
     "Explore.pick": (
         tells("Explore.pick", lambda w: w.read.recipe.picture_sha256, lambda w: run(w.read.id)),
@@ -259,6 +260,7 @@ DOORS: dict[str, tuple[Try, tuple[str, ...]]] = {
     ),
     # what is the machine's
     "HistoryPage.measure": (tells("HistoryPage.measure", lambda w: "free on that disk"), OPERATORS),
+    "_fetch.fetch": (refused("_fetch.fetch", None, REFUSALS["fetch_weights"], ["svd"]), OPERATORS),
     "Models.get": (refused("Models.get", {"id": "svd"}, REFUSALS["fetch_weights"]), OPERATORS),
     "Models.cancel": (refused("Models.cancel", {"id": "svd"}, REFUSALS["fetch_weights"]), OPERATORS),
     "Models.add": (refused("Models.add", {"place": "/nothing"}, REFUSALS["change_weights"]), OPERATORS),
@@ -272,10 +274,23 @@ DOORS: dict[str, tuple[Try, tuple[str, ...]]] = {
 
 # Handlers that name nothing of anybody's: they read the form, ask for something new, or show what everybody sees.
 NOBODYS = {
-    *("_generate.generate", "_compare.compare", "_checkpoints.checkpoints", "_presets.presets"),
+    *(
+        "_generate.generate",
+        "_submit.submit",
+        "_compare.compare",
+        "_checkpoints.checkpoints",
+        "_presets.presets",
+    ),
     *("Controls.refill", "Controls.advise", "Controls.first_advice", "Controls.reset"),
     *("PairControls.choose_preset", "PairControls.advise", "Compare.wire.<lambda>"),
-    *("PictureBox.example", "Explore.take", "Compare.take", "Explore.generate", "Compare.start"),
+    *(
+        "PictureBox.example",
+        "Explore.choose_example",
+        "Explore.take",
+        "Compare.take",
+        "Explore.generate",
+        "Compare.start",
+    ),
     "Models.open",
     "RunPage.open",  # by the address's query: see below
     *("Explore.follow", "Compare.follow"),  # what the server itself told the page to follow
@@ -348,6 +363,16 @@ def test_nothing_is_called_around_the_queue(world: World) -> None:
         with suppress(urllib.error.HTTPError):
             world.request(f"gradio_api/{path}", "another", body)
     assert world.lab.history.get(waiting.id).state == "queued"
+
+
+@pytest.mark.parametrize(("thing", "allowed"), [("read", EVERYBODY), ("old", OPERATORS)])
+def test_who_follows_a_run_on_the_stream(world: World, thing: str, allowed: tuple[str, ...]) -> None:
+    opened = []
+    for role in ROLES:
+        with suppress(urllib.error.HTTPError):
+            told = world.request(f"events?id={getattr(world, thing).id}", role)
+            opened += [role] if '"kind":"done"' in told.replace(" ", "") else []
+    assert tuple(opened) == allowed
 
 
 def test_a_visitors_marks_are_its_own(world: World) -> None:

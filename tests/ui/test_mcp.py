@@ -66,8 +66,8 @@ def test_an_agent_makes_a_clip_and_gets_its_recipe(served: str) -> None:
 
     made = in_session(served, work)
     assert not made.isError, made.content
-    video, recipe = ast.literal_eval(made.content[0].text)  # as Gradio words what a tool returns
-    with urlopen(video["url"]) as clip:
+    address, recipe = made.content[0].text, ast.literal_eval(made.content[1].text)
+    with urlopen(address) as clip:
         assert clip.read(8)[4:] == b"ftyp"
     assert recipe["checkpoint"] == "demo-1-0"
     assert recipe["settings"]["seed"] == 7
