@@ -21,7 +21,7 @@ from svdlab.workers import InProcess
 from tests import original_layout, tiny
 from tests.made import picture_of
 
-FRAMES = 5
+FRAMES = 3
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def asked(unet: UNetSpatioTemporalConditionModel, branches: int) -> dict[str, to
     rng = torch.Generator().manual_seed(5)
     config = unet.config
     return {
-        "sample": torch.randn(branches, FRAMES, config.in_channels, 16, 24, generator=rng),
+        "sample": torch.randn(branches, FRAMES, config.in_channels, 8, 12, generator=rng),
         "timestep": torch.tensor(0.7),
         "encoder_hidden_states": torch.randn(branches, 1, config.cross_attention_dim, generator=rng),
         "added_time_ids": torch.tensor([[5.0, 127.0, 0.02]] * branches),
