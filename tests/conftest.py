@@ -61,6 +61,8 @@ WITHOUT = (
 CHROMIUM_FLAGS = (
     f"--disable-features={','.join(WITHOUT)}",
     "--no-sandbox",
+    "--use-fake-device-for-media-stream",  # a camera that shows a test picture, and is allowed
+    "--use-fake-ui-for-media-stream",
     "--disable-gpu",
     "--disable-dev-shm-usage",  # containers give /dev/shm 64 MB, a page of videos wants more
     "--disable-quic",

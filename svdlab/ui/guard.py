@@ -60,7 +60,7 @@ _SPACE_SCRIPT = "https://cdnjs.cloudflare.com"  # Gradio's script that fits the 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",  # an address with a run's id stays here
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",  # the page takes pictures, if asked to
 }
 
 

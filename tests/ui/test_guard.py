@@ -158,6 +158,7 @@ def test_browsers_are_told_what_a_page_may_load_and_who_may_frame_it() -> None:
     for said in (own, space, ask(host="evil.example")):
         assert said.headers["x-content-type-options"] == "nosniff"
         assert said.headers["referrer-policy"] == "same-origin"
+        assert "camera=(self)" in said.headers["permissions-policy"]  # the page takes pictures, if asked to
     assert "frame-ancestors 'self'" in own.headers["content-security-policy"]
     assert "huggingface.co" not in own.headers["content-security-policy"].split("frame-ancestors")[1]
     assert "frame-ancestors 'self' https://huggingface.co" in space.headers["content-security-policy"]

@@ -232,6 +232,17 @@ def test_a_picture_can_be_pasted_or_dropped_anywhere(explore: Page, way: str) ->
     assert explore.locator(".shown img").get_attribute("src") != before
 
 
+def test_a_picture_is_taken_with_the_camera(explore: Page) -> None:
+    explore.locator("#explore-picture .camera").click()
+    explore.wait_for_function(
+        "document.querySelector('#explore-picture .live video').videoWidth > 0 "
+        "&& !document.querySelector('#explore-picture .live').hidden"
+    )
+    explore.locator("#explore-picture .take").click()
+    explore.locator(".shown img[alt='Picture: camera.png']").wait_for()
+    assert explore.locator("#explore-picture .live").is_hidden()
+
+
 def test_a_bad_value_gets_its_sentence_under_its_control(served: Served, explore: Page) -> None:
     before = len(served.lab.history.runs(limit=500))
     knob(explore, "motion_bucket_id", "lots")
