@@ -14,7 +14,7 @@ import json
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import UNetSpatioTemporalConditionModel
@@ -81,43 +81,38 @@ class _FusedAttention(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+class Call(NamedTuple):
+    """What the UNet is called with: `branches` of `frames` of rows × columns latents, in numbers of `dtype`.
+
+    `piece` rows of feed-forward at a time (0: all), `exact` with a run's constants known.
+    """
+
+    branches: int
+    frames: int
+    rows: int
+    columns: int
+    dtype: torch.dtype
+    piece: int = 0
+    exact: bool = False
+
+
+def unet_bytes(unet: UNetSpatioTemporalConditionModel, call: Call) -> int:
+    """Bytes that a call takes at its most, beside weights and input."""
+    return _counted(json.dumps(dict(unet.config), sort_keys=True, default=str), call)
+
+
 @lru_cache(maxsize=64)
-def _counted(
-    config: str,
-    branches: int,
-    frames: int,
-    rows: int,
-    columns: int,
-    dtype: torch.dtype,
-    piece: int,
-    exact: bool,
-) -> int:
+def _counted(config: str, call: Call) -> int:
     """The count itself. A second or more: remembered for the process."""
+    branches, frames, dtype = call.branches, call.frames, call.dtype
     with torch.device("meta"), torch.inference_mode():
         unet = UNetSpatioTemporalConditionModel.from_config(json.loads(config)).eval()
         torch.nn.Module.to(unet, "meta", dtype)  # some parameters are made on the CPU whatever is asked
         channels, width = unet.config.in_channels, unet.config.cross_attention_dim
         embeds, ids = (torch.empty(branches, *size, dtype=dtype) for size in ((1, width), (3,)))
-        sample = torch.empty(branches, frames, channels, rows, columns, dtype=dtype)
-        layers = feed_forward_in_rows(unet, piece) if piece else StandIns()
-        layers += constants_of(unet, embeds, ids, frames) if exact else StandIns()
+        sample = torch.empty(branches, frames, channels, call.rows, call.columns, dtype=dtype)
+        layers = feed_forward_in_rows(unet, call.piece)
+        layers += constants_of(unet, embeds, ids, frames) if call.exact else StandIns()
         with layers.in_place(), _FusedAttention(), Alive() as alive:
             unet(sample, torch.empty(()), encoder_hidden_states=embeds, added_time_ids=ids)
         return alive.peak
-
-
-def unet_bytes(
-    unet: UNetSpatioTemporalConditionModel,
-    branches: int,
-    frames: int,
-    rows: int,
-    columns: int,
-    dtype: torch.dtype,
-    piece: int = 0,
-    exact: bool = False,
-) -> int:
-    """Bytes that a call takes at its most, beside weights and input: for `branches` of `frames` of rows × columns
-    latents. `piece` rows of feed-forward at a time (0: all), `exact` with a run's constants known.
-    """
-    config = json.dumps(dict(unet.config), sort_keys=True, default=str)
-    return _counted(config, branches, frames, rows, columns, dtype, piece, exact)

@@ -41,7 +41,9 @@ class InRows(nn.Module):
 
 
 def feed_forward_in_rows(unet: nn.Module, rows: int) -> StandIns:
-    """Every feed-forward of a UNet by `rows` rows at a time."""
+    """Every feed-forward of a UNet by `rows` rows at a time; 0 leaves them whole."""
+    if not rows:
+        return StandIns()
     places: list[Place] = [
         (module, name, InRows(layer, rows))
         for module in unet.modules()

@@ -206,17 +206,19 @@ def denoise(
     guidance = guidance.to(device, dtype).view(1, frames, 1, 1, 1)
     latents = noise.latents.to(dtype).to(device) * scheduler.init_noise_sigma
     total = len(scheduler.timesteps)
-    calls = [slice(branch, branch + 1) for branch in range(len(embeds))]
-    calls = [slice(None)] if way.together else calls
-    layers = feed_forward_in_rows(parts.unet, way.piece) if way.piece else StandIns()
-    constants = [constants_of(parts.unet, embeds[c], ids[c], frames) if exact else StandIns() for c in calls]
+    calls = [slice(None)] if way.together else [slice(b, b + 1) for b in range(len(embeds))]
+    layers = [
+        feed_forward_in_rows(parts.unet, way.piece)
+        + (constants_of(parts.unet, embeds[call], ids[call], frames) if exact else StandIns())
+        for call in calls
+    ]
     started = time.perf_counter()
     for index, t in enumerate(scheduler.timesteps, start=1):
         branches = torch.cat([latents] * 2) if settings.guided else latents
         branches = torch.cat([scheduler.scale_model_input(branches, t), picture], dim=2)
         predictions = []
-        for call, known in zip(calls, constants, strict=True):
-            with (layers + known).in_place():
+        for call, stand_ins in zip(calls, layers, strict=True):
+            with stand_ins.in_place():
                 predictions += parts.unet(
                     branches[call],
                     t,

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from diffusers import UNetSpatioTemporalConditionModel
 
-from svdlab.engine.footprint import unet_bytes
+from svdlab.engine.footprint import Call, unet_bytes
 from svdlab.recipes.settings import GenerationSettings
 
 PIECE = 16384  # rows of feed-forward: enough to keep a GPU busy, a fiftieth of an official clip's
-MAPS = 64  # widest feature maps that a call never fills together: a bound for clips that need no counting
+MAPS = 64  # feature maps of the full resolution that a call never fills together: SVD-XT's fills 28
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def bytes_of(
     """What a call takes at its most beside the weights. The first answer for a network takes a few seconds."""
     branches = 2 if settings.guided and way.together else 1
     rows, columns = settings.height // vae_scale, settings.width // vae_scale
-    return unet_bytes(unet, branches, settings.num_frames, rows, columns, unet.dtype, way.piece, exact)
+    return unet_bytes(unet, Call(branches, settings.num_frames, rows, columns, unet.dtype, way.piece, exact))
 
 
 def fitting(
@@ -62,7 +62,7 @@ def fitting(
     """The fastest way that takes no more than `room` bytes, or None."""
     positions = settings.num_frames * settings.height * settings.width / vae_scale**2
     branches = 2 if settings.guided else 1
-    if MAPS * max(unet.config.block_out_channels) * positions * branches * unet.dtype.itemsize <= room:
+    if MAPS * unet.config.block_out_channels[0] * positions * branches * unet.dtype.itemsize <= room:
         return WAYS[0]
     ways = ways_of(settings)
     return next((way for way in ways if bytes_of(way, unet, settings, vae_scale, exact) <= room), None)
