@@ -6,9 +6,10 @@ of pages, cookies or addresses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from svdlab.errors import NotFound, SvdlabError
 from svdlab.history.search import ComparisonPage, Page, RunQuery
@@ -20,6 +21,8 @@ from svdlab.recipes.checkpoint import Decoder
 from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.visitors import Visitor
 from svdlab.weights.availability import availability
+
+One = TypeVar("One", Run, Comparison)
 
 _NOBODYS = "-"  # the id of no visitor: nobody in particular lists nothing
 
@@ -96,29 +99,13 @@ class Visit:
         """The latest runs this visitor may list, newest first; `handed` are ids it says it was handed."""
         if self._only is None:
             return self._history.runs(limit=count)
-        found = {run.id: run for run in self.find(limit=count).runs}
-        for id in set(handed) - found.keys():
-            try:
-                run = self.run(id)
-            except SvdlabError:
-                continue
-            if run.deleted is None:
-                found[id] = run
-        return sorted(found.values(), key=lambda run: run.id, reverse=True)[:count]
+        return _latest(count, self.find(limit=count).runs, handed, self.run)
 
     def latest_comparisons(self, count: int, handed: Iterable[str] = ()) -> list[Comparison]:
         """The latest comparisons this visitor may list, newest first; `handed` are ids it says it was handed."""
         if self._only is None:
             return self._history.comparisons(limit=count)
-        found = {one.id: one for one in self.find_comparisons(limit=count).comparisons}
-        for id in set(handed) - found.keys():
-            try:
-                pair = self.comparison(id)
-            except SvdlabError:
-                continue
-            if pair.deleted is None:
-                found[id] = pair
-        return sorted(found.values(), key=lambda pair: pair.id, reverse=True)[:count]
+        return _latest(count, self.find_comparisons(limit=count).comparisons, handed, self.comparison)
 
     def comparisons_of(self, run: Run) -> list[Comparison]:
         """The comparisons that a run is a side of, as far as this visitor may list them."""
@@ -206,19 +193,7 @@ class Visit:
         """As `Lab.pair`, of two runs this visitor may see. Raises `BadInput`, `NotFound`."""
         return self.lab.pair(self.run(a).id, self.run(b).id, self.visitor)
 
-    # Asking and waiting, in one call
-
-    def generate(
-        self,
-        picture: PictureSource,
-        checkpoint: str | None = None,
-        preset: str | None = None,
-        seed: int | str | None = None,
-        **changes: Any,
-    ) -> Run:
-        """As `Lab.generate`, within this visitor's bounds."""
-        return self.lab.wait(self.order(picture, checkpoint, preset, seed, **changes).id)[0]
-
+    # Asking from the outset: a picture and knobs by name
     def order(
         self,
         picture: PictureSource,
@@ -227,22 +202,8 @@ class Visit:
         seed: int | str | None = None,
         **changes: Any,
     ) -> Run:
-        """As `generate`, but that nobody waits: the run as it was accepted."""
+        """As `Lab.generate`, within this visitor's bounds and without waiting: the run as it was accepted."""
         return self.submit(self.lab.recipe_of(picture, checkpoint, preset, seed, changes), preset)
-
-    def compare(
-        self,
-        picture: PictureSource,
-        a: str | None = None,
-        b: str | None = None,
-        preset: str | None = None,
-        seed: int | str | None = None,
-        **changes: Any,
-    ) -> Comparison:
-        """As `Lab.compare`, within this visitor's bounds."""
-        pair = self.order_comparison(picture, a, b, preset, seed, **changes)
-        self.lab.wait(pair.a.id, pair.b.id)
-        return self.comparison(pair.id)
 
     def order_comparison(
         self,
@@ -253,7 +214,7 @@ class Visit:
         seed: int | str | None = None,
         **changes: Any,
     ) -> Comparison:
-        """As `compare`, but that nobody waits."""
+        """As `Lab.compare`, within this visitor's bounds and without waiting."""
         stored = self.lab.add_picture(picture)
         return self.submit_comparison(
             *self.lab.comparison_recipes(stored, a, b, preset, seed, changes), preset
@@ -304,3 +265,16 @@ class Visit:
     def take_back(self, ids: Iterable[str]) -> None:
         """Takes runs and comparisons out of the bin. Raises `NotFound`, `NotAllowed`, `BadInput`."""
         self._history.take_back(self.own(ids))
+
+
+def _latest(
+    count: int, listed: Iterable[One], handed: Iterable[str], look_up: Callable[[str], One]
+) -> list[One]:
+    """What is listed and what of `handed` is there and not in the bin, newest first."""
+    found = {thing.id: thing for thing in listed}
+    for id in set(handed) - found.keys():
+        with suppress(SvdlabError):
+            thing = look_up(id)
+            if thing.deleted is None:
+                found[id] = thing
+    return sorted(found.values(), key=lambda thing: thing.id, reverse=True)[:count]

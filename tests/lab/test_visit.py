@@ -155,8 +155,8 @@ def test_what_is_too_large_is_refused_wherever_it_is_asked_for(
         lambda: one.ask(large),
         lambda: one.submit_comparison(large, large),
         lambda: one.ask_pair(large, large),
-        lambda: one.generate(picture_of(0), "demo-1-0", **{**SMALL, **changes}),
-        lambda: one.compare(picture_of(0), **{**SMALL, **changes}),
+        lambda: one.order(picture_of(0), "demo-1-0", **{**SMALL, **changes}),
+        lambda: one.order_comparison(picture_of(0), **{**SMALL, **changes}),
     ):
         with pytest.raises(BadSettings) as raised:
             ask()
