@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from svdlab.hearers import Hearers
 from svdlab.history.queue import History
 from svdlab.recipes.events import Event
 
@@ -30,7 +31,7 @@ class Live:
         )
         self._events: dict[str, Event] = {}
         self._stops: dict[str, threading.Event] = {}
-        self._hearers: list[Callable[[Event | None], None]] = []
+        self._hearers = Hearers[Event | None]()
 
     @property
     def asks(self) -> int:
@@ -62,7 +63,7 @@ class Live:
                 self._events[event.run_id] = event
             self._news += 1
             self._changed.notify_all()
-        self._tell(event)
+        self._hearers.tell(event)
 
     def forget(self, ids: Iterable[str]) -> None:
         """What was told of these runs holds no more; the row does."""
@@ -76,24 +77,13 @@ class Live:
             self._news += 1
             self._asks += 1
             self._changed.notify_all()
-        self._tell(None)
+        self._hearers.tell(None)
 
     def listen(self, hear: Callable[[Event | None], None]) -> Callable[[], None]:
         """Has `hear` called with every event as it is published, in the publisher's thread, and with None whenever
         something else may be seen differently. It must return at once and raise nothing. Returns what ends it.
         """
-        with self._changed:
-            self._hearers.append(hear)
-
-        def end() -> None:
-            with self._changed:
-                self._hearers.remove(hear)
-
-        return end
-
-    def _tell(self, event: Event | None) -> None:
-        for hear in tuple(self._hearers):
-            hear(event)
+        return self._hearers.add(hear)
 
     def close(self) -> None:
         """Ends all watching and asks all that is rendered here to stop."""

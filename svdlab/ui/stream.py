@@ -43,9 +43,10 @@ class Wanted:
 News = Callable[[Wanted, Watching], AsyncIterator[str]]  # messages, until there is nothing more to tell
 
 
-def message(shown: Mapping[str, Any]) -> str:
-    """One message to a page: the values of its elements by their ids."""
-    return f"data: {json.dumps(shown, separators=(',', ':'))}\n\n"
+def message(shown: Mapping[Any, Any]) -> str:
+    """One message to a page: the values of its elements, by the elements or by their ids."""
+    told = {getattr(element, "elem_id", element): value for element, value in shown.items()}
+    return f"data: {json.dumps(told, separators=(',', ':'))}\n\n"
 
 
 def routes(lab: Lab, watching: Watching, news: Mapping[str, News]) -> list[BaseRoute]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from svdlab.errors import Cancelled, SvdlabError
+from svdlab.hearers import Hearers
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.weights.availability import kind_named
 
@@ -43,18 +44,11 @@ class Downloads:
         self._changed = threading.Condition()
         self._known: dict[str, Download] = {}
         self._stops: dict[str, threading.Event] = {}
-        self._hearers: list[Callable[[], None]] = []
+        self._hearers = Hearers[[]]()
 
     def listen(self, hear: Callable[[], None]) -> Callable[[], None]:
         """Has `hear` called whenever something has changed, in the thread where it did. Returns what ends it."""
-        with self._changed:
-            self._hearers.append(hear)
-
-        def end() -> None:
-            with self._changed:
-                self._hearers.remove(hear)
-
-        return end
+        return self._hearers.add(hear)
 
     def start(self, checkpoint: Checkpoint, token: str | None = None) -> Download:
         """Starts a download, or returns the one that is running. `token` is used for this one and kept nowhere."""
@@ -126,6 +120,4 @@ class Downloads:
         with self._changed:
             self._known[id] = replace(self._known[id], **news)  # type: ignore[arg-type]
             self._changed.notify_all()
-            hearers = tuple(self._hearers)
-        for hear in hearers:
-            hear()
+        self._hearers.tell()

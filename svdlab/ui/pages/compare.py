@@ -296,22 +296,20 @@ class Compare:
         pair, forming, waiting = await asyncio.to_thread(self._at_first, visit, wanted.id, ids)
         if pair.unfinished:
             tiles = await asyncio.to_thread(self.strip_value, visit, ids, pair.id)
-            yield self._said(
-                {self.stage: compare_stage.PLAYING, self.player: forming.value(), self.result: {}}
-            )
-            yield self._said({self.strip: tiles})
+            yield message({self.stage: compare_stage.PLAYING, self.player: forming.value(), self.result: {}})
+            yield message({self.strip: tiles})
         else:
             yield await asyncio.to_thread(self._over, visit, pair.id, ids, wanted.before)
         shown = time.monotonic()
         async for event in watching.watch(*waiting):
             if forming.take(event) and not forming.over:
-                yield self._said({self.player: forming.value()})
+                yield message({self.player: forming.value()})
             if forming.over:
                 yield await asyncio.to_thread(self._over, visit, pair.id, ids)
                 forming.over = False
             elif event.final or time.monotonic() - shown > STRIP_SECONDS:
                 shown = time.monotonic()
-                yield self._said({self.strip: await asyncio.to_thread(self.strip_value, visit, ids, pair.id)})
+                yield message({self.strip: await asyncio.to_thread(self.strip_value, visit, ids, pair.id)})
 
     def _at_first(self, visit: Visit, id: str, ids: list[str]) -> tuple[Comparison, Forming, list[str]]:
         """The comparison that is followed, how it forms, and what is waited for. Raises `NotFound`."""
@@ -321,10 +319,7 @@ class Compare:
         return pair, Forming(self.lab, pair), list(dict.fromkeys(waiting))
 
     def _over(self, visit: Visit, id: str, ids: list[str], before: bool = False) -> str:
-        return self._said(self.ended(visit, visit.comparison(id), ids, before))
-
-    def _said(self, shown: dict[Any, Any]) -> str:
-        return message({part.elem_id: value for part, value in shown.items()})
+        return message(self.ended(visit, visit.comparison(id), ids, before))
 
     def ended(self, visit: Visit, pair: Comparison, ids: list[str], before: bool = False) -> dict[Any, Any]:
         """A comparison that is over: both clips, the one there is, or why there is none."""

@@ -280,8 +280,7 @@ class Explore:
         return message({**shown, **strip.moved(event)})
 
     def _over(self, visit: Visit, id: str, ids: list[str], before: bool = False) -> str:
-        shown = self.ended(visit, visit.run(id), ids, before)
-        return message({part.elem_id: value for part, value in shown.items()})
+        return message(self.ended(visit, visit.run(id), ids, before))
 
     def ended(self, visit: Visit, run: Run, ids: list[str], before: bool = False) -> dict[Any, Any]:
         """A run that is over: its clip, or why there is none."""
