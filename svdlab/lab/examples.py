@@ -9,8 +9,10 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from svdlab.clips.pictures import load_picture
 from svdlab.errors import SvdlabError
 from svdlab.lab.lab import Lab
+from svdlab.lab.pictures import StoredPicture
 from svdlab.recipes.records import Recipe, Run
 from svdlab.resources import assets_dir
 
@@ -31,14 +33,24 @@ def example_pictures() -> tuple[Path, ...]:
 
 def recipe_of(lab: Lab, picture: Path) -> Recipe:
     """What an example's clip is made by. Raises `BadPicture`, `DataFolderError`."""
-    stored = lab.add_picture(picture)
+    return _recipe(lab, lab.add_picture(picture))
+
+
+def _recipe(lab: Lab, stored: StoredPicture) -> Recipe:
     return lab.recipe(CHECKPOINT, stored, lab.settings(CHECKPOINT, seed=SEED, picture=stored))
+
+
+@cache
+def _sha256(picture: Path) -> str:
+    """By what a lab keeps an example picture; read once, since every first visit asks."""
+    return load_picture(picture).sha256
 
 
 def clip_of(lab: Lab, place: int) -> Run | None:
     """The clip of an example by its place, if it has been rendered."""
     try:
-        run = lab.before.run(recipe_of(lab, example_pictures()[place]))
+        stored = lab.picture(_sha256(example_pictures()[place]))
+        run = lab.before.run(_recipe(lab, stored))
     except (SvdlabError, IndexError):
         return None
     return run if run is not None and TAG in run.tags else None
