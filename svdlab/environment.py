@@ -120,20 +120,19 @@ def mark_text(text: str) -> str:
     return text
 
 
+def _one_of(kind: Any, text: str) -> Any:
+    if text not in get_args(kind):
+        raise ValueError(text)
+    return text
+
+
 def _offload(text: str) -> Offload | None:
     lower = text.lower()
-    if lower == "auto":
-        return None
-    if lower not in get_args(Offload):
-        raise ValueError(text)
-    return cast(Offload, lower)
+    return None if lower == "auto" else cast(Offload, _one_of(Offload, lower))
 
 
 def _acceleration(text: str) -> Acceleration:
-    lower = text.lower()
-    if lower not in get_args(Acceleration):
-        raise ValueError(text)
-    return cast(Acceleration, lower)
+    return cast(Acceleration, _one_of(Acceleration, text.lower()))
 
 
 def _folder(text: str) -> Path:
@@ -169,9 +168,7 @@ def _secret(text: str) -> str:
 
 
 def _log_form(text: str) -> LogForm:
-    if text not in get_args(LogForm):
-        raise ValueError(text)
-    return cast(LogForm, text)
+    return cast(LogForm, _one_of(LogForm, text))
 
 
 def _switch(text: str) -> bool:

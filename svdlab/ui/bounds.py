@@ -1,8 +1,8 @@
 """What one client, and all together, may hold of this server at a time: open streams, calls, bytes sent.
 
 An ASGI middleware around everything that is served. Whoever asks for more is told so in one sentence, with a status and
-a time to come back; what is given back can be had again at once. How large one
-request may be, the guard says. Knows HTTP and addresses; nothing of labs or pages.
+a time to come back; what is given back can be had again at once. How large one request may be, the guard says. Knows
+HTTP and addresses; nothing of labs or pages.
 """
 
 from __future__ import annotations

@@ -21,8 +21,7 @@ from svdlab.weights.register import read_checkpoint
 from svdlab.weights.sources.folder import local_checkpoint
 from svdlab.workers import open_lab
 from tests import original_layout, tiny
-from tests.hub_server import HubServer
-from tests.weights.test_hub import point_at
+from tests.hub_server import HubServer, point_at
 
 Shell = Callable[..., tuple[int, str, str]]
 Tensors = dict[str, torch.Tensor]

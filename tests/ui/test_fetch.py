@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -17,19 +16,15 @@ from svdlab.recipes.checkpoint import Source
 from svdlab.ui import launch
 from svdlab.weights.availability import availability
 from svdlab.weights.catalogue import Catalogue
-from tests.hub_server import HubServer
-from tests.weights.test_hub import point_at
+from tests.hub_server import HubServer, on_loopback
 
 TOKEN = "hf_of_the_caller"
 
 
 @pytest.fixture
 def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    with HubServer() as server:
-        point_at(server.url, tmp_path, monkeypatch)
+    with on_loopback(tmp_path, monkeypatch) as server:
         yield server
-        huggingface_hub.close_session()
 
 
 def catalogue() -> Catalogue:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 
 from svdlab.engine.loading import open_weights
@@ -18,8 +17,7 @@ from svdlab.weights.availability import availability
 from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.sources.folder import local_checkpoint
 from tests import tiny
-from tests.hub_server import HubServer
-from tests.weights.test_hub import point_at
+from tests.hub_server import HubServer, on_loopback
 
 PIECES = (
     "model_index.json",
@@ -44,13 +42,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def online(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub on loopback that has the tiny pipeline."""
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    with HubServer() as server:
+    with on_loopback(tmp_path, monkeypatch) as server:
         server.files.clear()
         server.files.update({name: (saved / name).read_bytes() for name in PIECES})
-        point_at(server.url, tmp_path, monkeypatch)
         yield server
-        huggingface_hub.close_session()
 
 
 def on_the_hub(saved: Path) -> Checkpoint:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
 
@@ -19,8 +18,7 @@ from svdlab.weights.downloads import Download, Downloads
 from svdlab.weights.sources.folder import local_checkpoint
 from svdlab.workers import Compute, LocalWorker
 from tests import tiny
-from tests.hub_server import Answer, HubServer
-from tests.weights.test_hub import point_at
+from tests.hub_server import Answer, HubServer, on_loopback
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub on loopback."""
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    with HubServer() as server:
-        point_at(server.url, tmp_path, monkeypatch)
+    with on_loopback(tmp_path, monkeypatch) as server:
         yield server
-        huggingface_hub.close_session()
 
 
 def from_hub() -> Checkpoint:

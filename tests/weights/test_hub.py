@@ -22,7 +22,7 @@ from svdlab.weights import hub
 from svdlab.weights.availability import availability
 from svdlab.weights.hub import Plan, Progress, snapshot
 from svdlab.weights.hub.fetching import RETRY_WAITS
-from tests.hub_server import CHUNK, Answer, HubServer, small_repository
+from tests.hub_server import CHUNK, Answer, HubServer, on_loopback, point_at, small_repository
 from tests.waiting import until
 
 TOKEN = "hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567"
@@ -33,22 +33,8 @@ GATED = Answer(403, "GatedRepo", "Access to model owner/svd is restricted and yo
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub of the test's own, online, with an empty cache and no token."""
-    with HubServer() as server:
-        point_at(server.url, tmp_path, monkeypatch)
+    with on_loopback(tmp_path, monkeypatch) as server:
         yield server
-        huggingface_hub.close_session()
-
-
-def point_at(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
-    )
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
 
 
 def checkpoint(

@@ -18,8 +18,7 @@ from svdlab.recipes.checkpoint import Source
 from svdlab.ui import launch
 from svdlab.workers import open_lab
 from tests import original_layout, tiny
-from tests.hub_server import HubServer
-from tests.weights.test_hub import point_at
+from tests.hub_server import HubServer, point_at
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
