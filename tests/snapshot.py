@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from svdlab.lab.lab import Lab
@@ -30,9 +30,10 @@ class Snapshot:
         for place in self._places():
             kept = self._files / place.name
             wanted = {path.relative_to(kept) for path in kept.rglob("*")}
-            for path in sorted(place.rglob("*"), reverse=True):  # what is in a folder before the folder
-                if path.relative_to(place) not in wanted:
-                    path.rmdir() if path.is_dir() else path.unlink()
+            while others := [path for path in place.rglob("*") if path.relative_to(place) not in wanted]:
+                for path in sorted(others, reverse=True):  # what is in a folder before the folder
+                    with suppress(FileNotFoundError):  # a page's last picture, renamed: met at the next look
+                        path.rmdir() if path.is_dir() else path.unlink()
             for name in sorted(wanted):
                 if not same(kept / name, place / name):
                     copy = shutil.copytree if (kept / name).is_dir() else shutil.copy2
