@@ -250,6 +250,8 @@ def main() -> None:
     """Plays it and prints the figures."""
     with TemporaryDirectory() as folder, served(Path(folder), 200) as server:
         print(asyncio.run(crowd(server, 2500, 500, 2100)))
+        print("the same sessions once more, when the job is done:")
+        print(asyncio.run(crowd(server, 2500, 0, 2100)))
 
 
 if __name__ == "__main__":
