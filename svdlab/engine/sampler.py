@@ -29,36 +29,40 @@ from svdlab.engine.rows import feed_forward_in_rows
 from svdlab.engine.standing import StandIns
 from svdlab.engine.ways import WAYS, Way
 from svdlab.errors import RenderFailed
+from svdlab.recipes.limits import LCM_LEVELS
 from svdlab.recipes.settings import GenerationSettings
 
 AYS_SMALLEST = 0.002  # the published table's last noise level, put to 0 once the table has been resampled
 CLIP_SIDE = 224  # pixels; CLIP ViT-H/14's input, the whole picture squashed into it
+RHO = 7  # of Karras' noise levels, as AnimateLCM-SVD was distilled
+SVD_SIGMAS = (0.002, 700.0)  # the noise levels between which SVD was trained, where a checkpoint does not say
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Both draws of one seed, float32 on the CPU: the same on every device and dtype."""
+    """All draws of one seed, float32 on the CPU: the same on every device and dtype."""
 
     image: torch.Tensor  # (1, 3, height, width): times noise_aug_strength onto the picture
     latents: torch.Tensor  # (1, frames, channels, height/8, width/8): where denoising starts
+    fresh: tuple[torch.Tensor, ...] = ()  # as latents: what a consistency sampler adds between two steps
 
     @property
     def frame_hashes(self) -> tuple[str, ...]:
         """Short hashes of the image noise and of each frame's: a shorter clip's are a prefix of a longer's."""
-        return tuple(_sha(t)[:16] for t in (self.image[0], *self.latents[0]))
+        frames = zip(*(draw[0] for draw in (self.latents, *self.fresh)), strict=True)
+        return tuple(_sha(*tensors)[:16] for tensors in ((self.image[0],), *frames))
 
     @property
     def sha256(self) -> str:
         """Hash of all float32 bytes."""
-        return hashlib.sha256(_bytes(self.image) + _bytes(self.latents)).hexdigest()
+        return _sha(self.image, self.latents, *self.fresh)
 
 
-def _bytes(tensor: torch.Tensor) -> bytes:
-    return tensor.contiguous().numpy().tobytes()
-
-
-def _sha(tensor: torch.Tensor) -> str:
-    return hashlib.sha256(_bytes(tensor)).hexdigest()
+def _sha(*tensors: torch.Tensor) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,25 @@ class Chunk:
 
 
 def draw_noise(settings: GenerationSettings, latent_channels: int, vae_scale: int) -> Noise:
-    """Draws in diffusers' order from one CPU generator: the picture's noise, always, then the latents'."""
+    """Draws in diffusers' order from one CPU generator: the picture's noise, always, then the latents'.
+
+    What a consistency sampler adds after a step comes from a generator of that step's own, so that it depends on
+    neither the number of steps nor that of frames.
+    """
     generator = torch.Generator("cpu").manual_seed(settings.seed)
     height, width = settings.height, settings.width
     image = torch.randn((1, 3, height, width), generator=generator)
     shape = (1, settings.num_frames, latent_channels, height // vae_scale, width // vae_scale)
-    return Noise(image, torch.randn(shape, generator=generator))
+    latents = torch.randn(shape, generator=generator)
+    between = settings.num_inference_steps - 1 if settings.schedule == "lcm" else 0
+    own = [torch.Generator("cpu").manual_seed(_seed_of(settings, step)) for step in range(1, between + 1)]
+    return Noise(image, latents, tuple(torch.randn(shape, generator=one) for one in own))
+
+
+def _seed_of(settings: GenerationSettings, step: int) -> int:
+    """A seed of 32 bits for the noise after a step; unlike seed + step, none that another seed has."""
+    digest = hashlib.sha256(f"{settings.drawn_seed} after step {step}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
 
 
 @torch.inference_mode()
@@ -151,12 +168,14 @@ def make_schedule(
 ) -> EulerDiscreteScheduler:
     """A fresh scheduler with its noise levels set, from the checkpoint's own configuration."""
     scheduler: EulerDiscreteScheduler = EulerDiscreteScheduler.from_config(config.config)
+    steps, lowest, highest = settings.num_inference_steps, config.config.sigma_min, config.config.sigma_max
     if settings.schedule == "ays":
-        scheduler.set_timesteps(
-            sigmas=ays_sigmas(settings.num_inference_steps, config.config.sigma_max), device=device
-        )
+        scheduler.set_timesteps(sigmas=ays_sigmas(steps, highest), device=device)
+    elif settings.schedule == "lcm":
+        sigmas = lcm_sigmas(steps, lowest or SVD_SIGMAS[0], highest or SVD_SIGMAS[1])
+        scheduler.set_timesteps(sigmas=sigmas, device=device)
     else:
-        scheduler.set_timesteps(settings.num_inference_steps, device=device)
+        scheduler.set_timesteps(steps, device=device)
     return scheduler
 
 
@@ -174,6 +193,18 @@ def ays_sigmas(steps: int, sigma_max: float | None) -> list[float]:
         places = np.linspace(0, 1, steps + 1)
         table = np.exp(np.interp(places, np.linspace(0, 1, len(levels)), np.log(levels)))[:-1].tolist()
     return [min(s, sigma_max or s) for s in table] + [0.0]
+
+
+def lcm_sigmas(steps: int, sigma_min: float, sigma_max: float) -> list[float]:
+    """The noise levels of a consistency model's `steps` steps, at most 40; the last level is 0.
+
+    The 40 levels AnimateLCM-SVD was distilled on, from the largest on in equal strides. Source: Wang et
+    al. 2024 (arXiv 2402.00769), the scheduler beside the released weights; Karras et al. 2022 (arXiv 2206.00364).
+    """
+    ramp = np.arange(steps) * (LCM_LEVELS // steps) / (LCM_LEVELS - 1)
+    ends = sigma_min ** (1 / RHO), sigma_max ** (1 / RHO)
+    levels = (ends[1] + ramp * (ends[0] - ends[1])) ** RHO
+    return [*levels.tolist(), 0.0]
 
 
 @torch.inference_mode()
@@ -232,10 +263,22 @@ def denoise(
             prediction = without + guidance * (with_picture - without)
         result = scheduler.step(prediction, t, latents)
         latents = result.prev_sample
+        if settings.schedule == "lcm":
+            latents = _noised(result.pred_original_sample, scheduler.sigmas[index], noise, index).to(dtype)
         each = (time.perf_counter() - started) / index
         yield Step(index, total, latents, result.pred_original_sample, each * (total - index))
     if not torch.isfinite(latents).all():
         raise RenderFailed(_ran_away(parts))
+
+
+def _noised(predicted: torch.Tensor, sigma: torch.Tensor, noise: Noise, index: int) -> torch.Tensor:
+    """A consistency model's clip with fresh noise of the next level on it, after step `index`; the last one as it is.
+
+    Song et al. 2023 (arXiv 2303.01469), algorithm 1, with the boundary at level 0 as AnimateLCM-SVD has it.
+    """
+    if index > len(noise.fresh):
+        return predicted
+    return predicted + sigma * noise.fresh[index - 1].to(predicted)
 
 
 def _ran_away(parts: Components) -> str:

@@ -13,6 +13,7 @@ from svdlab.clips.carried import told
 from svdlab.errors import BadInput
 from svdlab.exchange.comfyui.findings import Lost
 from svdlab.exchange.comfyui.reading import OTHER_AUGMENTATION, OTHER_NOISE, Reading, checkpoint_named
+from svdlab.exchange.comfyui.sampling import LCM, OTHER_LEVELS
 from svdlab.weights.catalogue import Catalogue
 
 PARAMETERS = "sui_image_params"
@@ -61,7 +62,10 @@ def read_parameters(found: dict[str, Any], catalogue: Catalogue) -> Reading:
     knobs["playback_fps"] = knobs["fps"]  # frames put in between are played as much faster
     lost = _seed(given, knobs) + _size(given, knobs)
     sampler = given.get("sampler")
-    if sampler != "euler":
+    if sampler == LCM:
+        knobs["schedule"] = LCM
+        notes.append(OTHER_LEVELS)
+    elif sampler != "euler":
         notes.append(
             "SwarmUI samples clips with another sampler than euler by default; here it is always euler."
         )

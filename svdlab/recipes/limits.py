@@ -12,6 +12,8 @@ from svdlab.recipes.checkpoint import Checkpoint, Decoder
 from svdlab.recipes.settings import GenerationSettings
 
 AYS_STEPS = 10  # that the AYS schedule was worked out for
+LCM_LEVELS = 40  # noise levels that few-step weights were distilled between: no schedule has more steps
+LCM_STEPS = (2, 8)  # what they were distilled for
 MAX_PIXELS_FRAMES = 128 * 1024 * 1024  # frames × width × height: above it no known device decodes
 
 
@@ -55,6 +57,12 @@ def check(
             f"decoder must be {' or '.join(decoders)} for {checkpoint.id}, got {settings.decoder}",
             "decoder",
         )
+    if settings.schedule == "lcm" and settings.num_inference_steps > LCM_LEVELS:
+        raise BadSettings(
+            f"num_inference_steps must be at most {LCM_LEVELS} with the schedule lcm, "
+            f"got {settings.num_inference_steps}; it is made for {LCM_STEPS[0]} to {LCM_STEPS[1]}",
+            "num_inference_steps",
+        )
     if settings.num_frames * settings.width * settings.height > MAX_PIXELS_FRAMES:
         most = MAX_PIXELS_FRAMES // (settings.width * settings.height)
         raise BadSettings(
@@ -91,4 +99,27 @@ def _notes(checkpoint: Checkpoint, settings: GenerationSettings) -> list[Note]:
         notes.append(Note("noise_aug_strength", "Above 1 little of the picture is left."))
     if settings.schedule == "ays" and settings.num_inference_steps != AYS_STEPS:
         notes.append(Note("schedule", "AYS was worked out for 10 steps; other counts are interpolated."))
+    return notes + _few_step_notes(checkpoint, settings)
+
+
+def _few_step_notes(checkpoint: Checkpoint, settings: GenerationSettings) -> list[Note]:
+    """On weights that were distilled for a consistency sampler, and on that sampler with others."""
+    name, (fewest, most) = checkpoint.name, LCM_STEPS
+    distilled = checkpoint.official.get("schedule") == "lcm"
+    if settings.schedule != "lcm":
+        said = f"{name} was distilled for {fewest} to {most} steps of the schedule lcm."
+        return [Note("schedule", said)] if distilled else []
+    notes = []
+    if not distilled:
+        said = (
+            f"LCM is for weights distilled to few steps; {name} is not known to be, and may come out blurred."
+        )
+        notes.append(Note("schedule", said))
+    if not fewest <= settings.num_inference_steps <= most:
+        notes.append(
+            Note("num_inference_steps", f"Weights for LCM were distilled for {fewest} to {most} steps.")
+        )
+    if settings.guided:
+        said = "Weights for LCM have guidance built in: above 1 every step costs twice and colours burn."
+        notes.append(Note("max_guidance_scale", said))
     return notes

@@ -165,11 +165,13 @@ class GenerationSettings(BaseModel):
         more="At 1 or less guidance is off and every step costs half.",
         since=1,
     )
-    schedule: Literal["karras", "ays"] = _knob(
+    schedule: Literal["karras", "ays", "lcm"] = _knob(
         "karras",
         "Schedule",
-        "How the noise levels are spread: Karras as trained, or AYS (Align Your Steps), good at 10 steps.",
+        "How the noise levels are spread: Karras as trained, AYS (Align Your Steps), good at 10 steps, or LCM.",
         group="sampling",
+        more="LCM is the consistency sampler of few-step weights such as AnimateLCM-SVD: each step jumps to a whole "
+        "clip and puts fresh noise on it, 2 to 8 times, with guidance 1. It is for weights distilled for it.",
         since=1,
     )
     width: int = _knob(

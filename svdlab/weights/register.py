@@ -18,7 +18,7 @@ from svdlab.recipes.checkpoint import Checkpoint, Source
 from svdlab.weights.availability import Asked, availability, kinds
 from svdlab.weights.bases import base_for, named_base
 from svdlab.weights.catalogue import Catalogue, official_xt
-from svdlab.weights.sources.file import RELEASED, stem
+from svdlab.weights.sources.file import RELEASED, UNET_FILES, stem
 
 REGISTER = "checkpoints.json"
 DEPTH = 4  # folders below a given one that are looked into
@@ -241,6 +241,8 @@ def released_as(name: str) -> str | None:
 
 
 def as_id(path: Path) -> str:
-    """An id made of a file's or folder's name."""
+    """An id made of a file's or folder's name; the folder's where diffusers gives every component's file the same."""
+    if path.name in UNET_FILES:
+        path = path.parent
     name = path.name if path.is_dir() else path.stem
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:63] or "checkpoint"

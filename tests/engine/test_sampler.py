@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableVideoDiffusionPipeline
+from diffusers import CMStochasticIterativeScheduler, StableVideoDiffusionPipeline
 from diffusers.schedulers import AysSchedules
 from PIL import Image
 
@@ -250,6 +250,74 @@ def test_ays_falls_from_the_largest_level_to_none_in_as_many_steps_as_asked(step
     assert sigmas[0] == pytest.approx(700)
     assert all(later < earlier for earlier, later in pairwise(sigmas))
     assert sigmas[-1] == 0 < sigmas[-2]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 6, 8, 25, 40])
+def test_lcm_has_the_noise_levels_of_a_consistency_model(steps: int) -> None:
+    reference = CMStochasticIterativeScheduler(
+        num_train_timesteps=40, sigma_min=0.002, sigma_max=700.0, rho=7.0
+    )
+    reference.set_timesteps(steps)
+    assert sampler.lcm_sigmas(steps, 0.002, 700.0) == pytest.approx([*reference.sigmas[:steps].tolist(), 0.0])
+
+
+def by_consistency(parts: Components, image: Image.Image, s: GenerationSettings) -> torch.Tensor:
+    """AnimateLCM-SVD's sampler as its authors published it, written out: jump to a clip, put noise on it, again."""
+    noise = sampler.draw_noise(s, parts.latent_channels, parts.vae_scale)
+    seen = sampler.encode(parts, image, noise, s)
+    low, high = parts.scheduler.config.sigma_min, parts.scheduler.config.sigma_max
+    levels = [
+        (high ** (1 / 7) + k * (40 // s.num_inference_steps) / 39 * (low ** (1 / 7) - high ** (1 / 7))) ** 7
+        for k in range(s.num_inference_steps)
+    ]
+    picture = seen.image_latents.unsqueeze(1).repeat(1, s.num_frames, 1, 1, 1)
+    ids = torch.tensor([[s.fps - 1, s.motion_bucket_id, s.noise_aug_strength]])
+    x = noise.latents * math.sqrt(high**2 + 1)
+    for sigma, later, fresh in zip(levels, [*levels[1:], 0], [*noise.fresh, torch.zeros(1)], strict=True):
+        with torch.no_grad():
+            answer = parts.unet(
+                torch.cat([x / math.sqrt(sigma**2 + 1), picture], dim=2),
+                torch.tensor(0.25 * math.log(sigma)),
+                seen.image_embeds,
+                added_time_ids=ids,
+            ).sample
+        clip = x / (sigma**2 + 1) - sigma / math.sqrt(sigma**2 + 1) * answer
+        x = clip + later * fresh
+    return x
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_lcm_is_the_authors_sampler(steps: int, demo: Components) -> None:
+    s = settings(schedule="lcm", num_inference_steps=steps)
+    image = picture(s.width, s.height)
+    made, expected = latents_by_stages(demo, image, s), by_consistency(demo, image, s)
+    assert torch.allclose(made, expected, rtol=1e-4, atol=1e-4)
+    others = latents_by_stages(demo, image, s.but(schedule="karras"))
+    assert steps == 1 or not torch.allclose(made, others, atol=1e-2)
+
+
+def test_lcm_puts_fresh_noise_on_the_clip_after_each_step_but_the_last() -> None:
+    noise = sampler.draw_noise(settings(schedule="lcm", num_inference_steps=4), 4, 8)
+    draws = [noise.latents, *noise.fresh]
+    assert len(noise.fresh) == 3
+    for a, b in pairwise(draws):
+        assert abs(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) < 0.1
+    assert abs(torch.stack(list(noise.fresh)).std() - 1) < 0.05
+    other = sampler.draw_noise(settings(schedule="lcm", num_inference_steps=4, seed=12), 4, 8)
+    assert not any(torch.equal(a, b) for a in noise.fresh for b in other.fresh)
+
+
+def test_lcms_noise_is_in_the_proof_of_same_noise_and_depends_on_no_count() -> None:
+    four = sampler.draw_noise(settings(schedule="lcm", num_inference_steps=4, num_frames=6), 4, 8)
+    longer = sampler.draw_noise(settings(schedule="lcm", num_inference_steps=4, num_frames=9), 4, 8)
+    more = sampler.draw_noise(settings(schedule="lcm", num_inference_steps=8, num_frames=6), 4, 8)
+    euler = sampler.draw_noise(settings(num_frames=6), 4, 8)
+    assert four.frame_hashes == longer.frame_hashes[:7]
+    assert all(torch.equal(a, b) for a, b in zip(four.fresh, more.fresh, strict=False))
+    assert torch.equal(four.latents, euler.latents)
+    assert four.frame_hashes[0] == euler.frame_hashes[0]
+    assert four.sha256 != euler.sha256
+    assert not {*four.frame_hashes[1:]} & {*euler.frame_hashes}
 
 
 def test_gradients_are_not_left_switched_off_between_steps(demo: Components) -> None:

@@ -511,6 +511,15 @@ def test_the_pages_format_holds_together(lab: Lab, changes: dict[str, Any]) -> N
             assert beside or y + height <= other_y or other_y + other_height <= y
 
 
+def test_lcm_is_the_samplers_name_there_and_comes_back(lab: Lab) -> None:
+    asked = recipe(schedule="lcm", num_inference_steps=4, min_guidance_scale=1.0, max_guidance_scale=1.0)
+    written = write_workflow(asked, lab.catalogue)
+    [sampler] = [node["inputs"] for node in written.api.values() if node["class_type"] == "KSampler"]
+    assert (sampler["sampler_name"], sampler["steps"], sampler["cfg"]) == ("lcm", 4, 1.0)
+    assert any("other noise levels" in note for note in written.notes)
+    assert read(written.api).knobs["schedule"] == "lcm"
+
+
 def test_ays_is_its_own_schedule_node_before_a_custom_sampler(lab: Lab) -> None:
     written = write_workflow(recipe(schedule="ays", num_inference_steps=10), lab.catalogue)
     types = {node["class_type"] for node in written.api.values()}

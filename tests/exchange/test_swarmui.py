@@ -141,3 +141,10 @@ def test_a_workflow_in_the_same_file_goes_before_the_parameters(lab: Lab) -> Non
 
     whole = {**json.loads(text_of(GIVEN | {"videosteps": 99})), "prompt": api()}
     assert restore(lab, json.dumps(whole).encode()).settings.num_inference_steps == 17
+
+
+def test_the_consistency_sampler_is_a_schedule_here(lab: Lab) -> None:
+    found = told(lab, sampler="lcm")
+    assert found.settings.schedule == "lcm"
+    assert any("other noise levels" in note for note in found.notes)
+    assert not any("always euler" in note for note in found.notes)

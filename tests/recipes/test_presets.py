@@ -49,6 +49,12 @@ VALUES: dict[str, dict[str, Any]] = {
     },
     "comfyui": {**COMFYUI, "num_frames": 14, "fps": 6, "motion_bucket_id": 127, "playback_fps": 10.0},
     "ays-10-steps": {"num_inference_steps": 10, "schedule": "ays"},
+    "lcm-4-steps": {
+        "num_inference_steps": 4,
+        "min_guidance_scale": 1.0,
+        "max_guidance_scale": 1.0,
+        "schedule": "lcm",
+    },
     "zerogpu-small": {
         "width": 512,
         "height": 320,

@@ -9,10 +9,11 @@ import safetensors.torch
 import torch
 
 from svdlab.engine.residency import Residency
-from svdlab.errors import BadInput, CheckpointUnavailable, NotFound
+from svdlab.errors import BadCheckpoint, BadInput, CheckpointUnavailable, NotFound
+from svdlab.recipes.limits import check, defaults_for
 from svdlab.weights.availability import availability
 from svdlab.weights.catalogue import Catalogue
-from svdlab.weights.register import Registry
+from svdlab.weights.register import Registry, found_in, read_checkpoint
 from tests import original_layout
 from tests.original_layout import UNET
 
@@ -83,6 +84,44 @@ def test_a_unet_alone_loads_with_the_rest_of_a_checkpoint_that_fits(
     assert loaded.image_encoder is base.image_encoder
     for name, tensor in tuned["unet"].state_dict().items():
         assert torch.equal(loaded.unet.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("name", ["diffusion_pytorch_model", "diffusion_pytorch_model.fp16"])
+def test_a_unets_folder_as_diffusers_writes_it_is_a_unet_alone(
+    name: str, whole: Tensors, tuned: dict[str, torch.nn.Module], tmp_path: Path
+) -> None:
+    folder = tmp_path / "unet_lcm"
+    folder.mkdir()
+    with pytest.raises(BadCheckpoint, match=r"no model_index\.json"):
+        read_checkpoint(folder)
+    (folder / "config.json").write_text("{}")
+    file = save(alone("diffusers", tuned), folder / f"{name}.safetensors")
+    registry = Registry(tmp_path)
+    with pytest.raises(CheckpointUnavailable, match=r"unet_lcm: .* no checkpoint that fits lends them here"):
+        registry.add(folder)
+    registry.add(save(whole, tmp_path / "whole.safetensors"))
+    added = registry.add(folder)
+    assert (added.id, added.source.location, added.base and added.base.id) == ("unet_lcm", str(file), "whole")
+    assert added in Registry(tmp_path).checkpoints(Catalogue())
+    assert "unet_lcm" in [found.id for found in found_in([tmp_path])]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AnimateLCM-SVD-xt.safetensors",
+        "AnimateLCM-SVD-xt-1.1.safetensors",
+        "animatelcm-svd-xt-1-1_fp16.safetensors",
+    ],
+)
+def test_weights_distilled_to_few_steps_are_known_by_their_name(
+    name: str, tuned: dict[str, torch.nn.Module], tmp_path: Path
+) -> None:
+    one = read_checkpoint(save(alone("diffusers", tuned), tmp_path / name))
+    own = defaults_for(one)
+    assert (own.schedule, own.num_inference_steps, own.guided, own.num_frames) == ("lcm", 4, False, 25)
+    assert one.trained_for == "distilled to 2 to 8 steps at 25 frames"
+    assert not [note for note in check(one, own) if note.field == "schedule"]
 
 
 @pytest.mark.parametrize("how", ["whole", "as ComfyUI saves the image encoder"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,39 @@ def test_leaving_what_it_was_trained_for_is_allowed_and_said(change: dict, field
     notes = limits.check(tuned, limits.defaults_for(tuned).but(**change))
     assert [note.field for note in notes] == [field]
     assert notes[0].sentence.endswith(".")
+
+
+FEW = {
+    "schedule": "lcm",
+    "num_inference_steps": 4,
+    "min_guidance_scale": 1.0,
+    "max_guidance_scale": 1.0,
+}
+
+
+def test_a_consistency_sampler_has_at_most_the_steps_it_was_distilled_from() -> None:
+    xt = CATALOGUE.get("svd-xt")
+    few = limits.defaults_for(xt).but(**FEW)
+    assert [note.field for note in limits.check(xt, few)] == ["schedule"]
+    assert "not known to be" in limits.check(xt, few)[0].sentence
+    limits.check(xt, few.but(num_inference_steps=40))
+    with pytest.raises(
+        BadSettings, match="num_inference_steps must be at most 40 with the schedule lcm, got 41"
+    ):
+        limits.check(xt, few.but(num_inference_steps=41))
+
+
+def test_weights_distilled_to_few_steps_say_when_they_are_sampled_otherwise() -> None:
+    xt = CATALOGUE.get("svd-xt")
+    distilled = replace(xt, official={**xt.official, **FEW})
+    own = limits.defaults_for(distilled)
+    assert not limits.check(distilled, own)
+    for change, field in (
+        ({"num_inference_steps": 12}, "num_inference_steps"),
+        ({"max_guidance_scale": 2.0}, "max_guidance_scale"),
+        ({"schedule": "karras"}, "schedule"),
+    ):
+        assert [note.field for note in limits.check(distilled, own.but(**change))] == [field]
 
 
 def test_one_dot_one_is_tuned_at_what_stabilitys_scripts_send() -> None:

@@ -17,7 +17,9 @@ from svdlab.exchange.comfyui.graph import Graph, Node, is_number
 
 MAX_SAMPLERS = 50  # of a workflow that are looked at
 KARRAS = {"sigma_max": 700.0, "sigma_min": 0.002, "rho": 7.0}  # SVD's own
+LCM = "lcm"
 AYS = ("ays svd", "align_your_steps", "ays")
+OTHER_LEVELS = "ComfyUI's LCM steps at other noise levels; here they are those the weights were distilled on."
 PARTS = ("noise", "guider", "sampler")  # nodes that a custom sampler is put together from
 
 
@@ -107,14 +109,14 @@ def read_sampling(found: Findings, sampler: Node) -> Node | None:
         part = graph.source(sampler.inputs.get(socket))
         found.used |= {part.id} if isinstance(part, Node) else set()
     found.take(whole, roles.SEEDS, "seed")
-    _kind(found, whole)
+    consistency = _kind(found, whole)
     loader = _guide(found, whole)
     sigmas = graph.source(whole.inputs.get("sigmas"))
     while isinstance(sigmas, Node) and sigmas.first(*roles.STEPS) is None and "sigmas" in sigmas.inputs:
         found.used.add(sigmas.id)
         found.note(f"The schedule goes through a {shown(sigmas.type)} node there, which is not mapped.")
         sigmas = graph.source(sigmas.inputs["sigmas"]) if sigmas.id not in graph.passed else None
-    _schedule(found, sigmas if isinstance(sigmas, Node) else whole)
+    _schedule(found, sigmas if isinstance(sigmas, Node) else whole, consistency)
     if found.read(whole, "add_noise") in (False, "disable"):
         found.note("The sampler there adds no noise of its own; here every clip starts from noise.")
     first, last = found.read(whole, "start_at_step"), found.read(whole, "end_at_step")
@@ -124,16 +126,17 @@ def read_sampling(found: Findings, sampler: Node) -> Node | None:
     return loader
 
 
-def _kind(found: Findings, whole: Node) -> None:
-    """The sampler's name, where it has one."""
+def _kind(found: Findings, whole: Node) -> bool:
+    """The sampler's name, where it has one. Returns whether it is the consistency sampler."""
     name = found.read(whole, "sampler_name")
     part = found.graph.source(whole.inputs.get("sampler"))
     if name is None and isinstance(part, Node):
         name = part.type
     if isinstance(name, Node):
         found.note(f"The sampler is chosen by a {shown(name.type)} node there; here it is always euler.")
-    elif name is not None and name != "euler":
+    elif name is not None and name not in ("euler", LCM):
         found.note(f"The sampler there is {told(name)}; here it is always euler.")
+    return name == LCM
 
 
 def _guide(found: Findings, whole: Node) -> Node | None:
@@ -168,7 +171,7 @@ def _guide(found: Findings, whole: Node) -> Node | None:
     return loader
 
 
-def _schedule(found: Findings, node: Node) -> None:
+def _schedule(found: Findings, node: Node, consistency: bool) -> None:
     found.used.add(node.id)
     found.take(node, roles.STEPS, "num_inference_steps")
     found.knobs["schedule"] = "karras"
@@ -180,6 +183,10 @@ def _schedule(found: Findings, node: Node) -> None:
     elif denoise not in (None, 1):
         found.note(f"denoise is {told(denoise)} there; here every clip starts from noise alone.")
     scheduler = found.read(node, "scheduler")
+    if consistency:
+        found.knobs["schedule"] = LCM
+        found.note(OTHER_LEVELS)
+        return
     if node.type == "AlignYourStepsScheduler":
         found.knobs["schedule"] = "ays"
         if (model := found.read(node, "model_type")) not in ("SVD", None):

@@ -16,6 +16,7 @@ from svdlab.exchange.comfyui.reading import (
     OTHER_NOISE,
     read_workflow,
 )
+from svdlab.exchange.comfyui.sampling import LCM, OTHER_LEVELS
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import GenerationSettings
@@ -171,9 +172,10 @@ def _put_sampler(puts: dict[str, _Put], s: GenerationSettings, model: str) -> No
     sockets = {"model": (model, 0), "positive": ("conditioning", 0), "negative": ("conditioning", 1)}
     latent = {"latent_image": ("conditioning", 2)}
     cfg = s.max_guidance_scale if s.guided else 1.0
-    if s.schedule == "karras":
+    if s.schedule != "ays":
         sampling = {"seed": s.seed, CONTROL: "fixed", "steps": s.num_inference_steps, "cfg": cfg}
-        kinds = {"sampler_name": "euler", "scheduler": "karras", "denoise": 1.0}
+        name = LCM if s.schedule == "lcm" else "euler"
+        kinds = {"sampler_name": name, "scheduler": "karras", "denoise": 1.0}
         puts["sampler"] = _Put("KSampler", {**sockets, **latent, **sampling, **kinds}, 3)
         return
     steps = {"model_type": "SVD", "steps": s.num_inference_steps, "denoise": 1.0}
@@ -276,6 +278,8 @@ def _notes(recipe: Recipe, checkpoint: Checkpoint | None, size: tuple[int, int] 
         )
     if s.noise_aug_strength > 0:
         notes.append(OTHER_AUGMENTATION)
+    if s.schedule == "lcm":
+        notes.append(OTHER_LEVELS)
     if s.decode_chunk_size is not None:
         notes.append("ComfyUI decodes as many frames at once as memory allows.")
     if s.motion_bucket_id < 1:

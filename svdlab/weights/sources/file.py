@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from svdlab.errors import BadCheckpoint, SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint, Source, possible_size
+from svdlab.recipes.limits import LCM_STEPS
 from svdlab.weights.availability import Asked, Availability, SourceKind, availability
 from svdlab.weights.bases import sockets
 from svdlab.weights.catalogue import official_xt
+from svdlab.weights.layouts import folders
 from svdlab.weights.layouts.single_files import PART_NAMES, SingleFile, recognise_file
 from svdlab.words import listed, size
 
@@ -24,6 +28,17 @@ RELEASED = {
     "svd_xt_1_1": ("svd-xt-1-1", 25),
 }
 
+# How names of weights distilled to few steps begin → the knobs their makers sample with, beside SVD-XT's. Guidance is
+# in the weights: at 1 a step costs half.
+FEW_STEPS = {
+    "animatelcm_svd": {
+        "schedule": "lcm",
+        "num_inference_steps": 4,
+        "min_guidance_scale": 1.0,
+        "max_guidance_scale": 1.0,
+    }
+}
+UNET_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors")
 
 # Pixels per latent of every released autoencoder: what a UNet without one is assumed to be for.
 VAE_SCALE = 8
@@ -35,16 +50,18 @@ class File(SourceKind):
     general = True
 
     def claims(self, path: Path) -> bool:
-        """Any file: what it is not is said when it is read."""
-        return path.is_file()
+        """Any file, and a folder with a component's file alone: what it is not is said when it is read."""
+        return path.is_file() or unet_in(path) is not None
 
     def read(self, path: Path, asked: Asked) -> Checkpoint:
         """By its header; a released file's name says for how many frames it was made."""
+        path = unet_in(path) or path
         found, parameters = recognise_file(path)
         base = asked.base if found.lacks else None
         released = RELEASED.get(stem(path))
         frames = asked.num_frames or (released[1] if released else 25)
-        known = asked.num_frames or released
+        few = few_steps(path)
+        known = asked.num_frames or released or few
         decoder = found.decoder or (base.decoders[0] if base else "temporal")
         step = size_step(found, base)
         width, height = 1024, 576
@@ -61,11 +78,16 @@ class File(SourceKind):
             height=height,
             size_step=step,
             official=MappingProxyType(
-                {**official_xt(), "width": width, "height": height, "num_frames": frames, "decoder": decoder}
+                {
+                    **official_xt(),
+                    **few,
+                    "width": width,
+                    "height": height,
+                    "num_frames": frames,
+                    "decoder": decoder,
+                }
             ),
-            trained_for=f"made for {frames} frames"
-            if known
-            else f"the file does not say for how many frames; {frames} assumed",
+            trained_for=_trained_for(frames, bool(known), bool(few)),
             decoders=(decoder,),
             parameters=parameters,
             lacks=found.lacks,
@@ -112,6 +134,29 @@ def size_step(found: SingleFile, base: Checkpoint | None) -> int:
         with suppress(SvdlabError):  # it may have gone
             scale = sockets(base).vae_scale
     return int((scale or VAE_SCALE) * 2 ** (found.levels - 1))
+
+
+def unet_in(folder: Path) -> Path | None:
+    """The file of a folder as diffusers writes one for a single component; None for a whole pipeline, or no folder."""
+    if not folder.is_dir() or (folder / folders.INDEX).is_file():
+        return None
+    return next((folder / name for name in UNET_FILES if (folder / name).is_file()), None)
+
+
+def few_steps(path: Path) -> Mapping[str, Any]:
+    """The knobs of weights that were distilled to few steps, as far as the name tells; else none."""
+    own = stem(path)
+    return next((knobs for start, knobs in FEW_STEPS.items() if own.startswith(start)), {})
+
+
+def _trained_for(frames: int, known: bool, few: bool) -> str:
+    if few:
+        return f"distilled to {LCM_STEPS[0]} to {LCM_STEPS[1]} steps at {frames} frames"
+    return (
+        f"made for {frames} frames"
+        if known
+        else f"the file does not say for how many frames; {frames} assumed"
+    )
 
 
 def _summary(path: Path, found: SingleFile, base: Checkpoint | None) -> str:

@@ -325,3 +325,21 @@ def test_easy_uses_pipeline_is_read() -> None:
     found = read(flow)
     assert said(found) == CLIP | {"min_guidance_scale": CFG}
     assert found.lost == ()
+
+
+def test_the_consistency_sampler_is_a_schedule_here_and_its_other_levels_are_said() -> None:
+    flow = with_sampler(
+        node(
+            "KSampler",
+            **SOCKETS,
+            **{"seed": SEED, "steps": 4, "cfg": 1.0, "sampler_name": "lcm", "scheduler": "sgm_uniform"},
+        )
+    )
+    found = read(flow)
+    assert {
+        "schedule": "lcm",
+        "num_inference_steps": 4,
+        "max_guidance_scale": 1.0,
+    }.items() <= found.knobs.items()
+    assert any("other noise levels" in note for note in found.notes)
+    assert not any("always euler" in note or "is used here" in note for note in found.notes)
