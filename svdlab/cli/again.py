@@ -86,6 +86,8 @@ def recipe(ctx: typer.Context, file: AnyFile, as_json: AsJson = False, data_dir:
     typer.echo(f"{found.origin}: checkpoint {found.checkpoint or 'unknown'}, picture {picture}")
     for name, value in found.settings.model_dump(mode="json").items():
         typer.echo(f"  {name} = {'' if value is None else value}")
+    for lora in found.loras:
+        typer.echo(f"  lora {lora.sha256} = {lora.strength:g}")
 
 
 def workflow(

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from svdlab import __version__
-from svdlab.cli import again, look, make, weights
+from svdlab.cli import again, look, loras, make, weights
 from svdlab.cli.examples import examples, have_examples
 from svdlab.cli.flags import HELP_WIDTH, SectionedCommand, dashed, knob_flags
 from svdlab.cli.interrupt import second_leaves_at_once
@@ -39,6 +39,7 @@ class _Ordered(TyperGroup):
             "reproduce",
             "runs",
             "checkpoints",
+            "loras",
             "presets",
             "doctor",
             "examples",
@@ -81,6 +82,7 @@ def command() -> Any:
         look.plain_runs()(function)
     cli.add_typer(look.runs_cli, name="runs")
     cli.add_typer(weights.checkpoints_cli, name="checkpoints")
+    cli.add_typer(loras.loras_cli, name="loras")
     return typer.main.get_command(cli)
 
 

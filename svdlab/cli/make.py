@@ -9,7 +9,17 @@ import typer
 
 from svdlab.cli import files, words
 from svdlab.cli.flags import knob_flags
-from svdlab.cli.options import Again, AsJson, DataDir, Device, Dtype, PicturePath, PresetId, open_data
+from svdlab.cli.options import (
+    Again,
+    AsJson,
+    DataDir,
+    Device,
+    Dtype,
+    LoraFiles,
+    PicturePath,
+    PresetId,
+    open_data,
+)
 from svdlab.cli.wanted import kept_picture, say_notes, start_of, wanted
 from svdlab.errors import BadInput
 from svdlab.files import write_whole
@@ -54,6 +64,7 @@ def generate(
         Path | None,
         typer.Option("--frames", metavar="DIR", help="Write the lossless frames there, numbered PNGs."),
     ] = None,
+    lora: LoraFiles = None,
     again: Again = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -65,9 +76,10 @@ def generate(
     """Make a clip from a picture, or one from each of several.
 
     Knobs that are not given are the preset's, else what the checkpoint's makers use; the size is the native one that
-    fits the picture's shape, upright or lying. With --like they are the file's, and so are the checkpoint, the seed
-    and, if this lab has it, the picture. Of several pictures each is a run of its own, all with one seed; -o and
-    --frames then name folders, and a picture that cannot be used stops none of the others.
+    fits the picture's shape, upright or lying. With --like they are the file's, and so are the checkpoint, the seed,
+    the LoRAs unless others are given and, if this lab has it, the picture. Of several pictures each is a run of its
+    own, all with one seed; -o and --frames then name folders, and a picture that cannot be used stops none of the
+    others.
     """
     from svdlab.cli.batch import generate_each
     from svdlab.cli.progress import can_render, must_be_here, render
@@ -80,7 +92,7 @@ def generate(
     several = files.pictures_in(pictures or [])
     if several is not None:
         with open_data(ctx, data_dir) as lab:
-            asked = wanted(lab, checkpoint, preset, like, changes)
+            asked = wanted(lab, checkpoint, preset, like, changes, lora or ())
             raise typer.Exit(
                 generate_each(lab, asked, several, output, frames, again, as_json, device, dtype)
             )
@@ -88,7 +100,7 @@ def generate(
     files.check_video_path(output, picture or "")
     files.check_frames_folder(frames)
     with open_data(ctx, data_dir) as lab:
-        asked = wanted(lab, checkpoint, preset, like, changes)
+        asked = wanted(lab, checkpoint, preset, like, changes, lora or ())
         recipe, notes = asked.recipe(lab, start_of(lab, picture, asked.base))
         say_notes(notes)
         numbers = Compute.of(lab.environment, device, dtype).numbers
@@ -127,6 +139,7 @@ def compare(
     native_frames: Annotated[
         bool, typer.Option("--native-frames", help="Each side makes the frame count it was trained for.")
     ] = False,
+    lora: LoraFiles = None,
     again: Again = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -137,7 +150,7 @@ def compare(
 ) -> None:
     """Make two clips to compare: two checkpoints, one noise.
 
-    Same picture, same knobs, same noise tensors; what differs all the same is said.
+    Same picture, same knobs, same LoRAs, same noise tensors; what differs all the same is said.
     Knobs that are not given are the preset's, else what A's makers use.
     """
     from svdlab.cli.progress import can_render, must_be_here, render
@@ -146,9 +159,10 @@ def compare(
     files.check_video_path(output, picture)
     with open_data(ctx, data_dir) as lab:
         a, b = _sides(lab, a, b, preset)
+        added = lab.loras.chosen(lora or ())
         kept = kept_picture(lab, picture)
         first, second = lab.comparison_recipes(
-            kept, a, b, preset, changes.get("seed"), changes, native_frames
+            kept, a, b, preset, changes.get("seed"), changes, native_frames, added
         )
         notes = _both_notes(lab, first, second, kept)
         say_notes(notes)

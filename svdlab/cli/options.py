@@ -73,6 +73,14 @@ PicturePath = Annotated[
 PresetId = Annotated[
     str | None, typer.Option("--preset", metavar="ID", help="Start from these knobs (svdlab presets).")
 ]
+LoraFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        metavar="FILE[:STRENGTH]",
+        help="Add a LoRA to the UNet: its file, or its id (svdlab loras). Several times for several.",
+    ),
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or 'last'.", show_default=False)]
 
 

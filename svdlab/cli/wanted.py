@@ -5,7 +5,7 @@ Knows the lab and sentences; nothing of options, of rendering or of files that a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from svdlab.lab.pictures import StoredPicture
     from svdlab.recipes.checkpoint import Checkpoint
     from svdlab.recipes.limits import Note
+    from svdlab.recipes.loras import Lora
     from svdlab.recipes.records import Recipe
 
 
@@ -32,6 +33,7 @@ class Wanted:
     base: Restored | None  # what the file of --like says
     settings: GenerationSettings
     changes: Mapping[str, str]
+    loras: tuple[Lora, ...] = ()
 
     def recipe(self, lab: Lab, start: StoredPicture) -> tuple[Recipe, tuple[Note, ...]]:
         """The recipe for a picture, and what the checkpoint was not trained for. Raises `BadSettings`."""
@@ -39,11 +41,16 @@ class Wanted:
         if self.base is None:  # the size follows the picture's shape
             settings = lab.settings(self.checkpoint.id, self.changes, self.preset, settings.seed, start)
         notes = lab.notes(self.checkpoint.id, settings, start)
-        return lab.recipe(self.checkpoint.id, start, settings), notes
+        return lab.recipe(self.checkpoint.id, start, settings, self.loras), notes
 
 
 def wanted(
-    lab: Lab, checkpoint: str | None, preset: str | None, like: Path | None, changes: Mapping[str, str]
+    lab: Lab,
+    checkpoint: str | None,
+    preset: str | None,
+    like: Path | None,
+    changes: Mapping[str, str],
+    loras: Sequence[str] = (),
 ) -> Wanted:
     """What is asked for. A wrong knob is said before any picture is read. Raises `BadInput`, `NotFound`."""
     base = _restored(lab, like) if like is not None else None
@@ -56,7 +63,10 @@ def wanted(
         base = _for_checkpoint(lab, base, chosen.id)
         settings = GenerationSettings.parse({**changes, **_seed(changes)}, base=base.settings)
     lab.notes(chosen.id, settings)
-    return Wanted(chosen, preset, base, settings, dict(changes))
+    added = lab.loras.chosen(loras)
+    if base is not None and not loras:
+        added = base.loras
+    return Wanted(chosen, preset, base, settings, dict(changes), added)
 
 
 def _restored(lab: Lab, path: Path) -> Restored:

@@ -20,11 +20,13 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 
 class Stamp(NamedTuple):
-    """What a component is, whatever checkpoint has it: its part, its numbers' hash, what its class is built from."""
+    """What a component is, whatever checkpoint has it: its part, its numbers' hash, what its class is built from, and
+    the LoRAs that were added to the numbers, by hash and strength."""
 
     part: str
     key: str
     config: str
+    loras: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from svdlab import __version__
 from svdlab.engine import latents as kept
 from svdlab.engine import memory, sampler
 from svdlab.engine.components import Components
-from svdlab.engine.residency import Residency
+from svdlab.engine.residency import Residency, held_as
 from svdlab.engine.sampler import Conditioning, Noise
 from svdlab.engine.ways import WAYS, Way, fitting, ways_of
 from svdlab.environment import Acceleration, Offload
@@ -111,13 +111,17 @@ class Renderer:
     def _fit_together(self, jobs: Sequence[Job]) -> bool:
         first, *others = jobs
         try:
-            return all(self.residency.fits_beside(first.checkpoint, other.checkpoint) for other in others)
+            return all(
+                self.residency.fits_beside(first.checkpoint, other.checkpoint, first.loras, other.loras)
+                for other in others
+            )
         except SvdlabError:  # said per job when it is loaded
             return False
 
     def _render_group(self, jobs: Sequence[Job], stop: Stop) -> Iterator[Update]:
         self.residency.reset_offload()
-        stages = {job.id: self._stages(job, stop, tuple(j.checkpoint.id for j in jobs)) for job in jobs}
+        keep = tuple(held_as(job.checkpoint, job.loras) for job in jobs)
+        stages = {job.id: self._stages(job, stop, keep) for job in jobs}
         while stages:
             for id in list(stages):
                 try:
@@ -146,7 +150,7 @@ class Renderer:
 
         check()
         clock = time.perf_counter()
-        if not self.residency.holds(job.checkpoint):
+        if not self.residency.holds(job.checkpoint, job.loras):
             yield Loading(job.id)
         fallbacks: list[str] = []
         parts = self._load(job, keep, fallbacks)
@@ -168,7 +172,7 @@ class Renderer:
         """The job's components, with less on the device each time it runs out of memory."""
         while True:
             try:
-                parts = self.residency.get(job.checkpoint, keep)
+                parts = self.residency.get(job.checkpoint, keep, job.loras)
                 if job.decoder_from is None:
                     return parts
                 vae, stamp = self.residency.get_part(job.decoder_from, "vae")
@@ -176,7 +180,7 @@ class Renderer:
             except Exception as error:
                 if not memory.is_exhausted(error):
                     raise
-            if self.residency.evict_all_but({job.checkpoint.id, *keep}):
+            if self.residency.evict_all_but({held_as(job.checkpoint, job.loras), *keep}):
                 fallbacks.append("Other checkpoints left memory while this one was loaded.")
             elif not self._offload_more(fallbacks, "loading"):
                 raise _out_of_memory(job)

@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,12 +18,14 @@ import torch
 from svdlab.engine import loading, memory
 from svdlab.engine.components import Components, Stamp
 from svdlab.engine.loading import Weights
+from svdlab.engine.loras import add_to
 from svdlab.engine.memory import choose_device, choose_dtype, module_bytes
 from svdlab.environment import Offload
 from svdlab.errors import SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.loras import AddedLora
 from svdlab.recipes.records import Resident
-from svdlab.weights.content import Hashes, State, signature
+from svdlab.weights.content import Hashes, State, signature, state_of
 from svdlab.weights.layouts.single_files import PARTS
 
 
@@ -63,11 +66,11 @@ class Residency:
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._busy: Counter[int] = Counter()  # how many stages compute with a module now
 
-    def holds(self, checkpoint: Checkpoint) -> bool:
+    def holds(self, checkpoint: Checkpoint, loras: tuple[AddedLora, ...] = ()) -> bool:
         """Whether a checkpoint would be served without loading anything: its files are those that were loaded."""
-        held = self._held.get(checkpoint.id)
+        held = self._held.get(held_as(checkpoint, loras))
         try:
-            return held is not None and held.signature == signature(checkpoint)
+            return held is not None and held.signature == _signature(checkpoint, loras)
         except SvdlabError:
             return False
 
@@ -89,28 +92,31 @@ class Residency:
         """Bytes of all weights in memory."""
         return sum(self._sizes.values())
 
-    def get(self, checkpoint: Checkpoint, keep: tuple[str, ...] = ()) -> Components:
-        """The components of a checkpoint, loading what is not in memory.
+    def get(
+        self, checkpoint: Checkpoint, keep: tuple[str, ...] = (), loras: tuple[AddedLora, ...] = ()
+    ) -> Components:
+        """The components of a checkpoint, with LoRAs added to its UNet, loading what is not in memory.
 
         What is in memory is used only while the files are the same: an id may be given to other weights, and a file may
-        be written over. Checkpoints in `keep` are not evicted. Raises `CheckpointUnavailable`, `BadCheckpoint`.
+        be written over. What is named in `keep`, as by `held_as`, is not evicted. A UNet with LoRAs is another than the
+        one without, which it leaves as it is. Raises `CheckpointUnavailable`, `BadCheckpoint`.
         """
-        now = signature(checkpoint)
-        held = self._held.get(checkpoint.id)
+        now, name = _signature(checkpoint, loras), held_as(checkpoint, loras)
+        held = self._held.get(name)
         if held is not None and held.signature == now:
-            self._held.move_to_end(checkpoint.id)
+            self._held.move_to_end(name)
             return held.components
         weights = loading.open_weights(checkpoint, self.hashes)
-        stamps = self._stamps(weights)
-        self._held.pop(checkpoint.id, None)
+        stamps = self._stamps(weights, loras=loras)
+        self._held.pop(name, None)
         missing = [stamp for stamp in stamps if stamp not in self._parts]
         needed = {stamp: self._bytes_of(weights, stamp.part) for stamp in missing}
         if held is not None:
             self._forget_unused(set(stamps))
-        self._make_room(sum(needed.values()), {checkpoint.id, *keep}, set(stamps))
+        self._make_room(sum(needed.values()), {name, *keep}, set(stamps))
         self._choose_offload([*self._sizes.values(), *needed.values()])
         for stamp in missing:
-            self._load(weights, stamp)
+            self._load(weights, stamp, loras)
         parts = {stamp.part: self._parts[stamp] for stamp in stamps}
         scheduler, extractor = weights.light_parts()
         channels = int(parts["unet"].config.in_channels) // 2
@@ -122,7 +128,7 @@ class Residency:
             stamps={stamp.part: stamp for stamp in stamps},
             device=self.device,
         )
-        self._held[checkpoint.id] = _Held(components, frozenset(stamps), now)
+        self._held[name] = _Held(components, frozenset(stamps), now)
         return components
 
     def get_part(self, checkpoint: Checkpoint, part: str) -> tuple[Any, Stamp]:
@@ -136,27 +142,39 @@ class Residency:
             self._load(weights, stamp)
         return self._parts[stamp], stamp
 
-    def _stamps(self, weights: Weights, parts: tuple[str, ...] = PARTS) -> list[Stamp]:
+    def _stamps(
+        self, weights: Weights, parts: tuple[str, ...] = PARTS, loras: tuple[AddedLora, ...] = ()
+    ) -> list[Stamp]:
         """What each component is: its numbers, and what its class is built from."""
         stamps = []
         for part in parts:
             key = self.hashes.key(weights.checkpoint, part, str(self.dtype).removeprefix("torch."))
             config = json.dumps(dict(weights.config(part)), sort_keys=True, default=str)
-            stamps.append(Stamp(part, key, config))
+            added = tuple((lora.file.sha256, lora.strength) for lora in loras) if part == "unet" else ()
+            stamps.append(Stamp(part, key, config, added))
         return stamps
 
-    def _load(self, weights: Weights, stamp: Stamp) -> None:
+    def _load(self, weights: Weights, stamp: Stamp, loras: tuple[AddedLora, ...] = ()) -> None:
         module = weights.load(stamp.part, self.dtype)
+        if stamp.loras:
+            add_to(module, loras, weights.checkpoint.id)
         self._sizes[stamp] = module_bytes(module)
         self._parts[stamp] = self._settle(stamp.part, module)
         self.loads += 1
 
-    def fits_beside(self, checkpoint: Checkpoint, other: Checkpoint) -> bool:
-        """Whether both checkpoints' weights, shared ones counted once, fit in the budget."""
+    def fits_beside(
+        self,
+        checkpoint: Checkpoint,
+        other: Checkpoint,
+        loras: tuple[AddedLora, ...] = (),
+        others: tuple[AddedLora, ...] = (),
+    ) -> bool:
+        """Whether both checkpoints' weights, each with its LoRAs, shared ones counted once, fit in the budget."""
         sizes: dict[Stamp, int] = {}
-        for one in (checkpoint, other):
+        for one, added in ((checkpoint, loras), (other, others)):
             weights = loading.open_weights(one, self.hashes)
-            sizes |= {stamp: self._bytes_of(weights, stamp.part) for stamp in self._stamps(weights)}
+            stamps = self._stamps(weights, loras=added)
+            sizes |= {stamp: self._bytes_of(weights, stamp.part) for stamp in stamps}
         return sum(sizes.values()) <= self.budget_bytes
 
     def _bytes_of(self, weights: Weights, part: str) -> int:
@@ -257,6 +275,16 @@ class Residency:
         for id in others:
             self.evict(id)
         return bool(others)
+
+
+def held_as(checkpoint: Checkpoint, loras: tuple[AddedLora, ...] = ()) -> str:
+    """What a checkpoint with LoRAs is called among those in memory: 'svd-xt + tdd 0.8'; alone, its id."""
+    return " + ".join((checkpoint.id, *map(str, loras)))
+
+
+def _signature(checkpoint: Checkpoint, loras: tuple[AddedLora, ...]) -> tuple[State, ...]:
+    """The states of all files it is loaded from."""
+    return (*signature(checkpoint), *(state_of(Path(lora.file.path)) for lora in loras))
 
 
 def _hooked(module: Any) -> bool:

@@ -22,6 +22,7 @@ from svdlab.exchange.swarmui import parameters_in, read_parameters
 from svdlab.lab.lab import Lab
 from svdlab.recipes import limits
 from svdlab.recipes.checkpoint import Checkpoint, possible_size
+from svdlab.recipes.loras import Lora
 from svdlab.recipes.records import MAX_RECIPE_BYTES, Recipe, Run
 from svdlab.recipes.settings import KNOBS, MAX_SEED, MAX_STORED_SEED, GenerationSettings
 
@@ -44,6 +45,7 @@ class Restored:
     picture_here: bool
     origin: Origin
     notes: tuple[str, ...]  # what could not be restored as it was, one sentence each; plain text
+    loras: tuple[Lora, ...] = ()  # those of the file that are here
 
 
 def restore(lab: Lab, source: str | Path | bytes) -> Restored:
@@ -175,6 +177,7 @@ def _from_recipe(lab: Lab, value: dict[str, Any], preset: Any) -> Restored:
     if recipe is not None and (changed := lab.bits.sentence(recipe)):
         work.notes.append(changed)
     work.picture = value.get("picture_sha256")
+    work.find_loras(recipe, value.get("loras"))
     base = GenerationSettings()  # what a recipe of an older version does not say was so by default
     return work.restored(knobs, base)
 
@@ -228,6 +231,23 @@ class _Work:
     checkpoint: Checkpoint | None = None
     preset: str | None = None
     picture: Any = None
+    loras: tuple[Lora, ...] = ()
+
+    def find_loras(self, recipe: Recipe | None, said: Any) -> None:
+        """The LoRAs of a recipe that are here; each that is not is said, since without it another clip comes out."""
+        for lora in recipe.loras if recipe is not None else ():
+            try:
+                self.lab.loras.of(lora)
+                self.loras += (lora,)
+            except NotFound:
+                self.notes.append(
+                    f"The LoRA {lora.sha256[:8]}… (strength {lora.strength:g}) is not here, so it is left out; "
+                    "svdlab loras add FILE adds it."
+                )
+        if recipe is None and said:
+            self.notes.append(
+                "The LoRAs of the file are left out: the rest of its recipe is not as it was written."
+            )
 
     def find_checkpoint(self, id: str) -> None:
         """The checkpoint of that id, if it is here."""
@@ -244,7 +264,7 @@ class _Work:
         sha256, here = self._picture()
         notes = tuple(dict.fromkeys(self.notes))
         id = self.checkpoint.id if self.checkpoint is not None else None
-        return Restored(settings, id, self.preset, sha256, here, self.origin, notes)
+        return Restored(settings, id, self.preset, sha256, here, self.origin, notes, self.loras)
 
     def _checked(self, knobs: Mapping[str, Any], base: GenerationSettings) -> dict[str, Any]:
         """Values one by one: what is out of bounds goes to the nearest bound, what is no value to the base's."""
@@ -313,6 +333,8 @@ class _Work:
         decoders = self.lab.decoders(checkpoint.id)
         if settings.decoder not in decoders:
             changes["decoder"] = decoders[0]
+        if settings.schedule == "lcm" and settings.num_inference_steps > limits.LCM_LEVELS:
+            changes["num_inference_steps"] = limits.LCM_LEVELS
         fitting = settings.but(**changes)
         most = limits.MAX_PIXELS_FRAMES // (fitting.width * fitting.height)
         if fitting.num_frames > most:

@@ -20,12 +20,14 @@ from svdlab.lab.live import Live
 from svdlab.lab.pictures import PictureSource, StoredPicture
 from svdlab.recipes import limits
 from svdlab.recipes.checkpoint import Checkpoint, Decoder
+from svdlab.recipes.loras import Lora
 from svdlab.recipes.presets import Presets
 from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
 from svdlab.recipes.visitors import OPERATOR, Visitor
 from svdlab.weights.availability import availability
 from svdlab.weights.catalogue import Catalogue
+from svdlab.weights.loras import Loras
 
 
 class Asking:
@@ -35,6 +37,7 @@ class Asking:
     presets: Presets
     history: History
     live: Live
+    loras: Loras
     _on_asked: list[Callable[[Sequence[str]], None]]
 
     def on_asked(self, told: Callable[[Sequence[str]], None]) -> None:
@@ -75,11 +78,17 @@ class Asking:
             base = framing.shaped(made_for, base, picture.size, told)
         return GenerationSettings.parse({**(changes or {}), "seed": resolve_seed(seed)}, base=base)
 
-    def recipe(self, checkpoint: str, picture: StoredPicture | str, settings: GenerationSettings) -> Recipe:
+    def recipe(
+        self,
+        checkpoint: str,
+        picture: StoredPicture | str,
+        settings: GenerationSettings,
+        loras: tuple[Lora, ...] = (),
+    ) -> Recipe:
         """A recipe, which `submit` checks. Raises `NotFound`."""
         id = self.catalogue.get(checkpoint).id
         sha256 = picture if isinstance(picture, str) else picture.sha256
-        return Recipe(checkpoint=id, picture_sha256=sha256, settings=settings)
+        return Recipe(checkpoint=id, picture_sha256=sha256, settings=settings, loras=loras)
 
     def recipe_of(
         self,
@@ -88,6 +97,7 @@ class Asking:
         preset: str | None = None,
         seed: int | str | None = None,
         changes: Mapping[str, Any] | None = None,
+        loras: tuple[Lora, ...] = (),
     ) -> Recipe:
         """The recipe of what is asked for in one go, the picture kept; without a checkpoint, the best there is here.
 
@@ -96,7 +106,7 @@ class Asking:
         id = checkpoint or self.catalogue.default().id
         settings = self.settings(id, changes, preset, seed)  # a wrong knob is said before the picture is read
         stored = self.add_picture(picture)
-        return self.recipe(id, stored, self.settings(id, changes, preset, settings.seed, stored))
+        return self.recipe(id, stored, self.settings(id, changes, preset, settings.seed, stored), loras)
 
     def notes(
         self, checkpoint: str, settings: GenerationSettings, picture: StoredPicture | None = None
@@ -199,6 +209,8 @@ class Asking:
         made_for = self.catalogue.get(recipe.checkpoint)
         limits.check(made_for, recipe.settings, self.decoders(made_for.id))
         self.picture(recipe.picture_sha256)
+        for lora in recipe.loras:
+            self.loras.of(lora)
 
     def comparison_recipes(
         self,
@@ -209,11 +221,12 @@ class Asking:
         seed: int | str | None = None,
         changes: Mapping[str, Any] | None = None,
         native_frames: bool = False,
+        loras: tuple[Lora, ...] = (),
     ) -> tuple[Recipe, Recipe]:
         """Two recipes with the same settings: A's official ones, the preset's, then `changes`, at a size as `settings`.
 
-        Each side decodes with what its checkpoint has. With `native_frames` each side makes the frame count
-        it was trained for, and only the shared prefix can be put side by side.
+        Both sides get the same `loras`. Each side decodes with what its checkpoint has. With `native_frames` each side
+        makes the frame count it was trained for, and only the shared prefix can be put side by side.
         """
         default_a, default_b = self.catalogue.pair()
         first = self.catalogue.get(a) if a else default_a
@@ -228,6 +241,6 @@ class Asking:
             }
             if native_frames:
                 own["num_frames"] = checkpoint.native_frames
-            return self.recipe(checkpoint.id, picture, base.but(**own))
+            return self.recipe(checkpoint.id, picture, base.but(**own), loras)
 
         return side(first), side(second)

@@ -227,7 +227,7 @@ class Desk:
             raise CheckpointUnavailable(ended.sentence)
 
     def job(self, run: Run) -> Job:
-        """What a worker needs to know of a run. Raises `NotFound`, `BadPicture`, `BadInput`."""
+        """What a worker needs to know of a run. Raises `NotFound`, `BadPicture`, `BadInput`, `BadCheckpoint`."""
         s = run.settings
         self.lab.notice_checkpoints()
         checkpoint = self.lab.catalogue.get(run.recipe.checkpoint)
@@ -241,6 +241,8 @@ class Desk:
             decoder_from=self.lab.catalogue.get(lender) if lender else None,
             latents=self._latents(run.latents_of) if run.latents_of else None,
             latents_of=run.latents_of or "",
+            # Decoding asks nothing of the UNet.
+            loras=() if run.latents_of else tuple(map(self.lab.loras.of, run.recipe.loras)),
         )
 
     def _picture(self, run: Run) -> np.ndarray:

@@ -39,6 +39,7 @@ from svdlab.recipes.visitors import OPERATOR, Visitor
 from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.content import Hashes
 from svdlab.weights.downloads import Downloads
+from svdlab.weights.loras import Loras
 from svdlab.weights.register import Registry
 
 
@@ -68,6 +69,7 @@ class Lab(Asking):
         self.data_dir = Path(data_dir) if data_dir is not None else self.environment.data_folder
         self.registry = Registry(self.data_dir, self.environment.checkpoint_dirs)
         self.hashes = Hashes(self.data_dir)
+        self.loras = Loras(self.data_dir, self.hashes)
         self.catalogue = catalogue or Catalogue(self.registry.checkpoints(Catalogue()))
         self.presets = presets or Presets()
         self.history = History(self.data_dir, busy_seconds)
@@ -165,14 +167,17 @@ class Lab(Asking):
         checkpoint: str | None = None,
         preset: str | None = None,
         seed: int | str | None = None,
+        loras: Iterable[str] = (),
         **changes: Any,
     ) -> Run:
         """Picture in, finished run out; needs a worker. Raises `SvdlabError` of any kind.
 
         `changes` are knobs by name; without a size among them, it is the native one that fits the picture's shape.
-        Raises `RenderFailed` with the run's sentence if it failed.
+        `loras` are files or ids of LoRAs, each with `:STRENGTH` behind it or not. Raises `RenderFailed` with the run's
+        sentence if it failed.
         """
-        run = self.submit(self.recipe_of(picture, checkpoint, preset, seed, changes), preset)
+        chosen = self.loras.chosen(loras)
+        run = self.submit(self.recipe_of(picture, checkpoint, preset, seed, changes, chosen), preset)
         return self.wait(run.id)[0]
 
     def compare(
@@ -182,10 +187,13 @@ class Lab(Asking):
         b: str | None = None,
         preset: str | None = None,
         seed: int | str | None = None,
+        loras: Iterable[str] = (),
         **changes: Any,
     ) -> Comparison:
-        """One picture and one set of knobs through two checkpoints, same noise; needs a worker."""
-        recipes = self.comparison_recipes(self.add_picture(picture), a, b, preset, seed, changes)
+        """One picture and one set of knobs through two checkpoints, same noise; needs a worker. `loras` are both's."""
+        chosen = self.loras.chosen(loras)
+        stored = self.add_picture(picture)
+        recipes = self.comparison_recipes(stored, a, b, preset, seed, changes, loras=chosen)
         comparison = self.submit_comparison(*recipes, preset=preset)
         self.wait(comparison.a.id, comparison.b.id)
         return self.history.comparison(comparison.id)
@@ -300,11 +308,13 @@ class Lab(Asking):
             return run.recipe.checkpoint
 
     def label(self, run: Run) -> str:
-        """What stands above a clip: the checkpoint's name and id."""
+        """What stands above a clip: the checkpoint's name and id, and the LoRAs added to it."""
         try:
-            return f"{self.catalogue.get(run.recipe.checkpoint).name} · {run.recipe.checkpoint}"
+            label = f"{self.catalogue.get(run.recipe.checkpoint).name} · {run.recipe.checkpoint}"
         except NotFound:
-            return run.recipe.checkpoint
+            label = run.recipe.checkpoint
+        added = [f"{self.loras.name(lora)} {lora.strength:g}" for lora in run.recipe.loras]
+        return " + ".join((label, *added))
 
     def labels(self, comparison: Comparison) -> tuple[str, str]:
         """What stands above the two clips: what they differ in."""

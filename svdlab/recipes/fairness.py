@@ -56,6 +56,16 @@ def fairness(a: Run, b: Run, forced_decoders: bool = False) -> Fairness:
     counts = changed.pop("num_frames", None)
     for name, (mine, theirs) in changed.items():
         differences.append(f"{name} is {mine} on A and {theirs} on B.")
+    loras = [{(one.sha256, one.strength) for one in run.recipe.loras} for run in (a, b)]
+    if loras[0] != loras[1]:
+        said = (
+            f"LoRA files are added to the UNet: {len(loras[0])} on A and {len(loras[1])} on B, not the same."
+        )
+        if a.recipe.checkpoint == b.recipe.checkpoint:
+            remarks.append(said)  # what is compared
+        else:
+            differences.append(said)
+            changed["loras"] = (loras[0], loras[1])
     chunks = a.outcome.decode_chunk_size, b.outcome.decode_chunk_size
     short_of_memory = bool(a.outcome.fallbacks or b.outcome.fallbacks) and not decoding
     if short_of_memory and chunks[0] != chunks[1] and counts is None:

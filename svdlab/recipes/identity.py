@@ -19,7 +19,7 @@ from svdlab.recipes.settings import FIRST_FORM, KNOBS
 # What a recipe asks for beside checkpoint, picture and knobs: the name of a later field of `Recipe` → the value that
 # every recipe without it means. A field that decides the bits and comes later gets its line here. What rendered a run
 # (its weights' content, number format, device) is not asked for by a recipe: the run's versions and outcome say it.
-LATER_PARTS: dict[str, Any] = {}
+LATER_PARTS: dict[str, Any] = {"loras": []}
 _INTRODUCED = {name: knob.introduced for name, knob in KNOBS.items()}
 
 

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from svdlab.errors import BadVideo
+from svdlab.errors import BadInput, BadVideo
 from svdlab.recipes import identity
+from svdlab.recipes.loras import Lora, together
 from svdlab.recipes.settings import GenerationSettings
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
@@ -40,6 +41,7 @@ class Recipe(BaseModel):
     checkpoint: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     picture_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     settings: GenerationSettings
+    loras: tuple[Lora, ...] = ()  # added to the checkpoint's UNet; in the order of their hashes
     versions: dict[Plain, Plain] = Field(default_factory=dict, max_length=32)
 
     @field_validator("settings", mode="before")
@@ -47,6 +49,14 @@ class Recipe(BaseModel):
     def _as_introduced(cls, settings: Any) -> Any:
         """A stored recipe that does not name a knob was made before there was one."""
         return identity.complete(settings) if isinstance(settings, Mapping) else settings
+
+    @field_validator("loras")
+    @classmethod
+    def _in_order(cls, loras: tuple[Lora, ...]) -> tuple[Lora, ...]:
+        try:
+            return together(loras)
+        except BadInput as error:  # what pydantic takes for a fault of a value
+            raise ValueError(str(error)) from None
 
     @property
     def hash(self) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from svdlab.errors import SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.loras import AddedLora
 from svdlab.recipes.records import Outcome
 from svdlab.recipes.settings import GenerationSettings
 
@@ -45,6 +46,7 @@ class Job:
     decoder_from: Checkpoint | None = None  # whose decoder is used; None: the checkpoint's own
     latents: bytes | None = field(default=None, repr=False)
     latents_of: str = ""
+    loras: tuple[AddedLora, ...] = ()  # added to the checkpoint's UNet
 
 
 @dataclass(frozen=True)

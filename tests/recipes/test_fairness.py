@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from svdlab.recipes.fairness import fairness
+from svdlab.recipes.loras import Lora
 from svdlab.recipes.records import Outcome, Recipe, Run
 from svdlab.recipes.settings import GenerationSettings
 
@@ -47,6 +48,18 @@ def test_fourteen_against_twenty_five_frames_share_a_prefix_of_noise() -> None:
     assert not pair.fair
     assert "A has 14 frames and B has 25: only the first 14" in pair.differences[0]
     assert "on the same noise" in pair.differences[0]
+
+
+def test_loras_are_what_is_compared_where_the_checkpoint_is_one() -> None:
+    added = RECIPE.model_copy(update={"loras": (Lora(sha256="1" * 64, strength=0.8),)})
+    same = fairness(run(), run(added))
+    assert same.fair
+    assert "LoRA files are added to the UNet: 0 on A and 1 on B" in same.remarks[0]
+    other = fairness(run(), run(added.model_copy(update={"checkpoint": "demo-1-1"})))
+    assert not other.fair
+    assert "LoRA files" in other.differences[0]
+    both = fairness(run(added), run(added.model_copy(update={"checkpoint": "demo-1-1"})))
+    assert (both.fair, both.remarks) == (True, ())
 
 
 def test_other_noise_is_named_even_when_the_settings_agree() -> None:

@@ -278,6 +278,11 @@ def _notes(recipe: Recipe, checkpoint: Checkpoint | None, size: tuple[int, int] 
         )
     if s.noise_aug_strength > 0:
         notes.append(OTHER_AUGMENTATION)
+    for lora in recipe.loras:
+        notes.append(
+            f"The LoRA {lora.sha256[:8]}… is not in the workflow: put a LoraLoaderModelOnly node with its file after "
+            f"the loader, at strength {lora.strength:g}."
+        )
     if s.schedule == "lcm":
         notes.append(OTHER_LEVELS)
     if s.decode_chunk_size is not None:

@@ -103,4 +103,4 @@ def _body(id: str, knob: Knob) -> str:
 
 
 def _word(word: str) -> str:
-    return "AYS" if word == "ays" else word.capitalize()
+    return word.upper() if word in ("ays", "lcm") else word.capitalize()

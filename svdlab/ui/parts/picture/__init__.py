@@ -31,6 +31,10 @@ SHOWN_SIDE = 960  # pixels, long side of the copy a page shows
 THUMB_SIDE = 128
 CARRIERS = (".mp4", ".webm", ".json")  # files that are no pictures: without a recipe they are of no use
 
+NO_LORAS = (
+    "Its LoRAs are chosen in the shell (svdlab generate --like FILE); here the clip is made without them."
+)
+
 
 class PictureBox:
     """The component and what it does; `name` is its id on the page."""
@@ -85,8 +89,9 @@ class PictureBox:
             value = self.value(self.lab.picture(found.picture_sha256))
         source = f"its {found.origin.removeprefix('svdlab ')}"
         said = f"{name}: the settings were read from {source}."
+        left_out = [NO_LORAS] if found.loras else []
         plain = None if path.suffix.lower() in CARRIERS else {"place": str(path), "name": name}
-        return {**value, "notes": [said, *found.notes], "error": "", "plain": plain}
+        return {**value, "notes": [said, *left_out, *found.notes], "error": "", "plain": plain}
 
     def example(self, before: Any, event: gr.EventData) -> dict[str, Any]:
         """Keeps one of the example pictures."""
