@@ -23,6 +23,7 @@ from svdlab.engine import latents as kept
 from svdlab.engine import memory, sampler
 from svdlab.engine.components import Components
 from svdlab.engine.residency import Residency, held_as
+from svdlab.engine.reuse import kept_bytes
 from svdlab.engine.sampler import Conditioning, Noise
 from svdlab.engine.ways import WAYS, Way, fitting, ways_of
 from svdlab.environment import Acceleration, Offload
@@ -221,7 +222,7 @@ class Renderer:
             return
         parts, settings, exact = progress.parts, progress.job.settings, self.acceleration == "exact"
         while True:
-            room = self.residency.room_for(parts.unet) * memory.SPARE
+            room = self.residency.room_for(parts.unet) * memory.SPARE - _kept_features(parts, settings)
             way = fitting(parts.unet, settings, parts.vae_scale, room, exact)
             more = self.residency.next_offload()
             if way or more is None or self.residency.device.type == "cpu":
@@ -382,6 +383,14 @@ class Renderer:
 def _given(job: Job) -> torch.Tensor | None:
     """The latents that a job brings along. Raises `BadInput` if they are not ones."""
     return None if job.latents is None else kept.unpack(job.latents)
+
+
+def _kept_features(parts: Components, settings: GenerationSettings) -> int:
+    """Bytes that stay from one step to the next."""
+    if settings.feature_reuse == 1:
+        return 0
+    positions = settings.width * settings.height // parts.vae_scale**2
+    return kept_bytes(parts.unet, 2 if settings.guided else 1, settings.num_frames, positions)
 
 
 def _pixels(settings: GenerationSettings) -> int:

@@ -25,6 +25,7 @@ from PIL import Image
 
 from svdlab.engine.components import Components
 from svdlab.engine.constants import constants_of
+from svdlab.engine.reuse import DeepFeatures
 from svdlab.engine.rows import feed_forward_in_rows
 from svdlab.engine.standing import StandIns
 from svdlab.engine.ways import WAYS, Way
@@ -218,8 +219,8 @@ def denoise(
 ) -> Iterator[Step]:
     """Yields after every step; stop by not asking for the next. Raises `RenderFailed` on non-finite latents.
 
-    With `exact` acceleration what no step changes is computed once; without, and in the first `way` of calling the
-    UNet, bit-equal to diffusers' pipeline.
+    With `exact` acceleration what no step changes is computed once; without, in the first `way` of calling the UNet and
+    with no features reused, bit-equal to diffusers' pipeline.
     """
     scheduler = make_schedule(parts.scheduler, settings, parts.device)
     device, dtype, frames = parts.device, parts.dtype, settings.num_frames
@@ -243,13 +244,15 @@ def denoise(
         + (constants_of(parts.unet, embeds[call], ids[call], frames) if exact else StandIns())
         for call in calls
     ]
+    deep = [DeepFeatures(parts.unet) for _ in calls] if settings.feature_reuse > 1 else []
     started = time.perf_counter()
     for index, t in enumerate(scheduler.timesteps, start=1):
         branches = torch.cat([latents] * 2) if settings.guided else latents
         branches = torch.cat([scheduler.scale_model_input(branches, t), picture], dim=2)
         predictions = []
-        for call, stand_ins in zip(calls, layers, strict=True):
-            with stand_ins.in_place():
+        reused = [one.for_step(index, settings.feature_reuse) for one in deep] or [StandIns()] * len(calls)
+        for call, stand_ins, shallow in zip(calls, layers, reused, strict=True):
+            with (stand_ins + shallow).in_place():
                 predictions += parts.unet(
                     branches[call],
                     t,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-Place = tuple[nn.Module, str, nn.Module]  # a module, the name of its layer, what stands there instead
+# A module, the name of its layer, and what stands there instead: None for nothing at all.
+Place = tuple[nn.Module, str, nn.Module | None]
 
 
 @dataclass(frozen=True)

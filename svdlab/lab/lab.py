@@ -42,6 +42,8 @@ from svdlab.weights.downloads import Downloads
 from svdlab.weights.loras import Loras
 from svdlab.weights.register import Registry
 
+SHALLOW = 0.25  # of a whole step's work is a step's that uses features again, on SVD's UNet
+
 
 class Lab(Asking):
     """Pictures, recipes, runs and comparisons in one data folder.
@@ -339,6 +341,6 @@ class Lab(Asking):
 def _work(settings: GenerationSettings) -> float:
     """Relative cost of a run: model evaluations times pixels."""
     branches = 2 if settings.guided else 1
-    return (
-        settings.num_frames * settings.width * settings.height * (settings.num_inference_steps * branches + 4)
-    )
+    whole = -(-settings.num_inference_steps // settings.feature_reuse)
+    steps = whole + SHALLOW * (settings.num_inference_steps - whole)
+    return settings.num_frames * settings.width * settings.height * (steps * branches + 4)

@@ -99,6 +99,13 @@ def _notes(checkpoint: Checkpoint, settings: GenerationSettings) -> list[Note]:
         notes.append(Note("noise_aug_strength", "Above 1 little of the picture is left."))
     if settings.schedule == "ays" and settings.num_inference_steps != AYS_STEPS:
         notes.append(Note("schedule", "AYS was worked out for 10 steps; other counts are interpolated."))
+    if settings.feature_reuse > 1:
+        said = (
+            "Features are used again for as long as there are steps: only the first step runs whole."
+            if settings.feature_reuse >= settings.num_inference_steps
+            else f"Not exact: of {settings.feature_reuse} steps only one runs the whole UNet."
+        )
+        notes.append(Note("feature_reuse", said))
     return notes + _few_step_notes(checkpoint, settings)
 
 

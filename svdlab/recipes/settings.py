@@ -174,6 +174,20 @@ class GenerationSettings(BaseModel):
         "clip and puts fresh noise on it, 2 to 8 times, with guidance 1. It is for weights distilled for it.",
         since=1,
     )
+    feature_reuse: int = _knob(
+        1,
+        "Reuse features",
+        "Run the whole UNet once in so many steps: 1 is exact, 2 or 3 are quicker and lose a little.",
+        unit="steps",
+        group="sampling",
+        ge=1,
+        le=10,
+        step=1,
+        usual=(1, 5),
+        more="In the steps between, the coarse features of the last whole step are used again and only the outermost "
+        "layers run (DeepCache's idea): a quarter of a step's work on SVD. Another clip than the exact one, close "
+        "to it with many steps and further with few; svdlab loss measures how far.",
+    )
     width: int = _knob(
         1024,
         "Width",

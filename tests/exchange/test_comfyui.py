@@ -23,6 +23,7 @@ from svdlab.exchange.comfyui.declared import SPECS
 from svdlab.exchange.comfyui.findings import Lost
 from svdlab.exchange.restore import Restored, restore, workflow_of
 from svdlab.lab.lab import Lab
+from svdlab.recipes.limits import LCM_LEVELS
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS, GenerationSettings
 from svdlab.weights.catalogue import Catalogue
@@ -439,6 +440,8 @@ def some_settings(rng: random.Random, decoders: tuple[str, ...], step: int) -> G
     if values["max_guidance_scale"] <= 1 < values["min_guidance_scale"]:
         values["min_guidance_scale"] = 1.0
     values["num_frames"] = min(values["num_frames"], 32)
+    if values["schedule"] == "lcm":
+        values["num_inference_steps"] = min(values["num_inference_steps"], LCM_LEVELS)
     return GenerationSettings.parse(values)
 
 
@@ -518,6 +521,12 @@ def test_lcm_is_the_samplers_name_there_and_comes_back(lab: Lab) -> None:
     assert (sampler["sampler_name"], sampler["steps"], sampler["cfg"]) == ("lcm", 4, 1.0)
     assert any("other noise levels" in note for note in written.notes)
     assert read(written.api).knobs["schedule"] == "lcm"
+
+
+def test_features_used_again_are_said_and_come_back(lab: Lab) -> None:
+    written = write_workflow(recipe(feature_reuse=3), lab.catalogue)
+    assert any("uses no features again" in note for note in written.notes)
+    assert read(written.api).knobs["feature_reuse"] == 3
 
 
 def test_ays_is_its_own_schedule_node_before_a_custom_sampler(lab: Lab) -> None:

@@ -95,7 +95,7 @@ def test_comparisons_are_asked_for_by_a_side(many: History) -> None:
         ("fps>nan", "fps must be asked for with a number, got 'nan'"),
         (f"seed={2**70}", "seed must be asked for with a number"),
         ("schedule>ays", "schedule > ays has no meaning; ask with = or !="),
-        ("schedule=linear", "schedule must be karras or ays, got 'linear'"),
+        ("schedule=linear", "schedule must be karras or ays or lcm, got 'linear'"),
         ("flicker>none", "flicker > none has no meaning"),
         (
             " ".join(["fps=6"] * (MAX_CONDITIONS + 1)),

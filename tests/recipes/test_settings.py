@@ -20,6 +20,7 @@ BAD_VALUES = {
     "min_guidance_scale": [-1, 21, math.inf],
     "max_guidance_scale": [-1, 21, math.nan],
     "schedule": ["linear", "", 3],
+    "feature_reuse": [0, 11, 1.5, math.nan],
     "width": [63, 2049, "wide"],
     "height": [0, 10**9],
     "fit": ["cover"],

@@ -283,6 +283,8 @@ def _notes(recipe: Recipe, checkpoint: Checkpoint | None, size: tuple[int, int] 
             f"The LoRA {lora.sha256[:8]}… is not in the workflow: put a LoraLoaderModelOnly node with its file after "
             f"the loader, at strength {lora.strength:g}."
         )
+    if s.feature_reuse > 1:
+        notes.append("ComfyUI uses no features again, so it is exact there, and slower.")
     if s.schedule == "lcm":
         notes.append(OTHER_LEVELS)
     if s.decode_chunk_size is not None:
