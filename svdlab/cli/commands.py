@@ -17,6 +17,7 @@ from svdlab.cli import again, look, loras, make, weights
 from svdlab.cli.examples import examples, have_examples
 from svdlab.cli.flags import HELP_WIDTH, SectionedCommand, dashed, knob_flags
 from svdlab.cli.interrupt import second_leaves_at_once
+from svdlab.cli.loss import loss
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of, environment_of
 from svdlab.errors import BadInput
 
@@ -37,6 +38,7 @@ class _Ordered(TyperGroup):
             "generate",
             "compare",
             "reproduce",
+            "loss",
             "runs",
             "checkpoints",
             "loras",
@@ -75,6 +77,7 @@ def command() -> Any:
         look.presets,
         look.doctor,
         examples,
+        loss,
         bench,
     ):
         cli.command(cls=SectionedCommand)(function)

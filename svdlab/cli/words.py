@@ -97,7 +97,7 @@ def run_line(run: Run) -> str:
     """'14 frames, 2.3 s at 6 fps (the model saw 5), seed 7, noise 3f9a1c2e, 8.1 s on cpu'."""
     s = run.settings
     clip = f"{s.num_frames} frames, {s.duration:.1f} s at {s.effective_playback_fps:g} fps"
-    spent = seconds_spent(run)
+    spent = run.outcome.spent
     effort = f", {spent:.1f} s on {run.outcome.device}" if spent else ""
     noise = f", noise {run.outcome.noise_sha256[:8]}" if run.outcome.noise_sha256 else ""
     return f"{clip} (fps {s.fps}, the model saw {s.conditioning_fps}), seed {s.seed}{noise}{effort}"
@@ -107,11 +107,6 @@ def numbers_of(run: Run) -> str:
     """' (float32 on cpu)', what a clip was rendered with; nothing where it does not say."""
     made = run.outcome
     return f" ({made.dtype} on {made.device})" if made.dtype and made.device else ""
-
-
-def seconds_spent(run: Run) -> float:
-    """What rendering took, without loading the weights."""
-    return sum(seconds for part, seconds in run.outcome.seconds.items() if part != "load")
 
 
 def fairness_line(verdict: Fairness) -> str:
@@ -136,7 +131,7 @@ def runs_table(runs: Sequence[Run], asked: Sequence[str] = ()) -> None:
             str(run.settings.motion_bucket_id),
             str(run.settings.fps),
             str(run.settings.seed),
-            f"{seconds_spent(run):.1f} s" if run.done else (run.error or ""),
+            f"{run.outcome.spent:.1f} s" if run.done else (run.error or ""),
             *(_value_of(run, name) for name in extra),
             marks_of(run),
         )

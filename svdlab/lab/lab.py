@@ -35,14 +35,13 @@ from svdlab.recipes.fairness import Fairness, fairness, same_latents
 from svdlab.recipes.presets import Preset, Presets
 from svdlab.recipes.records import Comparison, Resident, Run
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.recipes.shortcuts import unet_calls
 from svdlab.recipes.visitors import OPERATOR, Visitor
 from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.content import Hashes
 from svdlab.weights.downloads import Downloads
 from svdlab.weights.loras import Loras
 from svdlab.weights.register import Registry
-
-SHALLOW = 0.25  # of a whole step's work is a step's that uses features again, on SVD's UNet
 
 
 class Lab(Asking):
@@ -260,7 +259,7 @@ class Lab(Asking):
     def estimate(self, checkpoint: str, settings: GenerationSettings) -> float | None:
         """Seconds a run will take, from the newest finished one of that checkpoint; None if there is none."""
         for run in self.history.runs(limit=30, states=("done",)):
-            spent = sum(v for k, v in run.outcome.seconds.items() if k != "load")
+            spent = run.outcome.spent
             if run.recipe.checkpoint == checkpoint and spent:
                 return spent * _work(settings) / _work(run.settings)
         return None
@@ -340,7 +339,4 @@ class Lab(Asking):
 
 def _work(settings: GenerationSettings) -> float:
     """Relative cost of a run: model evaluations times pixels."""
-    branches = 2 if settings.guided else 1
-    whole = -(-settings.num_inference_steps // settings.feature_reuse)
-    steps = whole + SHALLOW * (settings.num_inference_steps - whole)
-    return settings.num_frames * settings.width * settings.height * (steps * branches + 4)
+    return settings.num_frames * settings.width * settings.height * (unet_calls(settings) + 4)

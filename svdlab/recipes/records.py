@@ -118,6 +118,11 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)  # by name; `svdlab.metrics.definitions`
     video_sha256: str = ""  # of the MP4's bytes; empty in runs of older versions
 
+    @property
+    def spent(self) -> float:
+        """Seconds that rendering took, without loading the weights."""
+        return sum(seconds for part, seconds in self.seconds.items() if part != "load")
+
     def to_json(self) -> str:
         """For the history's column."""
         return json.dumps(self.__dict__, sort_keys=True)

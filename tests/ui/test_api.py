@@ -92,7 +92,7 @@ def test_a_picture_becomes_a_video_with_its_recipe(client: Client, picture: str)
         ("noise_aug_strength", "inf", "noise_aug_strength must be a number from 0 to 10, got 'inf'"),
         ("num_frames", 10**30, "num_frames must be a whole number from 2 to 128"),
         ("seed", -2, "seed must be a whole number from 0 to"),
-        ("schedule", "euler", "schedule must be karras or ays, got 'euler'"),
+        ("schedule", "euler", "schedule must be karras or ays or lcm, got 'euler'"),
         ("width", True, "width must be a whole number from 64 to 2048"),
         ("height", [576], "height must be a whole number from 64 to 2048"),
         ("max_guidance_scale", {"a": 1}, "max_guidance_scale must be a number from 0 to 20"),
