@@ -28,14 +28,14 @@ from diffusers import (
     EulerDiscreteScheduler,
     UNetSpatioTemporalConditionModel,
 )
-from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
+from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from svdlab.engine import single_file
 from svdlab.errors import BadCheckpoint
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.weights.availability import place
 from svdlab.weights.content import Hashes
-from svdlab.weights.layouts import folders
+from svdlab.weights.layouts import float8, folders
 from svdlab.weights.layouts.configs import check_fit
 from svdlab.weights.layouts.single_files import PARTS
 from svdlab.weights.safetensors import Header, read_header
@@ -226,11 +226,18 @@ class FolderWeights(Weights):
         if self._borrowed(part):
             yield from single_file.tensors(path, self.image_decoder, part)
             return
-        read_header(path)
+        header = read_header(path)
+        float8.check_scales(header, path.name)
         try:
             with safetensors.safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118 - safe_open is not a mapping
-                    yield name, file.get_tensor(name)
+                    if float8.beside(name):
+                        continue
+                    tensor = file.get_tensor(name)
+                    if tensor.dtype in single_file.EIGHTHS.values():
+                        scale = float8.scale_of(header, name)
+                        tensor = single_file.widened(tensor, file.get_tensor(scale) if scale else None)
+                    yield name, tensor
         except (OSError, safetensors.SafetensorError) as error:
             reason = str(error).splitlines()[0][:200]
             raise BadCheckpoint(f"{part}/{path.name} cannot be read: {reason}") from error
@@ -242,6 +249,8 @@ class FolderWeights(Weights):
         if part == "vae":
             index = json.loads((self.folder / folders.INDEX).read_text(encoding="utf-8"))
             name = index["vae"][1]
+        if float8.stored_in_float8(self._header(part)):
+            return self._load_float8(part, _CLASSES[name], dtype)
         variant = "fp16" if ".fp16." in self.file(part).name else None
         try:
             with _quiet_bars():
@@ -260,6 +269,19 @@ class FolderWeights(Weights):
                 if not tensor.isfinite().all():
                     raise BadCheckpoint(single_file.too_large(tensor_name, self.file(part).name))
         return model.eval().requires_grad_(False)
+
+    def _load_float8(self, part: str, kind: Any, dtype: torch.dtype) -> Any:
+        """As `load`; diffusers and transformers know nothing of scales beside weights."""
+        config = dict(self.config(part))
+        with torch.device("meta"):
+            model = kind(CLIPVisionConfig(**config)) if part == "image_encoder" else kind.from_config(config)
+        state = {name: tensor.to(dtype) for name, tensor in self.tensors(part)}
+        try:
+            model.load_state_dict(state, strict=True, assign=True)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BadCheckpoint(f"the {part} of {self.checkpoint.id} does not load: {reason}") from error
+        return single_file.finished(model, part)
 
     def class_of(self, part: str) -> str:
         # As wide as float32 in half of its room: the numbers are looked at as they are stored.
@@ -348,6 +370,8 @@ class FileWeights(Weights):
 def _most_common_dtype(header: Header) -> torch.dtype:
     counts = Counter(tensor.dtype for tensor in header.tensors.values())
     most = counts.most_common(1)
+    if most and most[0][0] in single_file.EIGHTHS:
+        return torch.float16  # what float8 becomes without loss
     return single_file.DTYPES.get(most[0][0] if most else "", torch.float32)
 
 

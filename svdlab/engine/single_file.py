@@ -30,13 +30,14 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWi
 from svdlab.engine.original_names import SOURCES, THIRDS, How
 from svdlab.errors import BadCheckpoint
 from svdlab.recipes.checkpoint import Decoder
-from svdlab.weights.layouts import single_files
+from svdlab.weights.layouts import float8, single_files
 from svdlab.weights.layouts.configs import PICTURE
 from svdlab.weights.layouts.single_files import ENCODER, PART_NAMES, UNET, UNUSED, Part, SingleFile
 from svdlab.weights.safetensors import Header, TensorInfo
 from svdlab.words import counted
 
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+EIGHTHS = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}
 SHOWN = 3  # tensors named in a refusal
 
 
@@ -56,6 +57,7 @@ class Piece:
     source: str
     info: TensorInfo
     targets: tuple[Target, ...]
+    scale: TensorInfo | None = None  # what it is multiplied by, where it is float8 with a scale beside it
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _most_common(pieces: tuple[Piece, ...]) -> torch.dtype:
     count: Counter[str] = Counter()
     for piece in pieces:
         count[piece.info.dtype] += math.prod(piece.info.shape)
-    return DTYPES[count.most_common(1)[0][0]]
+    return DTYPES.get(count.most_common(1)[0][0], torch.float16)  # what float8 becomes without loss
 
 
 def recognise(header: Header, name: str, num_frames: int = 25) -> Original:
@@ -182,13 +184,21 @@ def _pieces(part: str, own: Part, decoder: Decoder | None, header: Header, name:
             raise BadCheckpoint(
                 f"{source} in {name} has the shape {list(info.shape)}, expected {list(expected)}"
             )
-    pieces = (Piece(source, header.tensors[source], tuple(made)) for source, made in targets.items())
+    pieces = (
+        Piece(source, header.tensors[source], tuple(made), _scale(header, source))
+        for source, made in targets.items()
+    )
     return tuple(sorted(pieces, key=lambda piece: piece.info.start))
+
+
+def _scale(header: Header, source: str) -> TensorInfo | None:
+    scale = float8.scale_of(header, source)
+    return header.tensors[scale] if scale else None
 
 
 def _check_rest(used: set[str], header: Header, name: str) -> None:
     """Refuses tensors that a whole SVD does not have: whoever put them there meant another network."""
-    rest = [key for key in header.tensors if key not in used and not UNUSED.fullmatch(key)]
+    rest = [key for key in header.tensors if not (key in used or UNUSED.fullmatch(key) or float8.beside(key))]
     if rest:
         raise BadCheckpoint(f"{name} has {_some(rest, 'tensor')} that Stable Video Diffusion does not have")
 
@@ -215,13 +225,30 @@ def _opened(path: Path, original: Original) -> Iterator[BufferedReader]:
 
 
 def _read(file: BufferedReader, piece: Piece, name: str) -> torch.Tensor:
-    """One tensor as it is stored, in memory of its own: a mapped file could change or vanish under a loaded model."""
-    info = piece.info
+    """One tensor as it is stored, float8 as float32 with its scale; in memory of its own: a mapped file could change or
+    vanish under a loaded model."""
+    stored = _read_one(file, piece.info, piece.source, name)
+    if piece.info.dtype not in EIGHTHS:
+        return stored
+    scale = None if piece.scale is None else _read_one(file, piece.scale, piece.source, name)
+    return widened(stored, scale)
+
+
+def _read_one(file: BufferedReader, info: TensorInfo, source: str, name: str) -> torch.Tensor:
     raw = torch.empty(info.end - info.start, dtype=torch.uint8)
     file.seek(info.start)
     if file.readinto(raw.numpy()) != len(raw):
-        raise BadCheckpoint(f"{name} is cut off within {piece.source}")
-    return raw.view(DTYPES[info.dtype]).view(info.shape)
+        raise BadCheckpoint(f"{name} is cut off within {source}")
+    return raw.view((DTYPES | EIGHTHS)[info.dtype]).view(info.shape)
+
+
+def widened(stored: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
+    """Numbers in float8 as float32, times their scale: one number, or one a row."""
+    numbers = stored.float()
+    if scale is None:
+        return numbers
+    each = scale.float().flatten()
+    return numbers * each.view(-1, *(1 for _ in numbers.shape[1:]))
 
 
 def _convert(tensor: torch.Tensor, how: How, dtype: torch.dtype) -> torch.Tensor:
@@ -251,12 +278,18 @@ def load_part(path: Path, original: Original, part: str, dtype: torch.dtype) -> 
                 if narrowed and not state[target.name].isfinite().all():
                     raise BadCheckpoint(too_large(piece.source, original.name))
     module.load_state_dict(state, strict=True, assign=True)
-    if part == "image_encoder":  # the only buffer of the five classes, and in no file
-        embeddings = module.vision_model.embeddings
-        embeddings.position_ids = torch.arange(embeddings.position_ids.shape[-1]).expand((1, -1))
+    finished(module, part)
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if tensor.is_meta:
             raise BadCheckpoint(f"the {PART_NAMES[part]} in {original.name} has no values for {name}")
+    return module.eval().requires_grad_(False)
+
+
+def finished(module: Any, part: str) -> Any:
+    """A component that was built without memory and filled, ready to compute."""
+    if part == "image_encoder":  # the only buffer of the five classes, and in no file
+        embeddings = module.vision_model.embeddings
+        embeddings.position_ids = torch.arange(embeddings.position_ids.shape[-1]).expand((1, -1))
     return module.eval().requires_grad_(False)
 
 

@@ -20,12 +20,13 @@ from svdlab.errors import BadCheckpoint
 from svdlab.recipes.checkpoint import Decoder
 from svdlab.weights.layouts import configs
 from svdlab.weights.layouts.configs import Names
+from svdlab.weights.layouts.float8 import FLOAT8, beside, check_scales, stored_in_float8
 from svdlab.weights.safetensors import Header, read_header
 from svdlab.words import counted
 
 PARTS = ("image_encoder", "unet", "vae")
 PART_NAMES = {"image_encoder": "image encoder", "unet": "UNet", "vae": "autoencoder"}
-NUMBERS = ("F32", "F16", "BF16")  # how tensors may be stored
+NUMBERS = ("F32", "F16", "BF16", *FLOAT8)  # how tensors may be stored
 MOST_TENSORS = 10_000  # a real file has about 2,450
 
 UNET = "model.diffusion_model."
@@ -116,6 +117,7 @@ class SingleFile:
     name: str
     parts: Mapping[str, Part]
     decoder: Decoder | None  # None where the autoencoder is not in it
+    float8: bool = False  # whether weights are stored in 8 bits
 
     @property
     def lacks(self) -> tuple[str, ...]:
@@ -148,13 +150,14 @@ def recognise(header: Header, name: str, num_frames: int = 25) -> SingleFile:
         part: _part(part, style, prefix, header, name, num_frames) for part, (style, prefix) in found.items()
     }
     configs.check_fit({part: own.config for part, own in parts.items()}, name)
+    check_scales(header, name)
     decoder = _decoder_of(parts["vae"], header) if "vae" in parts else None
-    file = SingleFile(name, MappingProxyType(parts), decoder)
+    file = SingleFile(name, MappingProxyType(parts), decoder, stored_in_float8(header))
     for part in parts:
         for key in tensors_of(header, file, part):
-            if header.tensors[key].dtype not in NUMBERS:
+            if header.tensors[key].dtype not in NUMBERS and not beside(key):
                 raise BadCheckpoint(
-                    f"{key} in {name} is stored as {header.tensors[key].dtype}; F32, F16 and BF16 are read"
+                    f"{key} in {name} is stored as {header.tensors[key].dtype}; {', '.join(NUMBERS)} are read"
                 )
     return file
 

@@ -160,12 +160,13 @@ def _trained_for(frames: int, known: bool, few: bool) -> str:
 
 
 def _summary(path: Path, found: SingleFile, base: Checkpoint | None) -> str:
+    coarse = ", in float8: coarser than they were published" if found.float8 else ""
     style = "Stability's original layout" if found.parts["unet"].style == "original" else "diffusers layout"
     if not found.lacks:
-        return f"Weights in {path.name}, {style}."
+        return f"Weights in {path.name}, {style}{coarse}."
     lent = f", those of {base.id}" if base else ""
     lacking = listed([PART_NAMES[part] for part in found.lacks])
-    return f"A UNet in {path.name}, {style}, without {lacking}{lent}."
+    return f"A UNet in {path.name}, {style}{coarse}, without {lacking}{lent}."
 
 
 def stem(path: Path) -> str:
