@@ -72,6 +72,8 @@ assert "grain" in head and (rows[0].split()[0], rows[0].split()[-1]) == (run.id,
 assert exported()["grain"] == "0.5"
 assert "How much grain is put over the clip." in pages()
 assert "`--grain`" in docs("knobs.md") and "--grain" in docs("cli.md")
+from svdlab.recipes.axes import read_axis
+assert read_axis("grain=0..1+0.5").values == (0.0, 0.5, 1.0)
 """
     run_on(tree, BEGIN + script, tmp_path / "data")
 

@@ -6,20 +6,16 @@ Knows the names of knobs and metrics and how a condition is said in SQL; opens n
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from svdlab.errors import BadInput
 from svdlab.metrics.definitions import METRICS
 from svdlab.recipes.settings import KNOBS
+from svdlab.recipes.terms import MAX_TERMS, SIGNS, Sign, said, terms
 
-Sign = Literal["<=", ">=", "!=", "=", "<", ">"]
-SIGNS: tuple[Sign, ...] = get_args(Sign)
 OTHER_NUMBERS = ("seconds", "peak_memory_bytes", "rating")  # of every run, beside knobs and metrics
 NAMES: tuple[str, ...] = (*KNOBS, *METRICS, *OTHER_NUMBERS)
-MAX_CONDITIONS = 16
-_SPELLED = {"==": "=", "≤": "<=", "≥": ">=", "≠": "!="}
+MAX_CONDITIONS = MAX_TERMS
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Condition:
     @property
     def said(self) -> str:
         """The value as it is typed."""
-        return "none" if self.value is None else f"{self.value}"
+        return said(self.value)
 
     def sql(self) -> tuple[str, list[int | float | str]]:
         """The condition on a row of `finding` and its parameters."""
@@ -73,34 +69,8 @@ class Condition:
 
 def parse_where(text: str) -> tuple[Condition, ...]:
     """Conditions as a person types them, separated by spaces or commas. Raises `BadInput` with one sentence."""
-    for spelled, sign in _SPELLED.items():
-        text = text.replace(spelled, sign)
-    joined = re.sub(rf"\s*({'|'.join(SIGNS)})\s*", r"\1", text.strip())
-    parts = [part for part in re.split(r"[\s,]+", joined) if part]
-    if len(parts) > MAX_CONDITIONS:
-        raise BadInput(f"at most {MAX_CONDITIONS} conditions can be asked for at once, got {len(parts)}")
-    return tuple(map(_parsed, parts))
-
-
-def _parsed(part: str) -> Condition:
-    found = re.fullmatch(rf"([^<>=!]+)({'|'.join(SIGNS)})([^<>=!]+)", part)
-    if found is None:
-        raise BadInput(
-            f"ask for a knob or metric as in camera_motion>2, fps=6 or schedule!=ays, got {part[:40]!r}"
-        )
-    name, sign, value = found.groups()
-    return Condition(name.replace("-", "_"), sign, _value(value))  # type: ignore[arg-type]  # one of SIGNS
-
-
-def _value(text: str) -> int | float | str | None:
-    if text.lower() == "none":
-        return None
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
+    example = "ask for a knob or metric as in camera_motion>2, fps=6 or schedule!=ays"
+    return tuple(Condition(term.name, term.sign, term.value) for term in terms(text, example))
 
 
 def _is_number(value: object) -> bool:

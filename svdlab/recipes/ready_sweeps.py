@@ -1,0 +1,66 @@
+"""Sweeps that are there to be begun with, declared once: the page's list and the shell's `--ready` are made from them.
+
+Knows axes as text; nothing of what is swept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from svdlab.errors import NotFound
+
+
+@dataclass(frozen=True)
+class ReadySweep:
+    """Axes by name as they are typed; `{a}` and `{b}` stand for the lab's usual pair of 1.0 and 1.1."""
+
+    id: str
+    name: str
+    summary: str
+    axes: tuple[tuple[str, str], ...]
+    rows: str = ""  # the axis that runs downwards, where it is not the first
+
+    def texts(self, pair: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+        """Name and values of each axis, the pair's ids in place."""
+        a, b = pair
+        return tuple((name, values.format(a=a, b=b)) for name, values in self.axes)
+
+
+READY: tuple[ReadySweep, ...] = (
+    ReadySweep(
+        "bucket-ladder",
+        "Bucket ladder",
+        "The motion bucket from calm to lively, on two seeds: how far it moves, and where it turns the camera.",
+        (("motion_bucket_id", "1..255[6]"), ("seed", "1..2")),
+    ),
+    ReadySweep(
+        "fps-bucket",
+        "Frame rate × bucket",
+        "The article's frame rates against its motion buckets, all else equal.",
+        (("fps", "6, 8"), ("motion_bucket_id", "127, 135, 154")),
+    ),
+    ReadySweep(
+        "versions",
+        "1.0 against 1.1 over seeds",
+        "Two checkpoints on the same noise, seed by seed: what is the checkpoint's doing, and what the seed's.",
+        (("checkpoint", "{a}, {b}"), ("seed", "1..6")),
+    ),
+    ReadySweep(
+        "seeds",
+        "Seeds",
+        "Sixteen seeds with all else equal: the seed picks the camera's move as much as any knob does.",
+        (("seed", "1..16"),),
+    ),
+)
+
+
+def ready_sweep(id: str) -> ReadySweep:
+    """The one of that id. Raises `NotFound` with the nearest."""
+    for one in READY:
+        if one.id == id:
+            return one
+    ids = [one.id for one in READY]
+    near = get_close_matches(id, ids, 1)
+    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(ids)}"
+    raise NotFound(f"there is no ready-made sweep {id[:40]!r}; {meant}")
