@@ -110,6 +110,25 @@ def accept_and_render(data: Path, ledger: Path, seeds: Sequence[int]) -> None:
         time.sleep(60)
 
 
+def render_sweep(data: Path) -> None:
+    """Accepts a sweep of four cells over both checkpoints and renders it."""
+    with Lab(data) as lab:
+        grid = lab.sweeps.grid({"seed": "1..2", "checkpoint": list(PAIR)})
+        sweep = lab.sweeps.submit(lab.sweeps.plan(recipe(lab, 1), grid))
+        LocalWorker(lab, Compute("cpu")).start()
+        for _ in lab.sweeps.watch(sweep.id):
+            pass
+
+
+def serve(data: Path) -> None:
+    """What any later start does: renders whatever goes on, until all sweeps are over."""
+    with Lab(data) as lab:
+        LocalWorker(lab, Compute("cpu")).start()
+        for sweep in lab.history.sweeps():
+            for _ in lab.sweeps.watch(sweep.id):
+                pass
+
+
 def share(data: Path, ready: Barrier, stop: Event) -> None:
     """Renders whatever another process accepts, until told to stop."""
     with Lab(data) as lab:

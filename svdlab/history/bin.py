@@ -31,6 +31,10 @@ _UNMARKED = (
     " OR EXISTS (SELECT 1 FROM runs JOIN finding AS side ON side.created = runs.created AND side.run = runs.id"
     f" WHERE runs.id IN (pair.a, pair.b) AND side.deleted IS NULL AND NOT ({_OLD.format('side')}))))"
 )
+_NAMED = (  # whether a picture is wanted
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM runs WHERE picture = ?)"
+    " OR EXISTS (SELECT 1 FROM sweeps WHERE instr(base || grid, ?))"
+)
 _FREED = (  # runs of comparisons that are gone stand alone
     "UPDATE runs SET comparison = NULL WHERE comparison IS NOT NULL AND comparison NOT IN (SELECT id FROM comparisons)"
 )
@@ -80,6 +84,11 @@ class Bin(Marks):
                 f" AND (a IN {search.IN_BIN} OR b IN {search.IN_BIN})",
                 (now,),
             )
+            db.execute(
+                "UPDATE sweeps SET deleted = ? WHERE visitor IS NOT NULL AND deleted IS NULL"
+                " AND state <> 'active' AND created <= ?",
+                (now, now - older_than_seconds),
+            )
         return ids
 
     def take_back(self, ids: Iterable[str]) -> None:
@@ -109,6 +118,7 @@ class Bin(Marks):
                 (BEING_REMOVED, before),
             )
             db.execute("DELETE FROM comparisons WHERE deleted <= ?", (before,))
+            db.execute("DELETE FROM sweeps WHERE deleted <= ?", (before,))
             db.execute(_FREED)
             rows = db.execute("SELECT id FROM runs WHERE deleted = ?", (BEING_REMOVED,)).fetchall()
         failpoint("bin-marked")
@@ -126,7 +136,7 @@ class Bin(Marks):
         return removed
 
     def remove_unused_pictures(self, older_than_seconds: float = FRESH_SECONDS) -> list[str]:
-        """Removes stored pictures that no run names, in the bin or outside, and returns their hashes.
+        """Removes stored pictures that no run or sweep names, in the bin or outside, and returns their hashes.
 
         Pictures that were stored or asked for less than `older_than_seconds` ago stay: their run may be on its way.
         """
@@ -136,7 +146,7 @@ class Bin(Marks):
                 name = PICTURE_NAME.fullmatch(path.name)
                 if name is None or path.stat().st_mtime > before:
                     continue
-                if not db.execute("SELECT 1 FROM runs WHERE picture = ? LIMIT 1", (name[1],)).fetchone():
+                if not db.execute(_NAMED, (name[1], name[1])).fetchone():
                     path.unlink(missing_ok=True)
                     removed.append(name[1])
         return removed

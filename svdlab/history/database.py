@@ -173,6 +173,41 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE turn (now INTEGER NOT NULL);
     INSERT INTO turn VALUES (0);
     """,
+    # Sweeps and their cells. A cell holds what it changes of its sweep's base until its turn comes, and names its run
+    # from then on; `place` is the order of rendering, `last` the run that is tried again. `runs.sweep` names the sweep
+    # that had a run made: a run that was there before belongs to none.
+    """
+    CREATE TABLE sweeps (
+        id TEXT PRIMARY KEY,
+        state TEXT NOT NULL CHECK (state IN ('active','paused','cancelled','ended')),
+        base TEXT NOT NULL,
+        preset TEXT,
+        grid TEXT NOT NULL,
+        cells INTEGER NOT NULL,
+        seconds REAL,
+        created REAL NOT NULL,
+        visitor TEXT,
+        lane TEXT NOT NULL DEFAULT '',
+        deleted REAL
+    );
+    CREATE INDEX sweeps_by_created ON sweeps (created, id);
+    CREATE INDEX sweeps_going ON sweeps (created, id) WHERE state = 'active';
+    CREATE TABLE cells (
+        sweep TEXT NOT NULL REFERENCES sweeps (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        work REAL NOT NULL,
+        changes TEXT NOT NULL,
+        refused TEXT,
+        run TEXT,
+        last TEXT,
+        tries INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (sweep, number)
+    ) WITHOUT ROWID;
+    CREATE INDEX cells_waiting ON cells (sweep, place) WHERE run IS NULL AND refused IS NULL;
+    CREATE INDEX cells_by_run ON cells (run) WHERE run IS NOT NULL;
+    ALTER TABLE runs ADD COLUMN sweep TEXT;
+    """,
 )
 
 

@@ -24,6 +24,7 @@ _WITH_TAGS = (
     "SELECT it.*, (SELECT group_concat(tag, ',') FROM (SELECT tag FROM {0}_tags WHERE {0} = it.id ORDER BY tag))"
     " AS tags FROM {0}s AS it"
 )
+MOST_VALUES = 500  # in one statement
 RUNS = _WITH_TAGS.format("run")
 COMPARISONS = _WITH_TAGS.format("comparison")
 
@@ -90,6 +91,7 @@ class Kept(Database):
             tags=_tags(row),
             deleted=row["deleted"],
             visitor=row["visitor"],
+            sweep=row["sweep"],
         )
 
     def _readable(self, read: Callable[[sqlite3.Row], One], rows: Iterable[sqlite3.Row]) -> Iterator[One]:
@@ -153,6 +155,22 @@ class Kept(Database):
             (recipe_hash, *states, *whose),
         )
         return self._readable(self._run, rows)
+
+    def same_of(
+        self, hashes: Iterable[str], states: Sequence[RunState], visitor: str | None = None
+    ) -> Iterator[Run]:
+        """As `same`, of any of many recipes, those of one recipe newest first."""
+        wanted = list(dict.fromkeys(hashes))
+        of_one, whose = ("AND visitor = ?", (visitor,)) if visitor is not None else ("", ())
+        for start in range(0, len(wanted), MOST_VALUES):
+            part = wanted[start : start + MOST_VALUES]
+            rows = self._rows(
+                f"{RUNS} WHERE recipe_hash IN ({','.join('?' * len(part))})"
+                f" AND state IN ({','.join('?' * len(states))}) AND deleted IS NULL {of_one}"
+                " ORDER BY created DESC, id DESC",
+                (*part, *states, *whose),
+            )
+            yield from self._readable(self._run, rows)
 
     def same_pairs(self, a_hash: str, b_hash: str, visitor: str | None = None) -> Iterator[Comparison]:
         """Comparisons of these two recipes outside the bin, with both sides outside it, newest first.

@@ -14,11 +14,11 @@ from pathlib import Path
 from svdlab.errors import BadInput
 from svdlab.failpoints import failpoint
 from svdlab.files import put_in_place, sync_folder
-from svdlab.history.bin import Bin
 from svdlab.history.ids import new_id
 from svdlab.history.owners import is_alive
 from svdlab.history.run_files import whole_result
-from svdlab.history.turns import first_waiting, must_have_room, next_turn, take_turn
+from svdlab.history.sweeps import Sweeps
+from svdlab.history.turns import Only, first_waiting, must_have_room, next_turn, take_turn
 from svdlab.recipes.records import UNFINISHED, Comparison, Outcome, Recipe, Run, RunState
 from svdlab.recipes.visitors import OPERATOR, Visitor
 
@@ -26,8 +26,8 @@ ENDED = "The program ended while this was being rendered."
 LEASE_SECONDS = 120.0  # a worker on another host that has not been heard of for this long is taken for dead
 
 
-class History(Bin):
-    """What is kept (see `Kept`, `Marks`, `Bin`) and the queue: accepting, claiming, ending, recovering."""
+class History(Sweeps):
+    """What is kept (see `Kept`, `Marks`, `Bin`, `Sweeps`) and the queue: accepting, claiming, ending, recovering."""
 
     # Accepting
 
@@ -68,6 +68,31 @@ class History(Bin):
             db.execute(_PAIR, (id, of.id, second, time.time(), by.stored))
         return self.comparison(id)
 
+    def add_cell(
+        self,
+        sweep: str,
+        number: int,
+        recipe: Recipe,
+        preset: str | None = None,
+        by: Visitor = OPERATOR,
+        most: int | None = None,
+    ) -> str | None:
+        """Has a sweep's waiting cell become a queued run, and returns its id; None if it waits no more.
+
+        Row and cell are written together: killed at any moment, a cell has one run or none. A run that the cell had
+        before is queued again under its own id. Raises `BadInput`.
+        """
+        with self._transaction() as db:
+            cell = db.execute(_WAITING_CELL, (sweep, number)).fetchone()
+            if cell is None:
+                return None
+            turn = self._turn(db, by, 1, most)
+            again = db.execute(_AGAIN, (turn, by.lane, sweep, cell["last"])).rowcount
+            id: str = cell["last"] if again else self._insert(recipe, preset, None, by, turn, sweep=sweep)
+            db.execute("UPDATE cells SET run = ? WHERE sweep = ? AND number = ?", (id, sweep, number))
+            failpoint("cell-queued")
+        return id
+
     def _turn(self, db: sqlite3.Connection, by: Visitor, count: int, most: int | None) -> int:
         """The number of `count` runs that are rendered together. Raises `BadInput` if that is too many."""
         must_have_room(db, by, count, most)
@@ -81,11 +106,12 @@ class History(Bin):
         by: Visitor,
         turn: int,
         latents_of: str | None = None,
+        sweep: str | None = None,
     ) -> str:
         id = new_id()
         self._db.execute(
             "INSERT INTO runs (id, state, recipe, recipe_hash, checkpoint, picture, preset, comparison, created,"
-            " latents_of, visitor, lane, turn) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " latents_of, visitor, lane, turn, sweep) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 id,
                 recipe.to_json(),
@@ -99,6 +125,7 @@ class History(Bin):
                 by.stored,
                 by.lane,
                 turn,
+                sweep,
             ),
         )
         failpoint("row-inserted")
@@ -123,12 +150,12 @@ class History(Bin):
 
     # Working
 
-    def claim(self, owner: str, only: Sequence[str] | None = None) -> list[Run]:
+    def claim(self, owner: str, only: Only = None) -> list[Run]:
         """Takes the run whose turn it is, with its comparison's other side, for `owner`; empty if none waits.
 
         Of one lane that is the run that was accepted first (`svdlab.history.turns`). Rows are numbered as they are
         accepted, so the order holds when the clock is set back.
-        With `only`, runs of other ids are left to other workers. Of a data folder that is only read, nothing.
+        With `only`, other runs are left to other workers. Of a data folder that is only read, nothing.
         """
         if self.read_only:
             return []
@@ -234,7 +261,8 @@ class History(Bin):
     def requeue(self, *ids: str, by: Visitor = OPERATOR, most: int | None = None) -> list[Run]:
         """Puts interrupted, failed or cancelled runs back into the queue, together: a comparison's two stay one.
 
-        The operator's keep their place; a visitor's go behind what the visitor has asked for since. Raises `BadInput`.
+        The operator's keep their place; a visitor's go behind what the visitor has asked for since. A sweep's cell is
+        from then on a run like any other: its sweep's pause does not hold it. Raises `BadInput`.
         """
         for id in ids:
             if self.get(id).deleted is not None:
@@ -245,7 +273,7 @@ class History(Bin):
                 self._behind(db, ids, by.lane)
             db.executemany(
                 "UPDATE runs SET state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL,"
-                " cancel_requested = 0 WHERE id = ? AND state IN ('interrupted', 'failed', 'cancelled')"
+                " cancel_requested = 0, sweep = NULL WHERE id = ? AND state IN ('interrupted', 'failed', 'cancelled')"
                 " AND deleted IS NULL",
                 [(id,) for id in ids],
             )
@@ -294,4 +322,10 @@ class History(Bin):
 
 
 _MINE = "id = ? AND state = 'running' AND owner IS COALESCE(?, owner)"
+_WAITING_CELL = "SELECT last FROM cells WHERE sweep = ? AND number = ? AND run IS NULL AND refused IS NULL"
+_AGAIN = (
+    "UPDATE runs SET state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL, cancel_requested = 0,"
+    " turn = ?, lane = ?, sweep = ? WHERE id = ? AND state IN ('interrupted', 'failed', 'cancelled')"
+    " AND deleted IS NULL"
+)
 _PAIR = "INSERT INTO comparisons (id, a, b, created, visitor) VALUES (?, ?, ?, ?, ?)"

@@ -13,12 +13,29 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from svdlab.errors import BadInput
 from svdlab.recipes.visitors import Visitor
 
 LANE_SHARE = 5  # so many visitors' waiting runs may come from one address
+
+# A run that a sweep had made is left where it is while the sweep is paused, unless another has it too and goes on.
+_HAS_IT = (
+    "SELECT 1 FROM cells JOIN sweeps ON sweeps.id = cells.sweep WHERE cells.run = runs.id AND sweeps.state ="
+)
+_GOES_ON = f"(sweep IS NULL OR NOT EXISTS ({_HAS_IT} 'paused') OR EXISTS ({_HAS_IT} 'active'))"
+
+
+@dataclass(frozen=True)
+class OfSweep:
+    """The cells of one sweep: what a worker may be limited to."""
+
+    id: str
+
+
+Only = Sequence[str] | OfSweep | None  # the ids of some runs, one sweep's, or whatever waits
 
 
 def next_turn(db: sqlite3.Connection, lane: str) -> int:
@@ -30,11 +47,17 @@ def next_turn(db: sqlite3.Connection, lane: str) -> int:
     return now if last is None else max(now, last + 1)
 
 
-def first_waiting(db: sqlite3.Connection, only: Sequence[str] | None) -> sqlite3.Row | None:
+def first_waiting(db: sqlite3.Connection, only: Only) -> sqlite3.Row | None:
     """id, comparison and turn of the run whose turn it is, among `only` if given; None where none waits."""
-    columns, first = "SELECT id, comparison, turn FROM runs", "ORDER BY turn, rowid LIMIT 1"
+    columns = "SELECT id, comparison, turn FROM runs"
+    first = f"AND {_GOES_ON} ORDER BY turn, rowid LIMIT 1"
     if only is None:  # without its name SQLite takes another index and sorts all that wait
         found = db.execute(f"{columns} INDEXED BY runs_in_turn WHERE state = 'queued' {first}")
+    elif isinstance(only, OfSweep):
+        of_it = "id IN (SELECT run FROM cells WHERE cells.sweep = ?)"
+        found = db.execute(
+            f"{columns} INDEXED BY runs_in_turn WHERE state = 'queued' AND {of_it} {first}", (only.id,)
+        )
     else:
         marks = ",".join("?" * len(only))
         found = db.execute(f"{columns} WHERE state = 'queued' AND id IN ({marks}) {first}", tuple(only))

@@ -5,7 +5,7 @@ Whatever decides the bits is part of the question, and the question is put toget
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from svdlab.history.queue import History
 from svdlab.lab.bits import Bits, Numbers
@@ -26,6 +26,17 @@ class Before:
         """The newest finished run of that recipe outside the bin whose video is there; that visitor's, if named."""
         runs = self._history.same(asked(recipe), ("done",), visitor)
         return next((run for run in runs if _shows(run) and self._answers(run, numbers)), None)
+
+    def runs(
+        self, hashes: Iterable[str], numbers: Numbers | None = None, visitor: str | None = None
+    ) -> dict[str, Run]:
+        """As `run`, for many recipes at once, given and answered by what is `asked` of each."""
+        found: dict[str, Run] = {}
+        for run in self._history.same_of(hashes, ("done",), visitor):
+            hash = asked(run.recipe)
+            if hash not in found and _shows(run) and self._answers(run, numbers):
+                found[hash] = run
+        return found
 
     def waiting(self, recipe: Recipe, visitor: str | None = None) -> Run | None:
         """The run of that recipe that is on its way: the one being rendered, else the first that waits."""

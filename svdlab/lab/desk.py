@@ -33,6 +33,7 @@ from svdlab.history.doctor import remove_leftovers
 from svdlab.history.ids import new_id
 from svdlab.history.owners import this_process
 from svdlab.history.retention import DAY
+from svdlab.history.turns import OfSweep, Only
 from svdlab.lab.lab import Lab
 from svdlab.lab.results import write_files
 from svdlab.lab.sharing import twin_of
@@ -58,10 +59,11 @@ UNSAID = "rendering ended without saying how"
 class Desk:
     """One worker's place at a lab. Several may serve one lab, each in a thread of its own.
 
-    `only` limits it to some run ids. `owner` names who claims: this process, unless it works for another.
+    `only` limits it to some run ids, or to one sweep's cells. `owner` names who claims: this process, unless it works
+    for another.
     """
 
-    def __init__(self, lab: Lab, only: Sequence[str] | None = None, owner: str | None = None) -> None:
+    def __init__(self, lab: Lab, only: Only = None, owner: str | None = None) -> None:
         self.lab = lab
         self.only = only
         self.owner = owner or this_process()
@@ -199,6 +201,10 @@ class Desk:
 
     def claim(self) -> list[Run]:
         """The next run to render, or a comparison's two; empty if none waits. Raises `DataFolderError`."""
+        if self.only is None:
+            self.lab.sweeps.feed()
+        elif isinstance(self.only, OfSweep):
+            self.lab.sweeps.feed(self.only.id)
         runs = self.lab.history.claim(self.owner, self.only)
         self.lab.live.begin(run.id for run in runs)
         return runs

@@ -6,7 +6,7 @@ so building a Lab loads neither torch nor gradio.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,18 +24,19 @@ from svdlab.lab.asking import Asking
 from svdlab.lab.before import Before
 from svdlab.lab.bits import Bits, Numbers
 from svdlab.lab.examiner import Change, Examiner, NoExaminer
+from svdlab.lab.expected import Expected
 from svdlab.lab.live import Live
 from svdlab.lab.pictures import PictureSource
 from svdlab.lab.policy import Policy
 from svdlab.lab.pulse import Pulse
 from svdlab.lab.quota import Quota
+from svdlab.lab.sweeps import AxisValues, Sweeps, SweepStanding
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.events import Event
 from svdlab.recipes.fairness import Fairness, fairness, same_latents
 from svdlab.recipes.presets import Preset, Presets
 from svdlab.recipes.records import Comparison, Resident, Run
 from svdlab.recipes.settings import GenerationSettings
-from svdlab.recipes.shortcuts import unet_calls
 from svdlab.recipes.visitors import OPERATOR, Visitor
 from svdlab.weights.catalogue import Catalogue
 from svdlab.weights.content import Hashes
@@ -53,7 +54,8 @@ class Lab(Asking):
 
     What there is to find, mark and put away is in `history`, what is happening now in `live`, whether something was
     rendered before in `before`, whether with the weights of today in `bits`, what a visitor may do in `policy`.
-    `numbers` is what this process's worker renders with, `quota` how it is lent time, if that is rationed.
+    `numbers` is what this process's worker renders with, `quota` how it is lent time, if that is rationed; `sweeps` has
+    the verbs of sweeps.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Lab(Asking):
         self.examiner: Examiner = NoExaminer()
         self.quota: Quota | None = None
         self._on_asked = []
+        self.sweeps = Sweeps(self)
         self.interrupted = self.history.recover()
         self._closers: list[Callable[[], None]] = []
         self._residents: list[Callable[[], list[Resident]]] = []
@@ -199,6 +202,31 @@ class Lab(Asking):
         self.wait(comparison.a.id, comparison.b.id)
         return self.history.comparison(comparison.id)
 
+    def sweep(
+        self,
+        picture: PictureSource,
+        axes: Mapping[str, AxisValues],
+        checkpoint: str | None = None,
+        preset: str | None = None,
+        seed: int | str | None = None,
+        *,
+        together: Sequence[Sequence[str]] = (),
+        skip: Sequence[str] = (),
+        **changes: Any,
+    ) -> SweepStanding:
+        """One picture, a grid of changes, all cells rendered; needs a worker. Raises `BadInput`.
+
+        `axes` has for each name the values or a text such as "1..255[6]" (`svdlab.recipes.axes`); pictures are what
+        `add_picture` takes. `together` names axes that change together, `skip` what is left out: "fps>8 seed=1".
+        `changes` are knobs by name. A cell that fails stops none of the others.
+        """
+        recipe = self.recipe_of(picture, checkpoint, preset, seed, changes)
+        grid = self.sweeps.grid(axes, together, skip)
+        sweep = self.sweeps.submit(self.sweeps.plan(recipe, grid, preset, told=changes))
+        for _ in self.sweeps.watch(sweep.id):
+            pass
+        return self.sweeps.standing(sweep.id)
+
     # Watching
 
     def fairness(self, comparison: Comparison) -> Fairness:
@@ -258,11 +286,7 @@ class Lab(Asking):
 
     def estimate(self, checkpoint: str, settings: GenerationSettings) -> float | None:
         """Seconds a run will take, from the newest finished one of that checkpoint; None if there is none."""
-        for run in self.history.runs(limit=30, states=("done",)):
-            spent = run.outcome.spent
-            if run.recipe.checkpoint == checkpoint and spent:
-                return spent * _work(settings) / _work(run.settings)
-        return None
+        return Expected(self.history).seconds(checkpoint, settings)
 
     # Finding again
 
@@ -335,8 +359,3 @@ class Lab(Asking):
             return self.presets.get(run.preset) if run.preset else None
         except NotFound:
             return None
-
-
-def _work(settings: GenerationSettings) -> float:
-    """Relative cost of a run: model evaluations times pixels."""
-    return settings.num_frames * settings.width * settings.height * (unet_calls(settings) + 4)

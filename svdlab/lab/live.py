@@ -112,6 +112,11 @@ class Live:
         with self._changed:
             self._changed.wait_for(lambda: self._asks != seen or self.closed, seconds)
 
+    def rest(self, seconds: float) -> None:
+        """Sleeps until something happens here, the time is over or this is closed."""
+        with self._changed:
+            self._changed.wait_for(partial(self._has_news, self._news), seconds)
+
     def present(self, id: str) -> Event:
         """The newest event of a run: this process's own, or made from the row. Raises `NotFound`."""
         live = self._events.get(id)

@@ -15,6 +15,7 @@ from svdlab.errors import BadInput, BadSettings, NotAllowed
 from svdlab.history.ids import unguessable
 from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.recipes.sweeps import Sweep
 from svdlab.recipes.visitors import OPERATOR, Visitor
 
 Permission = Literal[
@@ -94,19 +95,19 @@ class Policy:
         if not self.allows(permission, visitor):
             raise NotAllowed(REFUSALS[permission])
 
-    # What is about one run or comparison
+    # What is about one run, comparison or sweep
 
-    def may_read(self, visitor: Visitor, thing: Run | Comparison) -> bool:
+    def may_read(self, visitor: Visitor, thing: Run | Comparison | Sweep) -> bool:
         """Whether a visitor who has its id may see it: its own, or what somebody handed on."""
         if not self.public or visitor.owns(thing.visitor):
             return True
         return thing.deleted is None and unguessable(thing.id)
 
-    def may_change(self, visitor: Visitor, thing: Run | Comparison) -> bool:
+    def may_change(self, visitor: Visitor, thing: Run | Comparison | Sweep) -> bool:
         """Whether a visitor may cancel, resume, mark and delete it: its own only."""
         return not self.public or visitor.owns(thing.visitor)
 
-    def require_own(self, visitor: Visitor, thing: Run | Comparison) -> None:
+    def require_own(self, visitor: Visitor, thing: Run | Comparison | Sweep) -> None:
         """Raises `NotAllowed` if a visitor may not change it."""
         if not self.may_change(visitor, thing):
             raise NotAllowed(NOT_YOURS)

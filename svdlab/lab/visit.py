@@ -6,24 +6,29 @@ of pages, cookies or addresses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from svdlab.errors import NotFound, SvdlabError
+from svdlab.errors import BadInput, NotAllowed, NotFound, SvdlabError
 from svdlab.history.search import ComparisonPage, Page, RunQuery
 from svdlab.lab import sharing
 from svdlab.lab.lab import Lab
 from svdlab.lab.pictures import PictureSource
 from svdlab.lab.policy import Permission
+from svdlab.lab.sweeps import Plan
 from svdlab.recipes.checkpoint import Decoder
 from svdlab.recipes.records import Comparison, Recipe, Run
+from svdlab.recipes.sweeps import Grid, Sweep
 from svdlab.recipes.visitors import Visitor
 from svdlab.weights.availability import availability
 
 One = TypeVar("One", Run, Comparison)
 
+NOT_LENT = (
+    "this lab is lent its GPU for one click at a time, so it takes no sweeps; run svdlab on your own machine"
+)
 _NOBODYS = "-"  # the id of no visitor: nobody in particular lists nothing
 
 
@@ -74,7 +79,14 @@ class Visit:
         except NotFound:
             raise NotFound(f"there is no run or comparison {str(id)[:40]!r}") from None
 
-    def owns(self, thing: Run | Comparison) -> bool:
+    def sweep(self, id: str) -> Sweep:
+        """The sweep of that id, if this visitor may see it. Raises `NotFound`, also where it may not."""
+        found = self._history.sweep(id)
+        if not self._policy.may_read(self.visitor, found):
+            raise NotFound(f"there is no sweep {str(id)[:40]!r}")
+        return found
+
+    def owns(self, thing: Run | Comparison | Sweep) -> bool:
         """Whether this visitor may change it."""
         return self._policy.may_change(self.visitor, thing)
 
@@ -107,6 +119,10 @@ class Visit:
             return self._history.comparisons(limit=count)
         return _latest(count, self.find_comparisons(limit=count).comparisons, handed, self.comparison)
 
+    def latest_sweeps(self, count: int) -> list[Sweep]:
+        """The latest sweeps this visitor may list, newest first."""
+        return self._history.sweeps(count, self._only)
+
     def comparisons_of(self, run: Run) -> list[Comparison]:
         """The comparisons that a run is a side of, as far as this visitor may list them."""
         pairs = [self._history.comparison(id) for id in self._history.comparisons_of(run.id)]
@@ -128,6 +144,19 @@ class Visit:
     def check_cells(self, count: int) -> None:
         """Raises `BadInput` on a sweep of more cells than this visitor may ask for."""
         self._policy.check_cells(count, self.visitor)
+
+    def plan_sweep(
+        self, base: Recipe, grid: Grid, preset: str | None = None, told: Collection[str] = ()
+    ) -> Plan:
+        """As `Sweeps.plan`, within this visitor's bounds: what it may not have rendered is refused, cell by cell."""
+        self.check_cells(grid.size)
+        if self.lab.quota is not None and not self.visitor.operator:
+            raise NotAllowed(NOT_LENT)
+        return self.lab.sweeps.plan(base, grid, preset, told=told, may=self._may_ask, visitor=self._only)
+
+    def submit_sweep(self, plan: Plan) -> Sweep:
+        """As `Sweeps.submit`. Raises `BadInput`, `DataFolderError`."""
+        return self.lab.sweeps.submit(plan, self.visitor)
 
     def _may_ask(self, recipe: Recipe) -> None:
         self._policy.check(recipe.settings, self.visitor)
@@ -257,6 +286,26 @@ class Visit:
         for id in run_ids:
             self._may_ask(self.own_run(id).recipe)
         return self.lab.resume(*run_ids, by=self.visitor, most=self._policy.most_waiting)
+
+    def own_sweep(self, id: str) -> Sweep:
+        """The sweep of that id, if this visitor may change it. Raises `NotFound`, `NotAllowed`."""
+        found = self.sweep(id)
+        self._policy.require_own(self.visitor, found)
+        return found
+
+    def control_sweep(self, id: str, what: str) -> None:
+        """Pauses, resumes, cancels, retries or deletes a sweep. Raises `NotFound`, `NotAllowed`, `BadInput`."""
+        sweeps = self.lab.sweeps
+        verbs: dict[str, Callable[[str], object]] = {
+            "pause": sweeps.pause,
+            "resume": sweeps.resume,
+            "cancel": sweeps.cancel,
+            "retry": sweeps.retry,
+            "delete": self._history.delete_sweep,
+        }
+        if what not in verbs:
+            raise BadInput(f"a sweep can be told to {', '.join(verbs)}, got {what[:40]!r}")
+        verbs[what](self.own_sweep(id).id)
 
     def delete(self, ids: Iterable[str]) -> None:
         """As `Lab.delete`. Raises `NotFound`, `NotAllowed`, `BadInput`."""

@@ -173,6 +173,7 @@ class Run:
     tags: tuple[str, ...] = ()  # sorted
     deleted: float | None = None  # when it was put into the bin, seconds since 1970
     visitor: str | None = None  # who asked for it (`Visitor.id`); None: whoever runs the lab
+    sweep: str | None = None  # the sweep that had it made
 
     @property
     def settings(self) -> GenerationSettings:

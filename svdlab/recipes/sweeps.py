@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from svdlab.errors import BadInput
@@ -244,7 +244,6 @@ class CellStanding:
     run: str | None = None
     said: str = ""  # why it was refused or failed
     seconds: float = 0.0  # of rendering, without loading weights
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def pending(self) -> bool:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from svdlab.environment import Acceleration, Environment, Offload
+from svdlab.history.turns import Only
 from svdlab.lab.bits import Numbers
 from svdlab.lab.desk import Desk
 from svdlab.lab.examiner import Examiner, NoExaminer
@@ -61,8 +62,8 @@ class Compute:
 class Worker(ABC):
     """Renders what a lab is asked for. A kind implements `render`; all else has a default.
 
-    `only` limits it to some run ids. With `warm` it gets ready a few seconds after the start even if nothing is asked:
-    a server's page is up by then, and its first visitor does not wait for it.
+    `only` limits it to some run ids, or to one sweep's cells. With `warm` it gets ready a few seconds after the start
+    even if nothing is asked: a server's page is up by then, and its first visitor does not wait for it.
     """
 
     seats = 1  # how many claims are rendered at a time
@@ -71,7 +72,7 @@ class Worker(ABC):
         self,
         lab: Lab,
         compute: Compute | None = None,
-        only: Sequence[str] | None = None,
+        only: Only = None,
         warm: bool = False,
     ) -> None:
         self.lab = lab

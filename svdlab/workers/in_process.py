@@ -5,10 +5,10 @@ What tests and scripts use, and what a worker of another kind can be compared wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from svdlab.history.turns import Only
 from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.recipes.work import Render
@@ -22,7 +22,7 @@ class InProcess:
         worker.drain()
     """
 
-    def __init__(self, lab: Lab, render: Render, only: Sequence[str] | None = None) -> None:
+    def __init__(self, lab: Lab, render: Render, only: Only = None) -> None:
         self.desk = Desk(lab, only)
         self._render = render
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from svdlab.history.turns import Only
 from svdlab.lab.lab import Lab
 from svdlab.recipes.changes import Change
 from svdlab.recipes.checkpoint import Checkpoint
@@ -29,7 +30,7 @@ class LocalWorker(Worker):
         self,
         lab: Lab,
         compute: Compute | None = None,
-        only: Sequence[str] | None = None,
+        only: Only = None,
         warm: bool = False,
         renderer: Renderer | None = None,
     ) -> None:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from svdlab.errors import BadInput, RenderFailed, SvdlabError
+from svdlab.history.turns import Only
 from svdlab.lab.examiner import Examiner
 from svdlab.lab.lab import Lab
 from svdlab.lab.quota import TODAY, Quota
@@ -48,7 +49,7 @@ class ZeroGpu(Worker):
         self,
         lab: Lab,
         compute: Compute | None = None,
-        only: Sequence[str] | None = None,
+        only: Only = None,
         warm: bool = False,
         lend: Lend | None = None,
     ) -> None:

@@ -51,6 +51,8 @@ ENDING = ("published", "ending", "ended")
 RENDERING_A_PAIR = ("row-inserted:2", "claimed", "step:3", "video-written:2", "published:2", "ended")
 RESUMING = ("requeuing", "requeued")
 EMPTYING = ("bin-marked", "bin-files-removed", "bin-rows-removed")
+SWEEPING = ("sweep-inserted", "sweep-accepted", "cell-queued", "cells-taken-up")
+SWEEP_KILLS = (*SWEEPING[:3], "cell-queued:3", "step:3", "published:2", "ended:4")
 OTHERS = ("recovered", "old-files-removed")
 
 KILLS = 120
@@ -158,7 +160,7 @@ def test_every_failpoint_is_one_of_these() -> None:
     placed = set()
     for path in (ROOT / "svdlab").rglob("*.py"):
         placed.update(re.findall(r'failpoint\("([a-z-]+)"\)', path.read_text("utf-8")))
-    here = {*ACCEPTING, *SAMPLING, *WRITING, *ENDING, *EMPTYING, *RESUMING, *OTHERS}
+    here = {*ACCEPTING, *SAMPLING, *WRITING, *ENDING, *EMPTYING, *RESUMING, *SWEEPING, *OTHERS}
     assert placed == here - {"step:2"}
 
 
@@ -251,6 +253,66 @@ def test_a_program_killed_while_emptying_the_bin_goes_on_where_it_was(data: Path
         assert [run.id for run in lab.history.runs()] == [kept.id]
         assert [path.name for path in lab.history.runs_folder.iterdir()] == [kept.id]
         check_whole(kept)
+
+
+# Sweeps
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What the clips of a sweep are that nothing broke off, cell by cell."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    process = crash.start(crash.render_sweep, folder)
+    process.join(120)
+    assert process.exitcode == 0
+    with Lab(folder) as lab:
+        return clips_of_the_sweep(lab)
+
+
+def clips_of_the_sweep(lab: Lab) -> list[str]:
+    [sweep] = lab.history.sweeps()
+    standing = lab.sweeps.standing(sweep.id)
+    assert standing.counts == {"done": 4}
+    assert standing.sweep.state == "ended"
+    runs = [lab.history.get(cell.run or "") for cell in standing.cells]
+    for run in runs:
+        check_whole(run)
+    assert len({run.id for run in runs}) == len(lab.history.runs()) == 4
+    return [run.outcome.video_sha256 for run in runs]
+
+
+def check_the_sweep_goes_on(data: Path, unbroken: list[str]) -> None:
+    """Nobody asks for anything: the next start goes on with it, no cell is lost, none is rendered twice."""
+    with Lab(data) as lab:
+        check_mended(lab)
+    process = crash.start(crash.serve, data)
+    process.join(120)
+    assert process.exitcode == 0
+    with Lab(data) as lab:
+        assert clips_of_the_sweep(lab) == unbroken
+        assert set(told(data, "done").values()) == {1}
+        assert lab.doctor() == []
+
+
+@pytest.mark.parametrize("at", SWEEP_KILLS)
+def test_a_program_killed_in_a_sweep_leaves_one_that_goes_on(
+    data: Path, unbroken: list[str], at: str
+) -> None:
+    killed(crash.render_sweep, data, at=at)
+    if at == "sweep-inserted":  # nothing was accepted yet, and nothing of it is there
+        with Lab(data) as lab:
+            assert (lab.history.sweeps(), lab.history.runs()) == ([], [])
+    else:
+        check_the_sweep_goes_on(data, unbroken)
+
+
+def test_a_program_killed_while_taking_up_a_broken_cell_loses_nothing(
+    data: Path, unbroken: list[str]
+) -> None:
+    killed(crash.render_sweep, data, at="step")
+    killed(crash.serve, data, at="cells-taken-up")
+    killed(crash.serve, data, at="published")
+    check_the_sweep_goes_on(data, unbroken)
 
 
 # Several programs on one data folder

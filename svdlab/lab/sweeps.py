@@ -1,0 +1,431 @@
+"""Sweeps: planning a grid, accepting it, having its cells rendered turn by turn, and how far it is.
+
+A cell becomes an ordinary run when its turn comes: workers ask for that (`feed`) before they claim, so nothing else has
+to live for a sweep to go on, and whatever is killed, the next worker goes on with it. Knows the lab; nothing of models
+or screens.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from svdlab.errors import BadInput, BadSettings, DataFolderError, NotFound, SvdlabError
+from svdlab.failpoints import failpoint
+from svdlab.history.ids import new_id
+from svdlab.history.sweeps import Basis, CellRow
+from svdlab.lab import framing, sharing
+from svdlab.lab.before import asked
+from svdlab.lab.expected import Expected, work
+from svdlab.lab.pictures import PictureSource
+from svdlab.lab.pulse import FREE_BYTES
+from svdlab.recipes import limits
+from svdlab.recipes.axes import Axis, axis_of
+from svdlab.recipes.checkpoint import Decoder
+from svdlab.recipes.records import Recipe
+from svdlab.recipes.settings import KNOBS
+from svdlab.recipes.sweeps import Cell, CellStanding, CellState, Grid, Sweep, grid_of
+from svdlab.recipes.visitors import OPERATOR, Visitor
+from svdlab.words import counted, size
+
+if TYPE_CHECKING:
+    from svdlab.lab.lab import Lab
+
+log = logging.getLogger(__name__)
+
+AHEAD = 2  # cells of a sweep that wait as runs: one to be claimed while the last is written, for each worker's turn
+ANSWERED_AT_ONCE = (
+    200  # cells that are answered by runs of before in one turn: a worker is not kept from rendering
+)
+LOOK_SECONDS = 0.5  # how often a sweep that is watched is looked at
+REST = 20.0  # a look is followed by a rest so many times as long
+
+AxisValues = str | Iterable[Any]  # as typed, or values; of pictures, whatever `Lab.add_picture` takes
+May = Callable[[Recipe], None]  # raises `SvdlabError` for what whoever asks may not
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will be: its cells, which of them are there already or refused and why, and what it takes."""
+
+    base: Recipe
+    preset: str | None
+    grid: Grid
+    cells: tuple[CellRow, ...]
+    seconds: float | None  # of what is to be rendered; None where nothing was rendered yet to tell from
+    bytes: int
+    free: int  # bytes on the data folder's disk
+
+    @property
+    def reused(self) -> int:
+        """Cells that were rendered before."""
+        return sum(cell.run is not None for cell in self.cells)
+
+    @property
+    def to_render(self) -> int:
+        """Cells that will be rendered."""
+        return sum(cell.run is None and cell.refused is None for cell in self.cells)
+
+    @property
+    def left_out(self) -> int:
+        """Combinations that the rules leave out."""
+        return self.grid.size - len(self.cells)
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Why cells are refused: sentence → how many."""
+        return dict(Counter(cell.refused for cell in self.cells if cell.refused is not None))
+
+    def check(self) -> None:
+        """Raises `BadInput` with one sentence if it cannot be begun."""
+        if not self.cells:
+            raise BadInput("the rules leave out every cell; take one away")
+        if not self.to_render and not self.reused:
+            reason, count = next(iter(self.refused.items()))
+            raise BadInput(f"none of the {counted(count, 'cell')} can be rendered: {reason}")
+        if self.bytes > self.free - FREE_BYTES:
+            raise BadInput(
+                f"these cells will take about {size(self.bytes)} and {size(self.free)} are free on the data folder's "
+                f"disk; make room, or leave some values out"
+            )
+
+
+@dataclass(frozen=True)
+class SweepStanding:
+    """How far a sweep is."""
+
+    sweep: Sweep
+    cells: tuple[CellStanding, ...]  # by number
+    seconds_left: float | None = None
+
+    @property
+    def counts(self) -> dict[CellState, int]:
+        """How many cells are in each state."""
+        return dict(Counter(cell.state for cell in self.cells))
+
+    @property
+    def done(self) -> int:
+        """Cells with a clip."""
+        return self.counts.get("done", 0)
+
+    @property
+    def unrendered(self) -> int:
+        """Cells that could have a clip and have none, and are not on their way."""
+        resting = self.sweep.state not in ("active", "paused")
+        states = ("failed", "cancelled", "interrupted", "gone", *(("waiting",) if resting else ()))
+        return sum(cell.state in states for cell in self.cells)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        if self.sweep.state == "active":
+            return False
+        return not any(cell.state == "running" for cell in self.cells)
+
+
+class Sweeps:
+    """The verbs of a lab's sweeps."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._history = lab.history
+        self._bases: dict[str, Basis] = {}
+
+    # Planning
+
+    def grid(
+        self,
+        axes: Mapping[str, AxisValues] | Sequence[tuple[str, AxisValues]],
+        together: Sequence[Sequence[str]] = (),
+        skip: Sequence[str] = (),
+    ) -> Grid:
+        """A grid of what a person named; pictures are kept. Raises `BadInput`, `NotFound`, `BadPicture`."""
+        named = axes.items() if isinstance(axes, Mapping) else axes
+        return grid_of([self._axis(name, values) for name, values in named], together, skip)
+
+    def _axis(self, name: str, values: AxisValues) -> Axis:
+        if name.strip() != "picture":
+            return axis_of(name, values)
+        sources = [one.strip() for one in values.split(",")] if isinstance(values, str) else list(values)
+        return self.picture_axis(sources)
+
+    def picture_axis(self, sources: Sequence[PictureSource]) -> Axis:
+        """An axis of pictures, which are kept. Raises `BadPicture`, `BadInput`, `DataFolderError`."""
+        kept = [self._lab.add_picture(source).sha256 for source in sources]
+        labels = [
+            Path(one).stem if isinstance(one, str | Path) else f"picture {at}"
+            for at, one in enumerate(sources, 1)
+        ]
+        return Axis("picture", tuple(kept), tuple(labels))
+
+    def plan(
+        self,
+        base: Recipe,
+        grid: Grid,
+        preset: str | None = None,
+        *,
+        told: Collection[str] = (),
+        may: May | None = None,
+        visitor: str | None = None,
+    ) -> Plan:
+        """What a sweep will be. `told` are the base's knobs that a person said: a size among them stays as it is.
+
+        `may` is asked what whoever asks may have rendered, `visitor` says whose runs answer. Raises `NotFound` for a
+        checkpoint, preset or picture there is not, `BadSettings`, `BadInput`.
+        """
+        resolver = _Resolver(self._lab, base, preset, grid, told)
+        expected = Expected(self._history)
+        rows: list[CellRow] = []
+        recipes: dict[int, Recipe] = {}
+        for place, cell in enumerate(grid.cells()):
+            try:
+                changes = resolver.changes(cell)
+            except BadSettings as error:
+                rows.append(CellRow(cell.number, place, 0.0, dict(cell.values), str(error)))
+                continue
+            recipe = recipe_with(base, changes)
+            if grid.leaves_out(_values(recipe, changes.get("preset", preset))):
+                continue
+            refused = resolver.refusal(recipe, may)
+            rows.append(CellRow(cell.number, place, work(recipe.settings), changes, refused))
+            if refused is None:
+                recipes[cell.number] = recipe
+        hashes = {number: asked(recipe) for number, recipe in recipes.items()}
+        before = self._lab.before.runs(hashes.values(), visitor=visitor)
+        there = {number: before[hash].id for number, hash in hashes.items() if hash in before}
+        wanted = {hashes[number]: one for number, one in recipes.items() if number not in there}.values()
+        seconds = [expected.seconds(one.checkpoint, one.settings) for one in wanted]
+        known = [s for s in seconds if s is not None]
+        return Plan(
+            base,
+            preset,
+            grid,
+            tuple(_with_run(row, there.get(row.number)) for row in rows),
+            sum(known) if len(known) == len(seconds) else None,
+            sum(expected.bytes(one.settings) for one in wanted),
+            shutil.disk_usage(self._lab.data_dir).free,
+        )
+
+    def submit(self, plan: Plan, by: Visitor = OPERATOR) -> Sweep:
+        """Accepts a sweep: when this returns all of it is on disk. Raises `BadInput`, `DataFolderError`."""
+        plan.check()
+        made = Sweep(new_id(), "active", plan.base, plan.preset, plan.grid, time.time())
+        sweep = self._history.add_sweep(made, plan.cells, by, plan.seconds)
+        failpoint("sweep-accepted")
+        self._lab.live.notify()
+        return sweep
+
+    # Going on
+
+    def feed(self, only: str | None = None) -> None:
+        """Has each sweep that goes on so many cells in the queue that a worker finds one; with `only`, that one.
+
+        Raises `DataFolderError`.
+        """
+        if self._history.read_only:
+            return
+        for id in self._history.going():
+            if only is not None and id != only:
+                continue
+            try:
+                self._feed(id)
+            except DataFolderError:
+                raise
+            except (SvdlabError, ValueError) as error:  # a newer svdlab's: it keeps nothing else waiting
+                log.warning("a sweep does not go on: %s", error)
+
+    def _feed(self, id: str) -> None:
+        self._history.take_up(id)
+        room = AHEAD - self._history.ahead(id)
+        for _ in range(ANSWERED_AT_ONCE):
+            if room <= 0:
+                return
+            cell = self._history.next_cell(id)
+            if cell is None:
+                if room == AHEAD and self._history.end_sweep(id):
+                    self._bases.pop(id, None)
+                    self._lab.live.notify()
+                return
+            try:
+                room -= self._begin(id, *cell)
+            except BadInput:  # of this visitor's runs as many wait as may
+                return
+
+    def _begin(self, id: str, number: int, changes: Mapping[str, Any]) -> bool:
+        """Gives a cell its run: an equal one, or a new one; whether that is one that waits by this."""
+        basis = self._bases.setdefault(id, self._history.basis(id))
+        recipe = recipe_with(basis.recipe, changes)
+        preset = changes.get("preset", basis.preset)
+        whose = None if basis.by.operator or not self._lab.policy.public else basis.by.id
+        before = self._lab.before
+        equal = before.run(recipe, visitor=whose) or before.waiting(recipe, whose)
+        if equal is None and whose is not None and (others := before.run(recipe)) is not None:
+            with suppress(OSError):  # then it is rendered
+                equal = sharing.give(self._history, others, basis.by, preset)
+        if equal is not None:
+            self._history.answer_cell(id, number, equal.id)
+            return False
+        run = self._history.add_cell(id, number, recipe, preset, basis.by, self._lab.policy.most_waiting)
+        return run is not None
+
+    # Watching
+
+    def standing(self, id: str) -> SweepStanding:
+        """How far a sweep is. Raises `NotFound`."""
+        sweep = self._history.sweep(id)
+        cells = tuple(self._history.cells(id))
+        return SweepStanding(sweep, cells, self._seconds_left(id, cells))
+
+    def _seconds_left(self, id: str, cells: Sequence[CellStanding]) -> float | None:
+        """From what its own cells took so far, else from what was thought at first."""
+        works, thought = self._history.work(id)
+        left = sum(works[cell.number] for cell in cells if cell.pending)
+        if not left:
+            return 0.0
+        done = [cell for cell in cells if cell.state == "done" and cell.seconds]
+        worked = sum(works[cell.number] for cell in done)
+        if worked:
+            rate = sum(cell.seconds for cell in done) / worked
+        else:
+            total = sum(works[cell.number] for cell in cells if cell.state != "refused")
+            rate = (thought or 0.0) / total
+        at_once = max(1, sum(cell.state == "running" for cell in cells))
+        return left * rate / at_once if rate else None
+
+    def watch(self, id: str) -> Iterator[SweepStanding]:
+        """How far a sweep is, whenever that changes, until it is over or the lab is closed. Raises `NotFound`."""
+        shown: SweepStanding | None = None
+        while True:
+            looked = time.monotonic()
+            now = self.standing(id)
+            if shown is None or (now.sweep.state, now.cells) != (shown.sweep.state, shown.cells):
+                yield now
+            shown = now
+            if now.over or self._lab.live.closed:
+                return
+            rested = time.monotonic() + max(LOOK_SECONDS, REST * (time.monotonic() - looked))
+            while not self._lab.live.closed and (left := rested - time.monotonic()) > 0:
+                self._lab.live.rest(left)
+
+    # Controls
+
+    def pause(self, id: str) -> None:
+        """Lets the cells that are being rendered end, and begins no more. Raises `BadInput`, `NotFound`."""
+        self._history.pause_sweep(id)
+        self._lab.live.notify()
+
+    def go_on(self, id: str) -> None:
+        """Has a paused sweep go on. Raises `BadInput`, `NotFound`."""
+        self._history.go_on(id)
+        self._lab.live.notify()
+
+    def cancel(self, id: str) -> None:
+        """Stops a sweep, its running cells within one step; what is done stays. Raises `BadInput`, `NotFound`."""
+        for run in self._history.cancel_sweep(id):
+            self._lab.cancel(run)
+        self._lab.live.notify()
+
+    def retry(self, id: str) -> int:
+        """Has every cell that has no clip rendered after all; how many. Raises `BadInput`, `NotFound`."""
+        count = self._history.retry_sweep(id)
+        self._lab.live.notify()
+        return count
+
+    def resume(self, id: str) -> None:
+        """Has a sweep go on, whatever stopped it: a pause, or an end with cells that have no clip.
+
+        One that goes on already is left. Raises `BadInput`, `NotFound`.
+        """
+        state = self._history.sweep(id).state
+        if state == "paused":
+            self.go_on(id)
+        elif state != "active":
+            self.retry(id)
+
+
+class _Resolver:
+    """What cells make of one base, with what is looked up for them looked up once."""
+
+    def __init__(self, lab: Lab, base: Recipe, preset: str | None, grid: Grid, told: Collection[str]) -> None:
+        self._lab, self._base = lab, base
+        self._told = {*told} | {axis.name for axis in grid.axes}
+        # A name that is not there is a mistake, not a cell that is refused.
+        values = {axis.name: axis.values for axis in grid.axes}
+        checkpoints = {base.checkpoint, *map(str, values.get("checkpoint", ()))}
+        self._checkpoints = {id: lab.catalogue.get(id) for id in checkpoints}
+        self._presets = {id: lab.presets.get(str(id)) for id in values.get("preset", ())}
+        pictures = {base.picture_sha256, *map(str, values.get("picture", ()))}
+        self._pictures = {sha256: lab.picture(sha256) for sha256 in pictures}
+        self._decoders: dict[str, tuple[Decoder, ...]] = {id: lab.decoders(id) for id in checkpoints}
+
+    def changes(self, cell: Cell) -> dict[str, Any]:
+        """What a cell's recipe has instead of the base's. Raises `BadSettings`."""
+        base, values = self._base, cell.values
+        made_for = self._checkpoints[str(values.get("checkpoint", base.checkpoint))]
+        picture = str(values.get("picture", base.picture_sha256))
+        settings = base.settings
+        if "preset" in values:
+            settings = settings.but(**self._presets[values["preset"]].settings)
+        settings = settings.but(**{name: value for name, value in values.items() if name in KNOBS})
+        decoders = self._decoders[made_for.id]
+        if settings.decoder not in decoders and "decoder" not in values:  # it comes with the checkpoint
+            settings = settings.but(decoder=made_for.decoders[0])
+        if picture != base.picture_sha256 and not {"width", "height"} & self._told:
+            settings = framing.lying_as(made_for, settings, self._pictures[picture].size)
+        changed: dict[str, Any] = {
+            name: mine for name, (mine, _) in settings.differences(base.settings).items()
+        }
+        for name, now, then in (
+            ("checkpoint", made_for.id, base.checkpoint),
+            ("picture", picture, base.picture_sha256),
+        ):
+            if now != then:
+                changed[name] = now
+        return changed | ({"preset": values["preset"]} if "preset" in values else {})
+
+    def refusal(self, recipe: Recipe, may: May | None) -> str | None:
+        """Why a cell cannot be rendered; None if it can."""
+        made_for = self._checkpoints[recipe.checkpoint]
+        try:
+            limits.check(made_for, recipe.settings, self._decoders[made_for.id])
+            if may is not None:
+                may(recipe)
+        except SvdlabError as error:
+            return str(error)
+        return None
+
+
+def recipe_with(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """A cell's recipe. Raises `BadSettings`."""
+    knobs = {name: value for name, value in changes.items() if name in KNOBS}
+    return Recipe(
+        checkpoint=changes.get("checkpoint", base.checkpoint),
+        picture_sha256=changes.get("picture", base.picture_sha256),
+        settings=base.settings.but(**knobs),
+    )
+
+
+def _values(recipe: Recipe, preset: str | None) -> dict[str, Any]:
+    """All that a rule may ask of a cell."""
+    parts = {"checkpoint": recipe.checkpoint, "picture": recipe.picture_sha256, "preset": preset}
+    return {**recipe.settings.model_dump(), **parts}
+
+
+def _with_run(row: CellRow, run: str | None) -> CellRow:
+    return row if run is None else CellRow(row.number, row.place, row.work, row.changes, None, run)
+
+
+def sweep_meant(sweeps: Sequence[Sweep], word: str) -> str:
+    """The id that 'last' stands for, else the word itself. Raises `NotFound` where there is none."""
+    if word != "last":
+        return word
+    if not sweeps:
+        raise NotFound("there is no sweep yet")
+    return sweeps[0].id
