@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from svdlab import __version__
-from svdlab.cli import again, look, loras, make, weights
+from svdlab.cli import again, look, loras, make, sweep, weights
 from svdlab.cli.examples import examples, have_examples
 from svdlab.cli.flags import HELP_WIDTH, SectionedCommand, dashed, knob_flags
 from svdlab.cli.interrupt import second_leaves_at_once
@@ -37,6 +37,8 @@ class _Ordered(TyperGroup):
             "app",
             "generate",
             "compare",
+            "sweep",
+            "sweeps",
             "reproduce",
             "loss",
             "runs",
@@ -73,6 +75,8 @@ def command() -> Any:
     for function in (
         make.generate,
         make.compare,
+        sweep.sweep,
+        sweep.sweeps,
         again.reproduce,
         look.presets,
         look.doctor,

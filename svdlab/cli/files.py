@@ -47,7 +47,7 @@ def check_video_path(path: Path | None, picture: str) -> None:
         raise BadInput(f"the video's name must end in {' or '.join(VIDEO_ENDINGS)}, got {path.name}")
     if path.is_file() and Path(picture).is_file() and path.samefile(picture):
         raise BadInput(f"{path} is the picture itself; give the video another name")
-    _check_parent(path)
+    check_parent(path)
 
 
 def pictures_in(given: Sequence[str]) -> list[Path] | None:
@@ -92,10 +92,11 @@ def check_frames_folder(folder: Path | None) -> None:
     if folder.is_dir():
         _check_writable(folder)
     else:
-        _check_parent(folder)
+        check_parent(folder)
 
 
-def _check_parent(path: Path) -> None:
+def check_parent(path: Path) -> None:
+    """Raises `BadInput` with one sentence if no file can be written beside it."""
     parent = path.absolute().parent
     if not parent.is_dir():
         raise BadInput(f"there is no folder {path.parent}; make it first")

@@ -82,7 +82,7 @@ def _size(frames: np.ndarray) -> str:
 def _write(page: Image.Image, text: str, at: tuple[int, int], size: int, room: int) -> None:
     """Draw one line, its left middle at `at`, shortened with … to `room` pixels."""
     font = ImageFont.load_default(size)
-    text = _drawable(text, font)
+    text = drawable(text, font)
     if font.getlength(text) > room:
         while text and font.getlength(text + "…") > room:
             text = text[:-1]
@@ -90,7 +90,7 @@ def _write(page: Image.Image, text: str, at: tuple[int, int], size: int, room: i
     ImageDraw.Draw(page).text(at, text, INK, font, anchor="lm")
 
 
-def _drawable(text: str, font: Any) -> str:
+def drawable(text: str, font: Any) -> str:
     """The text in what the bundled font has: accents fall off, other scripts become question marks."""
     text = unicodedata.normalize("NFKD", " ".join(text.split())).translate(PLAIN)
     missing = bytes(font.getmask("\uffff"))

@@ -88,8 +88,8 @@ class Plan:
         if not self.cells:
             raise BadInput("the rules leave out every cell; take one away")
         if not self.to_render and not self.reused:
-            reason, count = next(iter(self.refused.items()))
-            raise BadInput(f"none of the {counted(count, 'cell')} can be rendered: {reason}")
+            reason = next(iter(self.refused))
+            raise BadInput(f"none of the {counted(len(self.cells), 'cell')} can be rendered: {reason}")
         if self.bytes > self.free - FREE_BYTES:
             raise BadInput(
                 f"these cells will take about {size(self.bytes)} and {size(self.free)} are free on the data folder's "

@@ -249,3 +249,63 @@ class CellStanding:
     def pending(self) -> bool:
         """Whether it is still to come."""
         return self.state in ("waiting", "queued", "running")
+
+
+@dataclass(frozen=True)
+class View:
+    """How a grid lies on a page: which dimensions run downwards and across, outermost first, and where the others are.
+
+    A dimension that is in neither is turned like a page: `at` says which of its values is looked at.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    at: Mapping[int, int]
+
+    @classmethod
+    def usual(cls, grid: Grid) -> View:
+        """All of a grid: its last dimension across, all others downwards."""
+        *rows, last = range(len(grid.dimensions))
+        return cls(tuple(rows), (last,), {})
+
+    def check(self, grid: Grid) -> None:
+        """Raises `BadInput` if it is not a view of that grid."""
+        shown = (*self.rows, *self.columns)
+        known_ones = range(len(grid.dimensions))
+        if len(set(shown)) < len(shown) or not set(shown) <= set(known_ones):
+            raise BadInput(
+                f"rows and columns must be different axes of this sweep, which has {len(known_ones)}"
+            )
+        for dimension, at in self.at.items():
+            if dimension not in known_ones or not 0 <= at < grid.shape[dimension]:
+                raise BadInput("there is no such page of this sweep")
+
+    def places(self, grid: Grid) -> list[list[tuple[int, ...]]]:
+        """The cells' places, row by row."""
+        rest = {d: self.at.get(d, 0) for d in range(len(grid.dimensions))}
+        return [
+            [
+                tuple(
+                    (
+                        rest
+                        | dict(zip(self.rows, row, strict=True))
+                        | dict(zip(self.columns, column, strict=True))
+                    )[d]
+                    for d in range(len(grid.dimensions))
+                )
+                for column in _combinations(grid, self.columns)
+            ]
+            for row in _combinations(grid, self.rows)
+        ]
+
+    def above(self, grid: Grid) -> list[tuple[int, ...]]:
+        """For each column, which value of each of its dimensions it has."""
+        return list(_combinations(grid, self.columns))
+
+    def beside(self, grid: Grid) -> list[tuple[int, ...]]:
+        """For each row, which value of each of its dimensions it has."""
+        return list(_combinations(grid, self.rows))
+
+
+def _combinations(grid: Grid, dimensions: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    return itertools.product(*(range(grid.shape[d]) for d in dimensions))

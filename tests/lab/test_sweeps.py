@@ -152,7 +152,7 @@ def test_what_cannot_be_begun_is_one_sentence(lab: Lab) -> None:
         (lambda: lab.sweeps.plan(base, grid({"picture": ["/nowhere.png"]})), "nowhere.png"),
         (
             lambda: lab.sweeps.submit(lab.sweeps.plan(base, grid({"width": "65,66"}))),
-            "none of the 1 cell can be rendered: width must be a multiple of",
+            "none of the 2 cells can be rendered: width must be a multiple of",
         ),
         (
             lambda: lab.sweeps.submit(lab.sweeps.plan(base, grid({"seed": "1..2"}, skip=["fps=6"]))),
