@@ -142,7 +142,7 @@ def test_what_is_asked_for_is_a_file_or_an_id_with_a_strength(loras: Loras, tmp_
     with pytest.raises(NotFound, match="there is no LoRA file"):
         loras.chosen([str(tmp_path / "none.safetensors")])
     with pytest.raises(NotFound, match="there is no LoRA"):
-        loras.chosen([str(path)], files=False)
+        loras.named(str(path), 1)
 
 
 def test_a_recipe_takes_so_many_and_their_order_says_nothing() -> None:

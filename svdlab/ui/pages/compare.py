@@ -148,7 +148,9 @@ class Compare:
             self.picture.component: shown_picture,
             **dict(zip(self.controls.checkpoints.values(), sides, strict=True)),
             self.controls.preset: found.preset or OWN_SETTINGS,
-            self.controls.knobs: self.controls.fill(found.settings, sides[0], found.preset),
+            self.controls.knobs: self.controls.fill(
+                found.settings, sides[0], found.preset, added=found.loras
+            ),
         }
 
     def filled(self, visit: Visit, pair: Comparison, ids: list[str]) -> dict[Any, Any]:
@@ -167,7 +169,9 @@ class Compare:
         preset_id = preset.id if preset else None
         shown: dict[Any, Any] = {
             self.controls.preset: preset_id or OWN_SETTINGS,
-            self.controls.knobs: self.controls.fill(run.settings, sides[0], preset_id),
+            self.controls.knobs: self.controls.fill(
+                run.settings, sides[0], preset_id, added=run.recipe.loras
+            ),
         }
         for side, id in zip(self.controls.sides, sides, strict=True):
             if self._known(id):
@@ -197,7 +201,7 @@ class Compare:
             shown = self.ask(visit_of(self.lab, request), a, b, preset, kept_ids(mine))
         except SvdlabError as error:
             return {self.controls.advice: self.controls.refuse(error)}
-        knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked)
+        knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked, form.loras)
         return {self.controls.knobs: knobs, **shown}
 
     def recipes(
@@ -207,7 +211,7 @@ class Compare:
         changes = settings.model_dump(exclude={"seed"})
         a, b = (checkpoint.id for checkpoint in form.checkpoints)
         return self.lab.comparison_recipes(
-            stored, a, b, seed=settings.seed, changes=changes, native_frames=native
+            stored, a, b, seed=settings.seed, changes=changes, native_frames=native, loras=form.loras
         )
 
     def ask(

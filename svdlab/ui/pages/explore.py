@@ -130,12 +130,14 @@ class Explore:
                 self.picture.component: self.picture.restored(picture, found, event),
                 self.controls.checkpoints["checkpoint"]: checkpoint,
                 self.controls.preset: found.preset or OWN_SETTINGS,
-                self.controls.knobs: self.controls.fill(found.settings, checkpoint, found.preset),
+                self.controls.knobs: self.controls.fill(
+                    found.settings, checkpoint, found.preset, added=found.loras
+                ),
             }
             if known and found.picture_here and found.picture_sha256:
                 stored = self.lab.picture(found.picture_sha256)
                 visit = visit_of(self.lab, request)
-                before = visit.before(self.lab.recipe(checkpoint, stored, found.settings))
+                before = visit.before(self.lab.recipe(checkpoint, stored, found.settings, found.loras))
                 if before:
                     shown[self.following] = self._follow(visit, before.id, kept_ids(mine), True)
         except SvdlabError as error:
@@ -153,12 +155,12 @@ class Explore:
             form = self.controls.read(*form_values)
             self.controls.must_be_here(form)
             settings = form.settings if form.locked else form.settings.but(seed=random_seed())
-            recipe = self.lab.recipe(form.checkpoint.id, stored, settings)
+            recipe = self.lab.recipe(form.checkpoint.id, stored, settings, form.loras)
             preset = form.preset.id if form.preset else None
             shown = self.ask(visit_of(self.lab, request), recipe, preset, kept_ids(mine))
         except SvdlabError as error:
             return {self.controls.advice: self.controls.refuse(error)}
-        knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked)
+        knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked, form.loras)
         return {self.controls.knobs: knobs, **shown}
 
     def ask(
@@ -232,7 +234,7 @@ class Explore:
         shown: dict[Any, Any] = {
             self.controls.preset: preset.id if preset else OWN_SETTINGS,
             self.controls.knobs: self.controls.fill(
-                run.settings, run.recipe.checkpoint, preset.id if preset else None
+                run.settings, run.recipe.checkpoint, preset.id if preset else None, added=run.recipe.loras
             ),
             self.strip: self.strip_value(visit, ids, run.id),
             self.following: self._follow(visit, run.id, ids),

@@ -14,15 +14,17 @@ from typing import Any
 
 import gradio as gr
 
-from svdlab.errors import BadInput, SvdlabError
+from svdlab.errors import BadCheckpoint, BadInput, SvdlabError
 from svdlab.lab.lab import Lab
 from svdlab.lab.watching import QUIET_SECONDS, Watching
+from svdlab.recipes.loras import LoraFile
 from svdlab.ui.frame import Page
 from svdlab.ui.identity import visit_of
 from svdlab.ui.parts import follow, models
 from svdlab.ui.parts.element import EACH, QUIET, asked, saying
 from svdlab.ui.stream import Wanted, message
 from svdlab.ui.words import sentence
+from svdlab.words import counted
 
 DRAWN_SECONDS = 0.5  # how often a running download is drawn
 
@@ -109,6 +111,10 @@ class Models:
             visit_of(self.lab, request).require("change_weights")
             if not path:
                 raise BadInput("say where the file or folder is")
+            lora = self._lora(Path(path))
+            if lora is not None:
+                said = f"{lora.id} is here now: a LoRA of {counted(lora.layers, 'layer')}, rank {lora.rank}."
+                return models.value(self.lab, added={"said": said, "clear": True})
             count = _count(frames)
             facts = self.lab.verify(self.lab.registry.read(Path(path), None, count))
             added = self.lab.add_checkpoint(path, None, count)
@@ -116,6 +122,13 @@ class Models:
             return models.value(self.lab, added={"error": sentence(error)})
         said = f"{added.id} is here now, whole: {'; '.join(facts)}."
         return models.value(self.lab, added={"said": said, "clear": True})
+
+    def _lora(self, path: Path) -> LoraFile | None:
+        """The LoRA at a path, registered; None for what is none."""
+        try:
+            return self.lab.loras.add(path)
+        except BadCheckpoint:  # a checkpoint, or broken: what reads checkpoints says so
+            return None
 
     def remove(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Forgets a registered checkpoint."""

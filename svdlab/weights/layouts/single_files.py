@@ -78,7 +78,10 @@ TEMPORAL = re.compile(r"\.time_stack\.|\.temporal_res_block\.|\.temporal_transfo
 # Part of a tensor's name → what such files are; the first that fits counts. No Stable Video Diffusion has one of these.
 OTHERS: tuple[tuple[str, str], ...] = (
     (r"motion_modules\.", "an AnimateDiff motion module"),
-    (r"lora_(up|down|A|B|unet|te)|\.lora[._]|hada_w1", "a LoRA, which changes a model and is none"),
+    (
+        r"lora_(up|down|A|B|unet|te)|\.lora[._]|hada_w1",
+        "a LoRA, which changes a model and is none: svdlab loras add registers it",
+    ),
     (r"^control_model\.|controlnet_|input_hint_block|zero_convs\.", "a ControlNet"),
     (r"^conditioner\.embedders\.(0\.transformer\.text_model|1\.model)\.", "SDXL"),
     (r"^cond_stage_model\.transformer\.", "Stable Diffusion 1"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from svdlab.engine.loading import open_weights
 from svdlab.environment import Environment
 from svdlab.lab.lab import Lab
 from svdlab.lab.visit import Visit
@@ -20,6 +21,7 @@ from svdlab.ui import launch
 from svdlab.ui.pages.explore import Explore
 from svdlab.workers import open_lab
 from tests import rows
+from tests.lora_files import factors, save
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -251,6 +253,43 @@ def test_a_bad_value_gets_its_sentence_under_its_control(served: Served, explore
     error.wait_for()
     assert error.text_content() == "Motion bucket must be a whole number from 0 to 1023, got 'lots'."
     assert len(served.lab.history.runs(limit=500)) == before
+
+
+def test_a_lora_is_added_at_a_strength_kept_with_the_run_and_left_out_again(
+    served: Served, page_1440: Page, tmp_path: Path, screenshots: Path
+) -> None:
+    import torch
+
+    demo = open_weights(served.lab.catalogue.get("demo-1-1")).load("unet", torch.float32)
+    made = factors(demo, lambda name: name.endswith("to_v"))
+    lora = served.lab.loras.add(save(tmp_path / "sway.safetensors", made, "kohya"))
+    try:
+        visit(page_1440, served.address)
+        quick(page_1440, seed=77)
+        section = page_1440.locator("#explore-knobs .loras")
+        section.locator(".lora-add").select_option("sway")
+        strength = section.locator("[data-lora=sway] .number")
+        strength.fill("much")
+        generate(page_1440)
+        section.get_by_text("A LoRA's strength must be a number from -10 to 10, got much").wait_for()
+        strength.fill("0.5")
+        section.scroll_into_view_if_needed()
+        page_1440.screenshot(path=screenshots / "explore-lora-1440.png")
+        generate(page_1440)
+        wait_for(page_1440, "shown")
+        assert recipe(page_1440)["loras"] == [{"sha256": lora.sha256, "strength": 0.5}]
+        assert "sway 0.5" in (page_1440.locator("#explore-result").text_content() or "")
+        section.get_by_label("Leave sway out").click()
+        generate(page_1440)
+        page_1440.wait_for_function(
+            "JSON.parse(document.querySelector('.recipe-json').textContent || '{}').loras?.length === 0",
+            timeout=RENDERED,
+        )
+        page_1440.locator(".tile").nth(1).click()  # the run before comes back with it
+        section.locator("[data-lora=sway]").wait_for()
+        assert section.locator("[data-lora=sway] .number").input_value() == "0.5"
+    finally:
+        served.lab.loras.remove("sway")
 
 
 def test_dragging_the_frame_moves_the_focus(explore: Page) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from svdlab.errors import BadSettings, CheckpointUnavailable
 from svdlab.lab.lab import Lab
 from svdlab.lab.quota import Quota
+from svdlab.recipes.loras import Lora
 from svdlab.recipes.settings import KNOBS, MAX_SEED
 from svdlab.ui.parts.controls import Controls
 from svdlab.ui.words import sentence
@@ -156,3 +160,40 @@ def test_where_time_is_lent_the_line_says_what_a_click_takes_of_it(lab: Lab) -> 
     pair = built(lab, "a", "b")
     both = [(lab.catalogue.get(id), settings) for id in ("demo-1-0", "demo-1-1")]
     assert pair.advise("demo-1-0", "demo-1-1", "", value)["estimate"] == lab.quota.sentence(both)
+
+
+def test_loras_are_read_and_shown_by_id_and_stay_when_another_preset_is_chosen(
+    controls: Controls, lab: Lab, tmp_path: Path
+) -> None:
+    path = tmp_path / "sway.safetensors"
+    tensors = {"a.lora_A.weight": np.ones((2, 8), "f4"), "a.lora_B.weight": np.ones((8, 2), "f4")}
+    safetensors.numpy.save_file(tensors, path)
+    sha256 = lab.loras.add(path).sha256
+    chosen = knobs(controls, _loras=[{"id": "sway", "strength": "0.5"}])
+    form = controls.read("demo-1-1", "", chosen)
+    assert form.loras == (Lora(sha256=sha256, strength=0.5),)
+    shown = controls.fill(form.settings, added=form.loras)
+    assert shown["_loras"] == [{"id": "sway", "strength": "0.5"}]
+    assert controls.refill("demo-1-1", "low-motion", chosen)["_loras"] == chosen["_loras"]
+    assert controls.reset("demo-1-1", "", chosen)["_loras"] == chosen["_loras"]
+    there = controls.first_advice("demo-1-1", "", chosen)["choices"]["loras"]
+    assert there == [{"id": "sway", "said": "1 layer, rank 2"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([{"id": "sway", "strength": "nan"}], "A LoRA's strength must be a number from -10 to 10"),
+        ([{"id": "../up", "strength": "1"}], "There is no LoRA '../up'"),
+        ([{"id": "/etc/passwd"}], "A LoRA's strength must be|There is no LoRA"),
+        ([{}] * 20, "A LoRA's strength must be a number"),
+    ],
+)
+def test_loras_that_cannot_be_are_said_under_them(controls: Controls, given: Any, said: str) -> None:
+    advice = controls.advise("demo-1-1", "", knobs(controls, _loras=given))
+    assert re.match(said, advice["errors"]["loras"])
+
+
+@pytest.mark.parametrize("given", [None, "all", 3, [None, 4, "x"], {"id": "sway"}])
+def test_what_is_no_list_of_loras_adds_none(controls: Controls, given: Any) -> None:
+    assert controls.read("demo-1-1", "", knobs(controls, _loras=given)).loras == ()

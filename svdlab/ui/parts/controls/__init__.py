@@ -28,9 +28,10 @@ from svdlab.lab.framing import lying_as, native_sizes
 from svdlab.lab.lab import Lab
 from svdlab.recipes import limits
 from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.loras import Lora
 from svdlab.recipes.presets import Preset
 from svdlab.recipes.settings import KNOBS, GenerationSettings, resolve_seed
-from svdlab.ui.parts import advice, choice
+from svdlab.ui.parts import advice, choice, loras
 from svdlab.ui.parts import knobs as panel
 from svdlab.ui.parts.element import QUIET
 from svdlab.ui.words import sentence
@@ -57,6 +58,7 @@ class Form:
     preset: Preset | None
     settings: GenerationSettings
     locked: bool  # whether the seed stays between runs
+    loras: tuple[Lora, ...] = ()  # added to every side's UNet
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -100,9 +102,10 @@ class Controls:
         return groups, notes
 
     def first_advice(self, *values: Any) -> dict[str, Any]:
-        """As `advise`, for a page that was just opened: also the checkpoints there are by now."""
+        """As `advise`, for a page that was just opened: also the checkpoints and LoRA files there are by now."""
         groups, notes = self.choices()
-        return self.advise(*values) | {"choices": {"sides": self.sides, "groups": groups, "notes": notes}}
+        there = {"sides": self.sides, "groups": groups, "notes": notes, "loras": loras.choices(self.lab)}
+        return self.advise(*values) | {"choices": there}
 
     def build_preset(self, label: str = "Preset", default: str = OWN_SETTINGS) -> gr.HTML:
         """A preset chooser with what it is and what to look for."""
@@ -151,7 +154,8 @@ class Controls:
         settings = GenerationSettings.parse(given, base=self._base(checkpoints[0], preset))
         for checkpoint in checkpoints:
             limits.check(checkpoint, self.suited(checkpoint, settings))
-        return Form(checkpoints, preset, settings, knobs.get("_lock") is not False)
+        added = loras.read(self.lab, knobs.get(loras.KEY))
+        return Form(checkpoints, preset, settings, knobs.get("_lock") is not False, added)
 
     def suited(self, checkpoint: Checkpoint, settings: GenerationSettings) -> GenerationSettings:
         """Where one set of controls serves two checkpoints, each decodes with what it has."""
@@ -172,13 +176,15 @@ class Controls:
         checkpoint: str = "",
         preset: str | None = None,
         locked: bool = True,
+        added: tuple[Lora, ...] = (),
     ) -> dict[str, Any]:
-        """The knob panel's value for settings; `checkpoint` and `preset` are what they were made for.
+        """The knob panel's value for settings and LoRAs; `checkpoint` and `preset` are what they were made for.
 
         The seed goes as text: JavaScript's numbers end at 2⁵³.
         """
         shown = {name: "" if value is None else value for name, value in settings.model_dump().items()}
-        made = {"_checkpoint": checkpoint, "_preset": preset or OWN_SETTINGS}
+        made: dict[str, Any] = {"_checkpoint": checkpoint, "_preset": preset or OWN_SETTINGS}
+        made |= {loras.KEY: loras.value(self.lab, added)}
         return {**shown, "seed": str(settings.drawn_seed), "_lock": locked, **made}
 
     def refill(self, *values: Any) -> Any:
@@ -231,7 +237,8 @@ class Controls:
             settings = base.but(**keep)
         except BadSettings:  # something half-typed is not carried over
             settings = base
-        return self.fill(settings, checkpoint, preset, knobs.get("_lock") is not False)
+        filled = self.fill(settings, checkpoint, preset, knobs.get("_lock") is not False)
+        return {**filled, loras.KEY: knobs.get(loras.KEY) or []}  # they belong to the experiment
 
     def _changed(self, knobs: Mapping[str, Any]) -> dict[str, Any]:
         """What a person changed since the last checkpoint and preset filled the knobs."""

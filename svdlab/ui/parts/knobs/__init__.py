@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from svdlab.recipes.settings import KNOBS, Knob
-from svdlab.ui.parts.element import element, escape
+from svdlab.ui.parts.element import element, escape, markup
 
 GROUPS = {
     "motion": "Motion",
@@ -38,7 +38,8 @@ LOCK = (
 
 def build(name: str, value: dict[str, Any]) -> gr.HTML:
     """The element; `name` is also the prefix of the knobs' ids. It triggers `submit` on Enter."""
-    return element("knobs", value, template=_markup(name), name=f"{name}-knobs")
+    template = _markup(name)
+    return element("knobs", value, template=template, name=f"{name}-knobs", before=("loras/loras.js",))
 
 
 def _markup(name: str) -> str:
@@ -50,8 +51,8 @@ def _markup(name: str) -> str:
     return (
         f'<div class="knobs"><div class="knob-grid essential">{essential}</div>'
         '<details class="knobs-more"><summary>More'
-        "<span>noise, steps, guidance, size, crop, decoding</span></summary>"
-        f"{folded}</details></div>"
+        "<span>noise, steps, guidance, size, crop, decoding, LoRA</span></summary>"
+        f"{folded}{markup('loras')}</details></div>"
     )
 
 

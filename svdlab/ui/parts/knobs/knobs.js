@@ -41,14 +41,17 @@ const live = () => {
   tell("knobs", { ...value });
 };
 
-const show = () => {
-  const value = props.value || {};
-  for (const [name, cell] of Object.entries(cells)) if (name in value) write(cell, value[name]);
+const set = (changes) => {
+  props.value = { ...(props.value || {}), ...changes };
   live();
 };
 
-const set = (changes) => {
-  props.value = { ...(props.value || {}), ...changes };
+const drawLoras = loraRows($(".loras", root), () => props.value?._loras || [], (rows) => set({ _loras: rows }));
+
+const show = () => {
+  const value = props.value || {};
+  for (const [name, cell] of Object.entries(cells)) if (name in value) write(cell, value[name]);
+  drawLoras();
   live();
 };
 

@@ -17,7 +17,7 @@ from svdlab.ui.parts.element import element
 from svdlab.ui.words import PARTS
 from svdlab.weights.availability import availability, fetches
 from svdlab.weights.downloads import Download
-from svdlab.words import duration, size
+from svdlab.words import counted, duration, size
 
 
 def build(lab: Lab, name: str) -> gr.HTML:
@@ -32,6 +32,7 @@ def value(lab: Lab, **news: Any) -> dict[str, Any]:
         "cards": [card(lab, checkpoint) for checkpoint in lab.catalogue],
         "ready": [[c.id, c.name] for c in lab.catalogue if availability(c).ready],
         "content": content(lab),
+        "loras": loras(lab),
         "shared": lab.policy.public,
         **news,
     }
@@ -47,6 +48,14 @@ def content(lab: Lab) -> str:
     )
     marked = " Frames carry an invisible watermark." if mark else ""
     return f"Every clip says in its file that it is generated.{marked} {looked}"
+
+
+def loras(lab: Lab) -> list[list[str]]:
+    """[id, what it is, the beginning of its hash] of each LoRA file."""
+    return [
+        [one.id, f"{counted(one.layers, 'layer')}, rank {one.rank}, {size(one.bytes)}", one.sha256[:8]]
+        for one in lab.loras
+    ]
 
 
 def memory(lab: Lab) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-// The Models page. value: {memory: {line, parts}, cards: [], ready: [[id, name]], shared, added, checked, touched}
+// The Models page. value: {memory: {line, parts}, cards: [], ready: [[id, name]], loras: [[id, what, hash]], shared, added, checked, touched}
 // What was answered (added, checked, touched) stays until it is asked again.
 const answered = {};
 const SHADES = 6;
@@ -108,6 +108,9 @@ const draw = () => {
   $(".content").textContent = value.content;
   $(".cards").replaceChildren(...value.cards.map(drawCard));
   if (focused) $(`[data-event="${focused[0]}"][data-id="${CSS.escape(focused[1])}"]`)?.focus();
+  $(".lora-files").hidden = !value.loras?.length;
+  $(".lora-list").replaceChildren(...(value.loras || []).map(([id, said, hash]) =>
+    make("li", {}, make("b", {}, id), " " + said, make("span", {}, hash))));
   $(".adding").hidden = value.shared;
   const { added = {}, touched = {} } = answered;
   say($(".add-error"), added.error);

@@ -89,9 +89,8 @@ class PictureBox:
             value = self.value(self.lab.picture(found.picture_sha256))
         source = f"its {found.origin.removeprefix('svdlab ')}"
         said = f"{name}: the settings were read from {source}."
-        left_out = [NO_LORAS] if found.loras else []
         plain = None if path.suffix.lower() in CARRIERS else {"place": str(path), "name": name}
-        return {**value, "notes": [said, *left_out, *found.notes], "error": "", "plain": plain}
+        return {**value, "notes": [said, *found.notes], "error": "", "plain": plain}
 
     def example(self, before: Any, event: gr.EventData) -> dict[str, Any]:
         """Keeps one of the example pictures."""
