@@ -70,7 +70,7 @@ def add_metric(tree: Path, name: str = "brightness") -> None:
     with (tree / "svdlab" / "metrics" / "definitions.py").open("a", encoding="utf-8") as file:
         file.write(f'''
 
-@metric("{name.capitalize()}", "of 255", "Mean grey of all frames.", digits=1)
-def {name}(clip: Footage) -> float:
-    return fmean(float(frame.mean()) for frame in clip.grey)
+@metric("{name.capitalize()}", "of 255", "Mean grey of all frames.", limits="It has no eyes.", digits=1)
+def {name}(clip: Footage) -> Reading:
+    return Reading(float(np.mean(clip.grey)))
 ''')

@@ -249,7 +249,7 @@ class Evaluation:
         steadier, steady, moves = [], [], Counter[str]()
         for seed in range(self.seeds):
             first, tuned = (
-                measure(self.pair.render(name, self.picture(seed), seed)) for name in (FIRST, TUNED)
+                measure(self.pair.render(name, self.picture(seed), seed)).values for name in (FIRST, TUNED)
             )
             steadier.append(tuned["camera_jerk"] < first["camera_jerk"])
             steady.append(in_words(tuned, WIDTH).endswith("· steady"))
@@ -284,7 +284,7 @@ class Evaluation:
         self.say("px per frame falls as fps rises", "yes", said, falls)
 
     def _motion(self, seed: int, bucket: int, fps: int) -> float:
-        return measure(self.pair.render(FIRST, self.picture(seed), seed, bucket, fps))["camera_motion"]
+        return measure(self.pair.render(FIRST, self.picture(seed), seed, bucket, fps)).values["camera_motion"]
 
     def sheet(self) -> np.ndarray:
         """A row a seed: the picture; first, middle and last frame; the picture moved as the last frame is."""

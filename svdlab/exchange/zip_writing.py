@@ -115,6 +115,11 @@ class CheckedOutcome(_Strict):
     metrics: dict[Name, Annotated[float, Field(gt=-1e12, lt=1e12)]] = Field(
         default_factory=dict, max_length=64
     )
+    spreads: dict[Name, Annotated[float, Field(ge=0, lt=1e12)]] = Field(default_factory=dict, max_length=64)
+    flaws: dict[Name, tuple[Annotated[int, Field(ge=0, lt=1024)], ...]] = Field(
+        default_factory=dict, max_length=64
+    )
+    measured_as: str = Field("", pattern=r"^([0-9a-f]{12})?$")
     video_sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
 
 

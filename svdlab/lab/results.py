@@ -17,7 +17,8 @@ from svdlab.clips import video, watermark
 from svdlab.clips.frames import write_frames_zip
 from svdlab.clips.sheets import write_poster
 from svdlab.failpoints import failpoint
-from svdlab.history.run_files import write_result
+from svdlab.history.run_files import write_measured, write_result
+from svdlab.metrics.definitions import edition
 from svdlab.metrics.measure import measure
 from svdlab.recipes.records import Outcome, Recipe, Run
 from svdlab.recipes.work import Rendered
@@ -51,14 +52,18 @@ def write_files(
     failpoint("poster-written")
     if run.latents_of is None and 0 < len(rendered.latents) <= kept_latents_bytes:
         (folder / "latents.safetensors").write_bytes(rendered.latents)
-    measured = measure(rendered.frames, picture)
+    measured = measure(rendered.frames, picture, run.settings.effective_playback_fps)
     spent = {**rendered.outcome.seconds, "write": time.perf_counter() - started}
     outcome = replace(
         rendered.outcome,
         seconds={name: round(seconds, 3) for name, seconds in spent.items()},
-        metrics=measured,
+        metrics=measured.values,
+        spreads=measured.spreads,
+        flaws=measured.flaws,
+        measured_as=edition(),
         video_sha256=hashlib.sha256((folder / "video.mp4").read_bytes()).hexdigest(),
     )
+    write_measured(folder, edition(), measured.series, measured.path)
     write_result(folder, recipe, outcome)
     failpoint("result-written")
     return recipe, outcome

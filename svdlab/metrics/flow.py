@@ -40,13 +40,3 @@ def camera_field(move: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         ],
         axis=2,
     )
-
-
-def warped_difference(a: np.ndarray, b: np.ndarray, field: np.ndarray) -> float:
-    """Mean absolute grey difference of a and b warped back onto it, where b still shows what a does."""
-    ys, xs = np.mgrid[: a.shape[0], : a.shape[1]].astype(np.float32)
-    to_x, to_y = xs + field[..., 0], ys + field[..., 1]
-    back = cv2.remap(b, to_x, to_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    inside = (to_x >= 0) & (to_y >= 0) & (to_x <= a.shape[1] - 1) & (to_y <= a.shape[0] - 1)
-    difference = np.abs(a.astype(np.float32) - back.astype(np.float32))
-    return float(difference[inside].mean()) if inside.any() else 0.0

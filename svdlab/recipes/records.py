@@ -116,6 +116,11 @@ class Outcome:
     fallbacks: tuple[str, ...] = ()  # what was changed because memory ran out, each a sentence
     latents_of: str = ""  # the run whose latents were decoded again; empty if these were sampled
     metrics: dict[str, float] = field(default_factory=dict)  # by name; `svdlab.metrics.definitions`
+    spreads: dict[str, float] = field(
+        default_factory=dict
+    )  # of metrics: the standard deviation the grain gives them
+    flaws: dict[str, tuple[int, ...]] = field(default_factory=dict)  # frames by name; `svdlab.metrics.flaws`
+    measured_as: str = ""  # the edition of the definitions these are by; empty in runs of older versions
     video_sha256: str = ""  # of the MP4's bytes; empty in runs of older versions
 
     @property
@@ -134,7 +139,8 @@ class Outcome:
             return cls()
         known = {k: v for k, v in json.loads(text).items() if k in cls.__dataclass_fields__}
         lists = {name: tuple(known.get(name, ())) for name in ("noise_frames", "fallbacks")}
-        return cls(**{**known, **lists})
+        flaws = {name: tuple(frames) for name, frames in known.get("flaws", {}).items()}
+        return cls(**{**known, **lists, "flaws": flaws})
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from svdlab.metrics.definitions import METRICS
+from svdlab.metrics.definitions import METRICS, edition
+from svdlab.metrics.flaws import FLAWS
 
 # Runs keep their numbers under these names: none may ever be renamed.
 KEPT = (
@@ -33,7 +36,23 @@ def test_every_metric_says_what_it_is(metric) -> None:
     assert metric.help[0].isupper()
     assert metric.help.endswith(".")
     assert len(metric.help) < 120
+    assert metric.limits[0].isupper()
+    assert metric.limits.endswith(".")
     assert metric.name.isidentifier()
+
+
+@pytest.mark.parametrize("flaw", FLAWS.values(), ids=FLAWS)
+def test_every_flaw_says_what_it_is(flaw) -> None:
+    assert flaw.name.isidentifier()
+    assert flaw.label[0].islower()
+    assert flaw.help[0].isupper()
+    assert flaw.help.endswith(".")
+
+
+def test_numbers_of_another_version_are_of_another_edition(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = edition()
+    monkeypatch.setitem(METRICS, "zoom", replace(METRICS["zoom"], version=METRICS["zoom"].version + 1))
+    assert edition() != before
 
 
 def test_numbers_are_said_with_their_digits_and_a_proper_sign() -> None:

@@ -26,7 +26,7 @@ def uint8(frames: torch.Tensor) -> np.ndarray:
 def test_the_camera_moves_as_it_is_told(move: str, tensors: torch.Tensor) -> None:
     path = clips.camera(rows(move), torch.tensor([1.5]), 6)
     frames = clips.film(tensors[:1], path, torch.tensor([[160.0, 104.0]]), torch.ones(1))
-    measured = measure(uint8(frames[0]))
+    measured = measure(uint8(frames[0])).values
     found = (
         *(measured[name] for name in ("pan_x", "pan_y")),
         np.log(1 + measured["zoom"] / 100),
