@@ -289,6 +289,31 @@ class Kept(Database):
         )
         return Facets(checkpoints, presets, tags)
 
+    # Measuring again
+
+    def editions(self, before: float, limit: int = 200) -> list[tuple[str, float, str]]:
+        """Id, time of asking and edition of the metrics of finished runs outside the bin, newest first.
+
+        A few at a time, asked for before that moment: reading all at once would hold up who writes.
+        """
+        rows = self._rows(
+            "SELECT id, created, CASE WHEN json_valid(outcome) THEN json_extract(outcome, '$.measured_as') END"
+            " FROM runs WHERE state = 'done' AND deleted IS NULL AND created < ? ORDER BY created DESC LIMIT ?",
+            (before, limit),
+        )
+        return [(row[0], float(row[1]), row[2] or "") for row in rows]
+
+    def measured_again(self, run: Run, outcome: Outcome) -> bool:
+        """Writes what was measured of a finished run; False if its row says another outcome than `run` by now."""
+        with self._transaction() as db:
+            stored = db.execute(
+                "SELECT outcome FROM runs WHERE id = ? AND state = 'done'", (run.id,)
+            ).fetchone()
+            if stored is None or Outcome.from_json(stored[0]) != run.outcome:
+                return False
+            db.execute("UPDATE runs SET outcome = ? WHERE id = ?", (outcome.to_json(), run.id))
+        return True
+
     # From elsewhere
 
     def adopt(self, run: Run) -> bool:

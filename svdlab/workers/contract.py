@@ -25,6 +25,7 @@ from svdlab.lab.bits import Numbers
 from svdlab.lab.desk import Desk
 from svdlab.lab.examiner import Examiner, NoExaminer
 from svdlab.lab.lab import Lab
+from svdlab.lab.measuring import Measuring
 from svdlab.recipes.records import Resident
 from svdlab.recipes.work import Job, Stop, Update
 
@@ -106,6 +107,8 @@ class Worker(ABC):
         self.lab.on_resident(self.resident)
         self.lab.examiner = self.examiner()
         self.lab.numbers = self.compute.numbers
+        if self._warm_at != float("inf"):  # a server: it stays long enough
+            Measuring(self.lab).start()
         for seat in range(self.seats):
             thread = threading.Thread(target=self._serve, name=f"svdlab-worker-{seat}", daemon=True)
             self._threads.append(thread)
