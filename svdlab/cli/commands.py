@@ -18,6 +18,7 @@ from svdlab.cli.examples import examples, have_examples
 from svdlab.cli.flags import HELP_WIDTH, SectionedCommand, dashed, knob_flags
 from svdlab.cli.interrupt import second_leaves_at_once
 from svdlab.cli.loss import loss
+from svdlab.cli.measure import measure
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of, environment_of
 from svdlab.errors import BadInput
 
@@ -41,6 +42,7 @@ class _Ordered(TyperGroup):
             "sweeps",
             "reproduce",
             "loss",
+            "measure",
             "runs",
             "checkpoints",
             "loras",
@@ -78,6 +80,7 @@ def command() -> Any:
         sweep.sweep,
         sweep.sweeps,
         again.reproduce,
+        measure,
         look.presets,
         look.doctor,
         examples,

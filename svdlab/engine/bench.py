@@ -1,5 +1,5 @@
 """Speed as ratios measured in one run: our stages against diffusers' own pipeline on the same component objects,
-how fast things start, how often a picture is encoded.
+how fast things start, how often a picture is encoded, what measuring a clip takes.
 
 Knows the renderer, diffusers and the commands a user starts; nothing of the lab or its pages. Measures and says;
 asserts nothing.
@@ -20,10 +20,12 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import cv2
 import diffusers
 import numpy as np
 import psutil
@@ -36,6 +38,8 @@ from svdlab.engine.components import Components
 from svdlab.engine.residency import Residency
 from svdlab.engine.sampler import ays_sigmas
 from svdlab.environment import Offload
+from svdlab.metrics.flow import flow
+from svdlab.metrics.measure import measure as measure_clip
 from svdlab.recipes import work
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.limits import check, defaults_for
@@ -106,6 +110,8 @@ def measure(plan: Plan, say: Say | None = None) -> Figures:
     renderer = r.Renderer(plan.device, plan.dtype, plan.budget_bytes, offload=plan.offload)
     rows = [*generation(plan, renderer, tell), sweep_cells(plan, renderer), *sharing(plan)]
     parts = renderer.residency.get(plan.checkpoint)
+    if not plan.quick:
+        rows += [measuring(*case) for case in MEASURED]
     if plan.startup:
         rows += startup(1 if plan.quick else START_REPEATS, 2 if plan.quick else HELP_REPEATS, tell)
     return Figures(_where(renderer, parts, plan.settings), tuple(rows))
@@ -301,6 +307,34 @@ def sweep_cells(plan: Plan, renderer: r.Renderer) -> Figure:
     return Figure(
         f"conditioning computed for {CELLS} buckets", f"{times}×", "1×", "1 step each", float(times)
     )
+
+
+# Measuring
+
+MEASURED = ((1024, 576, 4.0), (256, 144, 0.4))  # width, height, seconds that 25 frames may take on two cores
+
+
+def measuring(width: int, height: int, wanted: float) -> Figure:
+    """Seconds to measure 25 frames of a panned texture with something that moves before it, and ÷ bare optical flow."""
+    rng = np.random.default_rng(0)
+    grains = (rng.random((height // k, (width + 64) // k, 3), np.float32) for k in (2, 4, 16))
+    texture = sum(cv2.resize(one, (width + 64, height), interpolation=cv2.INTER_CUBIC) for one in grains)
+    texture = (texture.clip(0, 3) * 85).astype(np.uint8)
+    frames = np.stack([texture[:, 2 * t : 2 * t + width] for t in range(25)])
+    half, side = height // 2, height // 3
+    for t, frame in enumerate(frames):
+        frame[half : half + side, 3 * t : 3 * t + side] = texture[:side, :side]
+    started = time.perf_counter()
+    measure_clip(frames, frames[0], 6.0)
+    seconds = time.perf_counter() - started
+    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    started = time.perf_counter()
+    for a, b in pairwise(greys):
+        flow(a, b)
+    bare = time.perf_counter() - started
+    what = f"measuring 25 frames of {width}×{height}"
+    said = f"{seconds / bare:.1f} of bare optical flow at that size"
+    return Figure(what, f"{seconds:.2f} s", f"≤ {wanted:g} s", said, seconds)
 
 
 # Starting

@@ -48,6 +48,11 @@ class Measuring:
         self.lab.on_close(self.stop)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it is at work or waits for work."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Ends after the clip in hand."""
         self._stopping.set()

@@ -263,6 +263,8 @@ def sharpness(clip: Footage) -> Reading | None:
     limits="A change of light that was meant counts.",
 )
 def colour_drift(clip: Footage) -> Reading | None:
+    if len(clip) < 2:
+        return None
     colours = clip.colours
     third = _third(len(colours))
     off = colours[-third:].mean(axis=0) - colours[:third].mean(axis=0)
@@ -288,7 +290,7 @@ def fidelity(clip: Footage) -> Reading | None:
     "The last third of the frames against the picture moved along the camera's path; 1 is equal.",
     better="higher",
     digits=3,
-    more="Only what both show is compared.",
+    more="Only what both show is compared, at most 512 px wide.",
     limits="What moves by itself lowers it, as does any depth; a clip that stands still has most of it.",
 )
 def fidelity_kept(clip: Footage) -> Reading | None:
@@ -306,7 +308,7 @@ def fidelity_kept(clip: Footage) -> Reading | None:
     limits="A still clip closes perfectly.",
 )
 def loop_closure(clip: Footage) -> Reading | None:
-    return Reading(clip.likeness(clip.frames[0], clip.frames[-1]))
+    return Reading(clip.likeness(clip.frames[0], clip.frames[-1])) if len(clip) > 1 else None
 
 
 # From what a footage offers to a reading
@@ -351,6 +353,8 @@ def _third(count: int) -> int:
 
 
 def _late_over_early(values: np.ndarray) -> Reading | None:
+    if len(values) < 2:
+        return None
     third = _third(len(values))
     late, early = values[-third:], values[:third]
     if not (np.isfinite(late).any() and np.isfinite(early).any()):

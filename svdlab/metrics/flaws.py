@@ -76,7 +76,7 @@ def black(clip: Footage) -> Frames | None:
 
 @flaw("no motion", "Nothing moves by more than the clip's own grain.")
 def still(clip: Footage) -> Frames | None:
-    if clip.path.broken:
+    if clip.path.broken or len(clip) < 2:
         return None
     moved = math.hypot(_mean(clip.camera_steps), _mean(clip.object_steps))
     return () if moved < max(STILL, _mean(clip.step_noise) / math.sqrt(len(clip))) else None

@@ -326,15 +326,16 @@ class Footage:
 
     @cached_property
     def likenesses(self) -> np.ndarray:
-        """How alike each frame is to the picture moved along the camera's path, SSIM; NaN where too little is left."""
+        """How alike each of `small` is to the picture moved along the camera's path, SSIM; NaN where little is left."""
         found = np.full(len(self), math.nan)
         if self.picture is None:
             return found
         picture = cv2.cvtColor(self.picture, cv2.COLOR_RGB2GRAY)
+        if self.scale < 1:
+            picture = cv2.resize(picture, self.small[0].shape[::-1], interpolation=cv2.INTER_AREA)
         end = self.path.broken[0] + 1 if self.path.broken else len(self)
         for t in range(end):
-            move = self._full(self.path.places[t])
-            found[t] = _alike_where_both(picture, self.grey[t], move)
+            found[t] = _alike_where_both(picture, self.small[t], self.path.places[t])
         return found
 
 

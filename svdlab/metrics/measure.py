@@ -35,7 +35,7 @@ class Measurement:
 
 
 def measure(frames: np.ndarray, picture: np.ndarray | None = None, rate: float | None = None) -> Measurement:
-    """Measures a clip (n ≥ 2, height, width, 3), uint8 or floats in 0…1.
+    """Measures a clip (n, height, width, 3), uint8 or floats in 0…1; of one frame, what can be said of it.
 
     `picture` (height, width, 3) uint8 is what it started from, as large; `rate` frames per second as it plays.
     """

@@ -21,6 +21,8 @@ SOFT = 0.7  # px of a Gaussian over both frames before they are compared
 GRAIN_LEFT = 0.35  # of the grain's variance, after that
 FLOOR = 2.0  # grey levels squared: what interpolation alone may differ by
 VOTES = ((1.0, 0.3), (2.0, 0.25), (4.0, 0.2))  # px of a Gaussian, and the majority that decides at that size
+AROUND = 32  # px around what differs that flow is looked for in
+FINE_WIDTH = 320  # px: no wider are frames whose flow goes down to the finest scale
 EVIDENCE = 6.0  # times the expected difference in some place before flow is looked for at all
 
 
@@ -111,9 +113,10 @@ def _moving(a: np.ndarray, b: np.ndarray, seen: np.ndarray, unit: float) -> tupl
     first, second = (cv2.GaussianBlur(one.astype(np.float32), (0, 0), SOFT) for one in (a, b))
     as_laid = _local_square(second - first, seen, unit)
     as_laid[~seen] = 0
-    if cv2.GaussianBlur(as_laid, (0, 0), 2.0).max() < EVIDENCE * unit:
+    doubtful = cv2.GaussianBlur(as_laid, (0, 0), 2.0) > EVIDENCE * unit
+    if not doubtful.any():
         return nothing
-    field = _fine_flow(a, b)
+    field = _fine_flow(a, b, doubtful)
     ys, xs = np.mgrid[: a.shape[0], : a.shape[1]].astype(np.float32)
     back = cv2.remap(
         second, xs + field[..., 0], ys + field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
@@ -161,12 +164,18 @@ def _local_square(difference: np.ndarray, seen: np.ndarray, unit: float) -> np.n
     return squared
 
 
-def _fine_flow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Optical flow by DIS down to the finest scale: half of it would smear by pixels what moves over what stands."""
+def _fine_flow(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Optical flow by DIS around some pixels, nothing elsewhere.
+
+    Down to the finest scale in small frames: half of it would smear by pixels what moves over what stands.
+    """
+    x, y, width, height = cv2.boundingRect(where.astype(np.uint8))
+    part = np.s_[max(0, y - AROUND) : y + height + AROUND, max(0, x - AROUND) : x + width + AROUND]
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    estimator.setFinestScale(0)
+    estimator.setFinestScale(0 if a.shape[1] <= FINE_WIDTH else 1)
     estimator.setPatchStride(4)
-    field: np.ndarray = estimator.calc(a, b, None)
+    field = np.zeros((*a.shape, 2), np.float32)
+    field[part] = estimator.calc(np.ascontiguousarray(a[part]), np.ascontiguousarray(b[part]), None)
     return field
 
 

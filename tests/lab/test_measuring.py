@@ -13,6 +13,7 @@ from svdlab.metrics.definitions import METRICS, edition
 from svdlab.recipes.records import Run
 from tests.made import make_run
 from tests.rows import opened
+from tests.waiting import until
 
 
 def made_by_an_older(lab: Lab) -> Run:
@@ -64,9 +65,6 @@ def test_it_begins_with_a_server_and_ends_with_the_lab(tmp_path: Path) -> None:
         old = made_by_an_older(lab)
         measuring = Measuring(lab)
         measuring.start()
-        for _ in range(600):
-            if lab.history.get(old.id).outcome.measured_as:
-                break
-            measuring._stopping.wait(0.1)
-        assert lab.history.get(old.id).outcome.measured_as == edition()
-    assert not measuring._thread.is_alive()
+        until(lambda: lab.history.get(old.id).outcome.measured_as == edition())
+        assert measuring.alive
+    assert not measuring.alive
