@@ -25,9 +25,9 @@ LEFT_SHARE = 0.22  # of a page's width that the names of the rows may take
 
 @dataclass(frozen=True)
 class Tile:
-    """One place of a page: a clip's frames (n, height, width, 3) uint8, read when the page is made, or words."""
+    """One place of a page: a clip's frames, read at about a width in pixels when the page is made, or words."""
 
-    read: Callable[[], np.ndarray] | None = None
+    read: Callable[[int], np.ndarray] | None = None  # width → (n, height, width, 3) uint8
     words: str = ""  # what stands where there is no clip
 
 
@@ -114,15 +114,17 @@ class Sheet:
         for place, row in enumerate(self._page.rows):
             for column, tile in enumerate(row):
                 if tile.read is not None:
-                    self._put(out, tile.read(), self._at(place, column))
+                    self._put(out, tile.read(self.cell[0]), self._at(place, column))
         return out
 
     def _put(self, out: np.ndarray, clip: np.ndarray, at: tuple[int, int]) -> None:
         (x, y), (wide, tall) = at, self.cell
         for index in range(len(out)):
             if index < len(clip):
-                small = Image.fromarray(clip[index]).resize((wide, tall), Image.Resampling.LANCZOS)
-            out[index, y : y + tall, x : x + wide] = np.asarray(small)
+                small = clip[index]
+                if small.shape[:2] != (tall, wide):
+                    small = np.asarray(Image.fromarray(small).resize((wide, tall), Image.Resampling.LANCZOS))
+            out[index, y : y + tall, x : x + wide] = small
 
     def _at(self, place: int, column: int) -> tuple[int, int]:
         return self._left + column * (self.cell[0] + GAP), self._down[place]

@@ -97,3 +97,13 @@ def drawable(text: str, font: Any) -> str:
     return "".join(
         "?" if bytes(font.getmask(c)) == missing else c for c in text if not unicodedata.combining(c)
     )
+
+
+def film_sheet(frames: np.ndarray, columns: int) -> Image.Image:
+    """Every frame in rows of `columns` without gaps: a page plays them from one picture."""
+    count, height, width = checked(frames).shape[:3]
+    sheet = np.zeros((-(-count // columns) * height, columns * width, 3), np.uint8)
+    for index, frame in enumerate(frames):
+        y, x = index // columns * height, index % columns * width
+        sheet[y : y + height, x : x + width] = frame
+    return Image.fromarray(sheet)

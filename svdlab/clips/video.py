@@ -134,6 +134,36 @@ def read_mp4_frames(path: str | Path) -> tuple[np.ndarray, float]:
         return np.stack(frames), float(fps)
 
 
+def small_frames(path: str | Path, width: int) -> np.ndarray:
+    """All frames of an MP4 of ours at a smaller width, (frames, height, width, 3) uint8: for grids and pages.
+
+    Reduced while decoding, which takes a tenth of the time of `read_mp4_frames`; the last bit of a colour may differ.
+    Raises `BadVideo`.
+    """
+    name, data = _whole(path)
+    reformatter = VideoReformatter()
+    stills: list[np.ndarray] = []
+    with _container(data, name) as file:
+        for frame in file.decode(video=0):
+            if len(stills) == MAX_FRAMES:
+                break
+            small = reformatter.reformat(
+                frame,
+                width=min(width, frame.width),
+                height=max(1, round(min(width, frame.width) * frame.height / frame.width)),
+                format="rgb24",
+                src_colorspace=Colorspace.ITU709,
+                src_color_range=LIMITED,
+                dst_color_range=ColorRange.JPEG,
+                interpolation=Interpolation.AREA,
+                threads=1,
+            )
+            stills.append(small.to_ndarray())
+    if not stills:
+        raise BadVideo(f"{name} has no frames that can be played.")
+    return np.stack(stills)
+
+
 def read_comment(path: str | Path) -> str | None:
     """The comment of an MP4, untrusted and at most `MAX_COMMENT_BYTES` long; None where there is none.
 

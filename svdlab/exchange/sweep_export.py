@@ -138,9 +138,9 @@ def _tile(cell: CellStanding | None, run: Run | None, still: bool) -> Tile:
     return Tile(words=f"{cell.state}: {cell.said}" if cell.said else cell.state)
 
 
-def _clip(run: Run, still: bool) -> np.ndarray:
+def _clip(run: Run, still: bool, width: int) -> np.ndarray:
     """A run's frames, or the one in the middle."""
-    clip, _ = video.read_mp4_frames(run.video)
+    clip = video.small_frames(run.video, width)
     return clip[len(clip) // 2 :][:1] if still else clip
 
 

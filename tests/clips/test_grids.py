@@ -13,7 +13,7 @@ LONG = "Noise on the picture 0.02, Guidance of the last frame 12.5, Stable-Video
 
 
 def tile(grey: int, frames: int = 3) -> Tile:
-    return Tile(lambda: np.full((frames, 36, 64, 3), grey, np.uint8))
+    return Tile(lambda _: np.full((frames, 36, 64, 3), grey, np.uint8))
 
 
 def frames_of(sheet: Sheet, count: int) -> np.ndarray:
@@ -22,7 +22,7 @@ def frames_of(sheet: Sheet, count: int) -> np.ndarray:
 
 
 def test_each_clip_is_at_its_row_and_column_and_a_short_one_stays_at_its_end() -> None:
-    moving = Tile(lambda: np.stack([np.full((36, 64, 3), 60 * index, np.uint8) for index in range(2)]))
+    moving = Tile(lambda _: np.stack([np.full((36, 64, 3), 60 * index, np.uint8) for index in range(2)]))
     page = Page("Seeds", ((tile(250), moving), (Tile(words="failed"), tile(120))), ("1", "2"), ("a", "b"))
     sheet = Sheet(page, (64, 36))
     frames = frames_of(sheet, 3)

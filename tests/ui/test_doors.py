@@ -24,6 +24,7 @@ from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
 from svdlab.lab.policy import REFUSALS
 from svdlab.recipes.records import Comparison, Run
+from svdlab.recipes.sweeps import Sweep
 from svdlab.recipes.visitors import Visitor
 from svdlab.ui import build_app, launch
 from svdlab.ui.identity import COOKIE, visitor_of
@@ -91,6 +92,17 @@ class World:
         run = self.ended()
         self.lab.delete([run.id])
         return run
+
+    def sweeping(self) -> Sweep:
+        """A sweep of the owner's that goes on."""
+        seed = next(_numbers)
+        grid = self.lab.sweeps.grid({"seed": [seed, seed + 1_000_000]})
+        return self.lab.sweeps.submit(self.lab.sweeps.plan(self.read.recipe, grid), self.owner)
+
+    def swept(self) -> Sweep:
+        """A sweep of the owner's whose cell was rendered before."""
+        grid = self.lab.sweeps.grid({"seed": [self.read.settings.seed]})
+        return self.lab.sweeps.submit(self.lab.sweeps.plan(self.read.recipe, grid), self.owner)
 
     def waiting_pair(self) -> Comparison:
         """A comparison of the owner's that waits."""
@@ -204,6 +216,17 @@ def run(id: str) -> dict[str, Any]:
     return {"run": id, "id": id, "ids": [id], "comparison": id, "what": "star", "value": True, "did": "mark"}
 
 
+def sweep(of: Sweep, **more: Any) -> dict[str, Any]:
+    return {"id": of.id, **more}
+
+
+def pauses(world: World, role: str) -> bool:
+    """Whether a sweep of the owner's was paused."""
+    made = world.sweeping()
+    world.call("SweepPage.control", role, sweep(made, what="pause"), [])
+    return world.lab.history.sweep(made.id).state == "paused"
+
+
 def nothing(_: World) -> str:
     return ""
 
@@ -225,12 +248,14 @@ DOORS: dict[str, tuple[Try, tuple[str, ...]]] = {
     "RunPage.mark": (changes("RunPage.mark", World.ended, run, "starred"), OWNERS),
     "RunPage.discard": (changes("RunPage.discard", World.ended, run, "binned"), OWNERS),
     "RunPage.take_back": (changes("RunPage.take_back", World.binned, run, "interrupted"), OWNERS),
+    "SweepPage.control": (pauses, OWNERS),
     # what lists
     "HistoryPage.find": (lists("HistoryPage.find", World.ended, {"query": {}}), OWNERS),
     "HistoryPage.open": (lists("HistoryPage.open", World.ended), OWNERS),
     "_runs.runs": (lists("_runs.runs", World.ended, data=[20]), OWNERS),
     "Explore.open": (lists("Explore.open", World.waiting), OWNERS),
     "Compare.open": (lists("Compare.open", World.waiting_pair), OWNERS),
+    "SweepPage.open": (lists("SweepPage.open", World.sweeping), OWNERS),
     # what shows one thing to whoever was given its id
     "_clip.clip": (tells("_clip.clip", lambda w: "video.mp4", data=lambda w: [w.read.id]), EVERYBODY),
     "_run.run": (tells("_run.run", lambda w: w.read.id, data=lambda w: [w.read.id]), EVERYBODY),
@@ -244,6 +269,28 @@ DOORS: dict[str, tuple[Try, tuple[str, ...]]] = {
     "Compare.again": (tells("Compare.again", nothing, lambda w: run(w.both.id)), EVERYBODY),
     "Compare.deliver": (
         tells("Compare.deliver", lambda w: "exports", lambda w: {**run(w.both.id), "kind": "mp4"}),
+        EVERYBODY,
+    ),
+    "SweepPage.cut": (
+        tells("SweepPage.cut", lambda w: "exports", lambda w: {"ids": [w.read.id], "side": 128}),
+        EVERYBODY,
+    ),
+    "SweepPage.measure": (
+        tells(
+            "SweepPage.measure", lambda w: "camera_motion", lambda w: sweep(w.swept(), name="camera_motion")
+        ),
+        EVERYBODY,
+    ),
+    "SweepPage.deliver": (
+        tells(
+            "SweepPage.deliver",
+            lambda w: "exports",
+            lambda w: sweep(w.swept(), kind="csv", view={"columns": [0]}),
+        ),
+        EVERYBODY,
+    ),
+    "SweepPage.pair": (
+        tells("SweepPage.pair", lambda w: "compare=", lambda w: {"ids": [w.read.id, w.second.id]}),
         EVERYBODY,
     ),
     "HistoryPage.weigh": (
@@ -282,6 +329,7 @@ NOBODYS = {
         "_presets.presets",
     ),
     *("Controls.refill", "Controls.advise", "Controls.first_advice", "Controls.reset"),
+    *("SweepPage.take", "SweepPage.keep", "SweepPage.advise", "SweepPage.start"),
     *("PairControls.choose_preset", "PairControls.advise", "Compare.wire.<lambda>"),
     *(
         "PictureBox.example",
@@ -316,12 +364,15 @@ PAGES = {  # address → whether whoever was given it sees what it names
     "compare?compare={both}": EVERYBODY,
     "history?wall={read},{second}": EVERYBODY,
     "history?wall={read},{old}": OPERATORS,
+    "sweep?sweep={swept}": EVERYBODY,
+    "sweep?from={old}": OPERATORS,
 }
 OPENERS = {
     "run": "RunPage.open",
     "": "Explore.open",
     "compare": "Compare.open",
     "history": "HistoryPage.open",
+    "sweep": "SweepPage.open",
 }
 
 
@@ -334,6 +385,7 @@ def test_who_sees_what_an_address_names(world: World, address: str) -> None:
         "binned": binned,
         "both": world.both,
         "second": world.second,
+        "swept": world.swept(),
     }
     page, _, query = address.format(**{name: thing.id for name, thing in names.items()}).partition("?")
     place, inputs = world.places[OPENERS[page]]
@@ -399,7 +451,7 @@ CLOSED = dict.fromkeys(
     404,
 )
 ROUTES: dict[str, int] = {
-    **dict.fromkeys(("/", "/run", "/compare", "/history", "/models", "/config"), 200),
+    **dict.fromkeys(("/", "/run", "/compare", "/sweep", "/history", "/models", "/config"), 200),
     **dict.fromkeys(("/theme.css", "/robots.txt", "/favicon.ico", "/manifest.json", "/openapi.json"), 200),
     **dict.fromkeys(("/gradio_api/info", "/gradio_api/openapi.json", "/gradio_api/theme.css"), 200),
     **dict.fromkeys(("/gradio_api/user", "/gradio_api/login_check", "/gradio_api/token"), 200),

@@ -19,6 +19,7 @@ const draw = () => {
   link(".get-video", value.video, stem + ".mp4");
   link(".get-frames", value.frames, stem + "-frames.zip");
   $(".to-compare").href = "compare?from=" + encodeURIComponent(value.run);
+  $(".to-sweep").href = "sweep?from=" + encodeURIComponent(value.run);
   $(".show-decode").hidden = !value.decode;
   if (!value.decode) $(".decode").hidden = true;
   else {
