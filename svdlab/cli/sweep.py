@@ -14,7 +14,7 @@ import typer
 
 from svdlab.cli import files, words
 from svdlab.cli.flags import knob_flags
-from svdlab.cli.options import AsJson, DataDir, Device, Dtype, PresetId, open_data
+from svdlab.cli.options import AsJson, DataDir, Device, Dtype, LoraFiles, PresetId, open_data
 from svdlab.cli.progress import can_render, must_be_here
 from svdlab.cli.wanted import say_notes, start_of, wanted
 from svdlab.errors import BadInput, Cancelled, RenderFailed
@@ -75,6 +75,7 @@ def sweep(
         ),
     ] = None,
     preset: PresetId = None,
+    lora: LoraFiles = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help=f"Write all of it there: {', '.join(ENDINGS)}."),
@@ -109,7 +110,9 @@ def sweep(
                 raise BadInput("--resume goes on with a sweep as it was; give no picture and no axes with it")
             made = _resumed(lab, resume)
         else:
-            asked = _Asked(pictures or [], axis or [], ready, together or [], skip or [], checkpoint, preset)
+            asked = _Asked(
+                pictures or [], axis or [], ready, together or [], skip or [], checkpoint, preset, lora or []
+            )
             plan = _planned(lab, asked, changes, device, dtype)
             if dry_run:
                 _tell_plan(plan, as_json)
@@ -176,6 +179,7 @@ class _Asked:
     skip: list[str]
     checkpoint: str | None
     preset: str | None
+    loras: list[str]
 
 
 def _planned(lab: Lab, asked: _Asked, changes: dict[str, str], device: str, dtype: str) -> Plan:
@@ -186,7 +190,7 @@ def _planned(lab: Lab, asked: _Asked, changes: dict[str, str], device: str, dtyp
     axes = _axes(lab, asked)
     chosen = next((axis for axis in axes if axis.name == "checkpoint"), None)
     checkpoint = str(chosen.values[0]) if chosen is not None else asked.checkpoint
-    clip = wanted(lab, checkpoint, asked.preset, None, changes)
+    clip = wanted(lab, checkpoint, asked.preset, None, changes, asked.loras)
     several = files.pictures_in(asked.pictures)
     if not asked.pictures:
         raise BadInput("missing argument PICTURE: the picture to start from; see svdlab sweep --help")

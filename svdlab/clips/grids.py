@@ -84,13 +84,13 @@ class Sheet:
         self._font: Any = ImageFont.load_default(self._text)
         self._line = round(self._text * 1.35)
         room = round(LEFT_SHARE / (1 - LEFT_SHARE) * page.across * (wide + GAP))
-        self._beside = [_wrapped(text, self._font, max(room, 3 * self._text)) for text in page.beside]
+        self._beside = [wrapped(text, self._font, max(room, 3 * self._text)) for text in page.beside]
         widest = max((self._font.getlength(line) for lines in self._beside for line in lines), default=0)
         self._left = GAP + (int(widest) + 2 * GAP if page.beside else 0)
         whole = self._left + page.across * (wide + GAP)
-        self._title = _wrapped(page.title, self._font, whole - 2 * GAP) if page.title else []
-        self._above = [_wrapped(text, self._font, wide) for text in page.above]
-        self._under = [[_wrapped(text, self._font, wide) for text in row] for row in page.captions]
+        self._title = wrapped(page.title, self._font, whole - 2 * GAP) if page.title else []
+        self._above = [wrapped(text, self._font, wide) for text in page.above]
+        self._under = [[wrapped(text, self._font, wide) for text in row] for row in page.captions]
         self._head = GAP + self._lines(len(self._title))
         self._top = self._head + self._lines(max(map(len, self._above), default=0))
         self._down: list[int] = []
@@ -114,7 +114,7 @@ class Sheet:
         for place, row in enumerate(self._page.rows):
             for column, tile in enumerate(row):
                 if tile.read is not None:
-                    self._put(out, tile.read(self.cell[0]), self._at(place, column))
+                    self._put(out, tile.read(self.cell[0]), self.at(place, column))
         return out
 
     def _put(self, out: np.ndarray, clip: np.ndarray, at: tuple[int, int]) -> None:
@@ -126,7 +126,8 @@ class Sheet:
                     small = np.asarray(Image.fromarray(small).resize((wide, tall), Image.Resampling.LANCZOS))
             out[index, y : y + tall, x : x + wide] = small
 
-    def _at(self, place: int, column: int) -> tuple[int, int]:
+    def at(self, place: int, column: int) -> tuple[int, int]:
+        """Where a tile's left upper corner is: x and y."""
         return self._left + column * (self.cell[0] + GAP), self._down[place]
 
     def _still(self) -> Image.Image:
@@ -135,15 +136,15 @@ class Sheet:
         pen = ImageDraw.Draw(sheet)
         self._write(pen, self._title, GAP, GAP)
         for column, lines in enumerate(self._above):
-            self._write(pen, lines, self._at(0, column)[0], self._head)
+            self._write(pen, lines, self.at(0, column)[0], self._head)
         for place, row in enumerate(self._page.rows):
             if self._beside:
                 self._write(pen, self._beside[place], GAP, self._down[place])
             for column, tile in enumerate(row):
-                (x, y), (wide, tall) = self._at(place, column), self.cell
+                (x, y), (wide, tall) = self.at(place, column), self.cell
                 pen.rectangle((x, y, x + wide - 1, y + tall - 1), EMPTY)
                 if tile.read is None:
-                    self._write(pen, _wrapped(tile.words, self._font, wide - 2 * GAP), x + GAP, y + GAP)
+                    self._write(pen, wrapped(tile.words, self._font, wide - 2 * GAP), x + GAP, y + GAP)
                 if self._under:
                     self._write(pen, self._under[place][column], x, y + tall)
         return sheet
@@ -153,7 +154,7 @@ class Sheet:
             pen.text((x, y + index * self._line + self._line // 2), line, INK, self._font, anchor="lm")
 
 
-def _wrapped(text: str, font: Any, room: float) -> list[str]:
+def wrapped(text: str, font: Any, room: float) -> list[str]:
     """A text in lines of at most `room` pixels; a word that is wider goes on in the next line."""
     lines: list[str] = []
     line = ""

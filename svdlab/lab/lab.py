@@ -209,6 +209,7 @@ class Lab(Asking):
         checkpoint: str | None = None,
         preset: str | None = None,
         seed: int | str | None = None,
+        loras: Iterable[str] = (),
         *,
         together: Sequence[Sequence[str]] = (),
         skip: Sequence[str] = (),
@@ -220,7 +221,8 @@ class Lab(Asking):
         `add_picture` takes. `together` names axes that change together, `skip` what is left out: "fps>8 seed=1".
         `changes` are knobs by name. A cell that fails stops none of the others.
         """
-        recipe = self.recipe_of(picture, checkpoint, preset, seed, changes)
+        chosen = self.loras.chosen(loras)
+        recipe = self.recipe_of(picture, checkpoint, preset, seed, changes, chosen)
         grid = self.sweeps.grid(axes, together, skip)
         sweep = self.sweeps.submit(self.sweeps.plan(recipe, grid, preset, told=changes))
         for _ in self.sweeps.watch(sweep.id):

@@ -29,6 +29,7 @@ from svdlab.lab.pulse import FREE_BYTES
 from svdlab.recipes import limits
 from svdlab.recipes.axes import Axis, axis_of
 from svdlab.recipes.checkpoint import Decoder
+from svdlab.recipes.loras import Lora
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS
 from svdlab.recipes.sweeps import Cell, CellStanding, CellState, Grid, Sweep, grid_of
@@ -191,7 +192,7 @@ class Sweeps:
                 rows.append(CellRow(cell.number, place, 0.0, dict(cell.values), str(error)))
                 continue
             recipe = recipe_with(base, changes)
-            if grid.leaves_out(_values(recipe, changes.get("preset", preset))):
+            if grid.leaves_out(_values(recipe, changes.get("preset", preset)) | {**cell.values}):
                 continue
             refused = resolver.refusal(recipe, may)
             rows.append(CellRow(cell.number, place, work(recipe.settings), changes, refused))
@@ -363,6 +364,9 @@ class _Resolver:
         self._presets = {id: lab.presets.get(str(id)) for id in values.get("preset", ())}
         pictures = {base.picture_sha256, *map(str, values.get("picture", ()))}
         self._pictures = {sha256: lab.picture(sha256) for sha256 in pictures}
+        self._loras = {value: _chosen(lab, str(value)) for value in values.get("lora", ())}
+        for lora in (*base.loras, *(one for some in self._loras.values() for one in some)):
+            lab.loras.of(lora)
         self._decoders: dict[str, tuple[Decoder, ...]] = {id: lab.decoders(id) for id in checkpoints}
 
     def changes(self, cell: Cell) -> dict[str, Any]:
@@ -388,6 +392,8 @@ class _Resolver:
         ):
             if now != then:
                 changed[name] = now
+        if "lora" in values:
+            changed["loras"] = [lora.model_dump() for lora in self._loras[values["lora"]]]
         return changed | ({"preset": values["preset"]} if "preset" in values else {})
 
     def refusal(self, recipe: Recipe, may: May | None) -> str | None:
@@ -409,7 +415,13 @@ def recipe_with(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
         checkpoint=changes.get("checkpoint", base.checkpoint),
         picture_sha256=changes.get("picture", base.picture_sha256),
         settings=base.settings.but(**knobs),
+        loras=tuple(Lora(**one) for one in changes["loras"]) if "loras" in changes else base.loras,
     )
+
+
+def _chosen(lab: Lab, value: str) -> tuple[Lora, ...]:
+    """The LoRAs that a value of an axis stands for: a registered one, or none. Raises `BadInput`, `NotFound`."""
+    return () if value == "none" else lab.loras.chosen([value], files=False)
 
 
 def _values(recipe: Recipe, preset: str | None) -> dict[str, Any]:

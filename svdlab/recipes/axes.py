@@ -22,7 +22,8 @@ from svdlab.errors import BadInput, BadSettings
 from svdlab.recipes.settings import KNOBS, GenerationSettings, random_seed
 from svdlab.recipes.terms import Value, said
 
-PARTS = {"checkpoint": "Checkpoint", "preset": "Preset", "picture": "Picture"}  # what varies beside knobs
+# What varies beside knobs. A LoRA is its id, with `:STRENGTH` behind it or not; "none" is none.
+PARTS = {"checkpoint": "Checkpoint", "lora": "LoRA", "preset": "Preset", "picture": "Picture"}
 NAMES: tuple[str, ...] = (*PARTS, *KNOBS)
 MAX_VALUES = 10_000  # of one axis
 MAX_DIGITS = 4  # behind the point, of a value that is worked out
@@ -194,6 +195,6 @@ def _too_many(name: str, count: int) -> str:
 
 def _example(name: str) -> str:
     if name not in KNOBS:
-        return {"checkpoint": "demo-1-0,demo-1-1"}.get(name, "one,another")
+        return {"checkpoint": "demo-1-0,demo-1-1", "lora": "none,tdd:0.8"}.get(name, "one,another")
     knob = KNOBS[name]
     return ",".join(knob.choices) if knob.choices else "1..4"

@@ -25,7 +25,18 @@ MAX_TEXT = 2 * 2**20  # bytes of a grid as it is kept
 
 # What is dear to change, dearest first: cells are rendered with these outermost. What is not named here, and whose
 # values are neither numbers nor choices, names something that is loaded, and comes behind the checkpoint.
-DEAR = ("checkpoint", "decoder", "width", "height", "num_frames", "picture", "fit", "focus_x", "focus_y")
+DEAR = (
+    "checkpoint",
+    "lora",
+    "decoder",
+    "width",
+    "height",
+    "num_frames",
+    "picture",
+    "fit",
+    "focus_x",
+    "focus_y",
+)
 
 SweepState = Literal["active", "paused", "cancelled", "ended"]
 SWEEP_STATES: tuple[SweepState, ...] = get_args(SweepState)

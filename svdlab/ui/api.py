@@ -1,4 +1,5 @@
-"""Named endpoints for programs: /generate, /compare, /submit, /clip, /runs, /run, /checkpoints, /fetch, /presets.
+"""Named endpoints for programs: /generate, /compare, /submit, /sweep, /cells, /clip, /runs, /run, /checkpoints, /fetch,
+/presets.
 
 /generate and /compare answer when the clip is there; waiting costs the server a task and a wake-up. /submit answers
 at once with the run's id; `GET /events?id=…` follows it and /clip fetches what became of it. Every argument arrives as
@@ -10,16 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, Literal
 
 import gradio as gr
 from gradio.data_classes import FileData
 
-from svdlab.errors import BadPicture, NotFound, SvdlabError
+from svdlab.errors import BadInput, BadPicture, NotFound, SvdlabError
 from svdlab.exchange.pair_export import file_name, write_pair
 from svdlab.lab.lab import Lab
+from svdlab.lab.sweeps import Plan
 from svdlab.lab.visit import Visit
 from svdlab.lab.watching import Watching
 from svdlab.recipes.records import Comparison, Run
@@ -30,6 +33,12 @@ from svdlab.ui.parts.picture import uploaded
 from svdlab.weights.availability import availability
 
 MOST_RUNS = 200
+SWEEP_HINTS: dict[str, Any] = {
+    "axes": dict,
+    "together": list | None,
+    "skip": list | None,
+    "dry_run": bool | None,
+}
 
 
 def build(lab: Lab, watching: Watching) -> None:
@@ -38,6 +47,8 @@ def build(lab: Lab, watching: Watching) -> None:
     for function in (
         *waiting,
         _submit(lab),
+        _sweep(lab),
+        _cells(lab),
         _clip(lab),
         _runs(lab),
         _run(lab),
@@ -108,12 +119,22 @@ def comparison_summary(lab: Lab, pair: Comparison) -> dict[str, Any]:
     }
 
 
-def with_knobs(function: Callable[..., Any], *choices: str, returns: Any) -> Callable[..., Any]:
-    """Gives a function the signature Gradio reads: who asks, a picture, `choices` by id, a parameter per knob."""
+def with_knobs(
+    function: Callable[..., Any], *choices: str, returns: Any, hints: Mapping[str, Any] = MappingProxyType({})
+) -> Callable[..., Any]:
+    """Gives a function the signature Gradio reads: who asks, a picture, `choices`, a parameter per knob.
+
+    `choices` are ids, but for those that have another hint.
+    """
     knobs = [_parameter(knob.name, _hint(knob)) for knob in KNOBS.values()]
     picture = inspect.Parameter("picture", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=FileData)
     asking = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)
-    parameters = [asking, picture, *(_parameter(name, str | None) for name in choices), *knobs]
+    parameters = [
+        asking,
+        picture,
+        *(_parameter(name, hints.get(name, str | None)) for name in choices),
+        *knobs,
+    ]
     function.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": returns}
     return function
@@ -180,6 +201,114 @@ def _asked(visit: Visit, picture: Any, checkpoint: Any, preset: Any, knobs: tupl
     seed, changes = _changes(knobs)
     run: Run = told(lambda: visit.order(file_of(picture), checkpoint, preset, seed, **changes))
     return run
+
+
+def _sweep(lab: Lab) -> Callable[..., Any]:
+    def sweep(
+        request: gr.Request,
+        picture: Any,
+        axes: Any = None,
+        together: Any = None,
+        skip: Any = None,
+        dry_run: Any = None,
+        checkpoint: Any = None,
+        preset: Any = None,
+        *knobs: Any,
+    ) -> Any:
+        (seed, changes), visit = _changes(knobs), visit_of(lab, request)
+
+        def asked() -> dict[str, Any]:
+            grid = lab.sweeps.grid(_axes(axes), _names(together), _texts(skip, "skip"))
+            base = lab.recipe_of(file_of(picture), checkpoint, preset, seed, changes)
+            plan = visit.plan_sweep(base, grid, preset, told=changes)
+            told_first = plan_summary(plan)
+            if dry_run:
+                return told_first
+            made = visit.submit_sweep(plan)
+            return told_first | {"id": made.id, "state": made.state}
+
+        return told(asked)
+
+    sweep.__doc__ = (
+        "A picture and axes in, a grid of runs out: answers at once with the sweep's id and how many of its cells were "
+        "rendered before, are refused and why. axes has for each name of a knob, 'checkpoint', 'lora' or 'preset' its "
+        'values, as a list or as text: {"motion_bucket_id": "1..255[6]", "seed": [1, 2]}. together names axes that '
+        'change together, [["fps", "motion_bucket_id"]]; skip leaves cells out, ["fps>8 seed=1"]. With dry_run nothing '
+        "is rendered. Ask /cells how far it is."
+    )
+    return with_knobs(
+        sweep, "axes", "together", "skip", "dry_run", "checkpoint", "preset", returns=dict, hints=SWEEP_HINTS
+    )
+
+
+def _axes(given: Any) -> dict[str, Any]:
+    """Axes by name. Raises `BadInput`; a picture is no name of a file here, but one that is kept."""
+    if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
+        raise BadInput('axes must be names with their values, as in {"seed": "1..4", "fps": [6, 8]}')
+    if "picture" in given:
+        raise BadInput("pictures are no axis of this endpoint; ask for a sweep of each")
+    return {name: values if isinstance(values, list) else str(values) for name, values in given.items()}
+
+
+def _names(given: Any) -> list[list[str]]:
+    """Groups of axes that change together. Raises `BadInput`."""
+    if given is None:
+        return []
+    if not isinstance(given, list) or not all(isinstance(one, list) for one in given):
+        raise BadInput('together must be lists of names, as in [["fps", "motion_bucket_id"]]')
+    return [_texts(one, "together") for one in given]
+
+
+def _texts(given: Any, name: str) -> list[str]:
+    """A list of texts. Raises `BadInput`."""
+    if given is None:
+        return []
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        raise BadInput(f"{name} must be a list of texts")
+    return given
+
+
+def plan_summary(plan: Plan) -> dict[str, Any]:
+    """What a sweep will be, as JSON."""
+    return {
+        "cells": len(plan.cells),
+        "rendered_before": plan.reused,
+        "to_render": plan.to_render,
+        "refused": plan.refused,
+        "left_out": plan.left_out,
+        "seconds": plan.seconds,
+        "bytes": plan.bytes,
+    }
+
+
+def _cells(lab: Lab) -> Callable[..., Any]:
+    def cells(request: gr.Request, id: str) -> dict:
+        """How far a sweep is, and each of its cells: its values, its state and the run that /clip and /run know."""
+
+        def found() -> dict[str, Any]:
+            made = visit_of(lab, request).sweep(_text(id))
+            standing = lab.sweeps.standing(made.id)
+            return {
+                "id": made.id,
+                "state": made.state,
+                "counts": standing.counts,
+                "seconds_left": standing.seconds_left,
+                "cells": [
+                    {
+                        "number": cell.number,
+                        "values": dict(made.grid.cell(made.grid.place(cell.number)).values),
+                        "state": cell.state,
+                        "run": cell.run,
+                        "error": cell.said or None,
+                    }
+                    for cell in standing.cells
+                ],
+            }
+
+        answer: dict[str, Any] = told(found)
+        return answer
+
+    return cells
 
 
 def _clip(lab: Lab) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from svdlab.clips.grids import MOST_HEIGHT, MOST_WIDTH, Page, Sheet, Tile, _wrapped
+from svdlab.clips.grids import MOST_HEIGHT, MOST_WIDTH, Page, Sheet, Tile, wrapped
 from svdlab.errors import BadInput
 
 LONG = "Noise on the picture 0.02, Guidance of the last frame 12.5, Stable-Video-Diffusion-XT-1.1-fine-tuned"
@@ -35,14 +35,14 @@ def test_each_clip_is_at_its_row_and_column_and_a_short_one_stays_at_its_end() -
 
 
 def at(frames: np.ndarray, sheet: Sheet, row: int, column: int) -> list[int]:
-    x, y = sheet._at(row, column)
+    x, y = sheet.at(row, column)
     return [int(frame[y + 18, x + 32, 0]) for frame in frames]
 
 
 @pytest.mark.parametrize("room", [40, 90, 400])
 def test_no_letter_of_a_label_is_lost_and_no_line_is_wider_than_its_room(room: int) -> None:
     font = ImageFont.load_default(14)
-    lines = _wrapped(LONG, font, room)
+    lines = wrapped(LONG, font, room)
     assert "".join(lines).replace(" ", "") == LONG.replace(" ", "")
     assert all(font.getlength(line) <= room for line in lines)
 

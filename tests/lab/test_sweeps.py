@@ -7,7 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from svdlab.environment import Environment
 from svdlab.errors import BadInput, NotAllowed, NotFound
@@ -365,3 +367,23 @@ def test_a_visitors_cells_are_refused_where_its_bounds_are_and_shared_where_othe
     [run] = runs_of(public, sweep)
     assert (run.visitor, run.id != theirs.id) == (GUEST.id, True)
     assert run.outcome.video_sha256 == theirs.outcome.video_sha256
+
+
+def test_a_lora_is_an_axis_and_the_bases_loras_stay(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    factors = {
+        "unet.a.to_q.lora_A.weight": np.ones((2, 8), np.float32),
+        "unet.a.to_q.lora_B.weight": np.ones((8, 2), np.float32),
+    }
+    save_file(factors, path)
+    added = lab.loras.add(path, "mine")
+    grid = lab.sweeps.grid({"lora": "none, mine, mine:0.5", "seed": "1..2"})
+    plan = lab.sweeps.plan(base_of(lab), grid)
+    strengths = [[one["strength"] for one in cell.changes["loras"]] for cell in plan.cells]
+    assert strengths == [[], [], [1.0], [1.0], [0.5], [0.5]]  # weights are changed least often
+    base = base_of(lab).model_copy(update={"loras": lab.loras.chosen(["mine"])})
+    sweep = lab.sweeps.submit(lab.sweeps.plan(base, lab.sweeps.grid({"seed": "1..2"})))
+    drain(lab)
+    assert [run.recipe.loras[0].sha256 for run in runs_of(lab, sweep)] == [added.sha256] * 2
+    with pytest.raises(NotFound):
+        lab.sweeps.plan(base, lab.sweeps.grid({"lora": "nothing"}))

@@ -42,7 +42,7 @@ def test_every_knob_is_an_axis_and_reads_what_it_says() -> None:
         axis = Axis(name, tuple({knob.default: 0, **dict.fromkeys(knob.choices)}))
         assert axis_of(name, axis.text) == axis
         assert axis.label == knob.label
-    assert set(NAMES) == {*KNOBS, "checkpoint", "preset", "picture"}
+    assert set(NAMES) == {*KNOBS, "checkpoint", "lora", "preset", "picture"}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_every_knob_is_an_axis_and_reads_what_it_says() -> None:
         ("fps=1..3[1]", "fps needs 2 values or more"),
         ("fps=1..9+0", "fps needs a step above 0"),
         ("width=5..x", "width has a range that cannot be read; write 1..10, 0..100+20 or 1..255[6]"),
-        ("schedule=1..3", "schedule must be karras or ays, got '1..3'"),
+        ("schedule=1..3", "schedule must be karras or ays or lcm, got '1..3'"),
         ("max_guidance_scale=1.5..3", "needs a step or a count between 1.5 and 3"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from svdlab.recipes.settings import KNOBS
 from svdlab.ui import launch
 from svdlab.workers import open_lab
 from tests.made import make_run
+from tests.waiting import until
 
 SMALL = {"width": 64, "height": 64, "num_frames": 2, "num_inference_steps": 1}
 
@@ -60,7 +62,7 @@ def refusal(client: Client, picture: str, **arguments: Any) -> str:
 def test_only_the_named_endpoints_are_public(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert {"/generate", "/runs", "/run", "/checkpoints", "/presets"} <= set(named)
-    others = {"/compare", "/submit", "/clip", "/fetch"}
+    others = {"/compare", "/submit", "/sweep", "/cells", "/clip", "/fetch"}
     assert set(named) <= {"/generate", "/runs", "/run", "/checkpoints", "/presets", *others}
 
 
@@ -146,6 +148,37 @@ def test_a_run_that_was_submitted_is_followed_on_the_stream_and_fetched(client: 
     video, recipe = client.predict(run["id"], api_name="/clip")
     assert Path(video).read_bytes()[4:8] == b"ftyp"
     assert recipe["settings"]["seed"] == 9
+
+
+def test_a_sweep_is_told_started_and_followed_cell_by_cell(client: Client, picture: str) -> None:
+    axes = {"seed": [7, 8], "fps": "6,8"}
+    asked = {"axes": axes, "skip": ["fps=8 seed=8"], "checkpoint": "demo-1-1", **SMALL}
+    told = client.predict(handle_file(picture), dry_run=True, **asked, api_name="/sweep")
+    assert (told["cells"], told["left_out"], told["refused"]) == (3, 1, {})
+    made = client.predict(handle_file(picture), **asked, api_name="/sweep")
+    until(lambda: client.predict(made["id"], api_name="/cells")["state"] == "ended", "the sweep's end")
+    cells = client.predict(made["id"], api_name="/cells")["cells"]
+    assert [(cell["values"], cell["state"]) for cell in cells] == [
+        ({"seed": seed, "fps": fps}, "done") for seed, fps in ((7, 6), (7, 8), (8, 6))
+    ]
+    video, recipe = client.predict(cells[2]["run"], api_name="/clip")
+    assert Path(video).read_bytes()[4:8] == b"ftyp"
+    assert (recipe["settings"]["seed"], recipe["settings"]["fps"]) == (8, 6)
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ({"sead": "1..3"}, "there is no knob called 'sead'; did you mean seed?"),
+        ({}, "a sweep needs an axis"),
+        ({"picture": ["/etc/passwd"]}, "pictures are no axis of this endpoint"),
+        ([1], "axes must be names with their values"),
+        ({"seed": "1..9000", "fps": "1..60"}, "540,000 cells, and a sweep may have 20,000"),
+    ],
+)
+def test_axes_that_are_none_get_a_sentence(client: Client, picture: str, axes: Any, said: str) -> None:
+    with pytest.raises(AppError, match=re.escape(said)):
+        client.predict(handle_file(picture), axes=axes, **SMALL, api_name="/sweep")
 
 
 def test_a_clip_that_is_not_there_gets_a_sentence(client: Client) -> None:

@@ -258,6 +258,10 @@ DOORS: dict[str, tuple[Try, tuple[str, ...]]] = {
     "SweepPage.open": (lists("SweepPage.open", World.sweeping), OWNERS),
     # what shows one thing to whoever was given its id
     "_clip.clip": (tells("_clip.clip", lambda w: "video.mp4", data=lambda w: [w.read.id]), EVERYBODY),
+    "_cells.cells": (
+        tells("_cells.cells", lambda w: '"state": "done"', data=lambda w: [w.swept().id]),
+        EVERYBODY,
+    ),
     "_run.run": (tells("_run.run", lambda w: w.read.id, data=lambda w: [w.read.id]), EVERYBODY),
     "Explore.pick": (
         tells("Explore.pick", lambda w: w.read.recipe.picture_sha256, lambda w: run(w.read.id)),
@@ -324,6 +328,7 @@ NOBODYS = {
     *(
         "_generate.generate",
         "_submit.submit",
+        "_sweep.sweep",
         "_compare.compare",
         "_checkpoints.checkpoints",
         "_presets.presets",

@@ -32,7 +32,7 @@ def build(lab, app):
     plain("<p>What was noted.</p>", name="notes-text")
 
 
-PAGE = Page("Notes", "notes", build, place=3)
+PAGE = Page("Notes", "notes", build, place=4)
 '''
 SERVE = """
 import json, sys, urllib.request
@@ -65,6 +65,7 @@ def test_every_page_is_found_by_its_file_and_stands_where_it_says() -> None:
     assert [page.name for page in all_pages() if page.place is not None] == [
         "Explore",
         "Compare",
+        "Sweep",
         "History",
         "Models",
     ]
@@ -81,7 +82,7 @@ def test_a_page_is_one_file(tmp_path: Path) -> None:
     shown = {part["props"].get("elem_id"): part["props"].get("value") for part in config["components"]}
     assert "What was noted." in shown["notes-text"]
     links = re.findall(r'<a href="([^"]*)"( aria-current=page)?>(\w+)</a>', shown["frame-notes"])
-    assert links[2:] == [
+    assert links[3:] == [
         ("history", "", "History"),
         ("notes", " aria-current=page", "Notes"),
         ("models", "", "Models"),

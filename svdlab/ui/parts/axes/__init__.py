@@ -41,6 +41,7 @@ def build(name: str, lab: Lab) -> gr.HTML:
     ]
     hints = {
         "checkpoint": [[one.id, one.name] for one in lab.catalogue],
+        "lora": [["none", "none"], *([one.id, one.id] for one in lab.loras)],
         "preset": [[one.id, one.name] for one in lab.presets],
         **{key: [[word, word] for word in knob.choices] for key, knob in KNOBS.items() if knob.choices},
     }

@@ -108,7 +108,7 @@ root.addEventListener("click", ({ target }) => {
   if (!button) return;
   const place = Number(button.closest(".axis")?.dataset.place);
   if (button.matches(".add")) {
-    const unused = names.find(([id]) => !["checkpoint", "preset", "picture"].includes(id) && !rows().some((row) => row.name === id));
+    const unused = names.find(([id]) => !["checkpoint", "lora", "preset", "picture"].includes(id) && !rows().some((row) => row.name === id));
     set({ rows: [...rows(), { name: unused ? unused[0] : "seed", values: "", with: false }] }, true);
     draw();
     $$(".axis .name").at(-1).focus();
