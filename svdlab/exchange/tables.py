@@ -61,7 +61,7 @@ def to_table(runs: Iterable[Run]) -> pandas.DataFrame:
 def _columns() -> list[str]:
     return [
         *("id", "state", "created", "started", "finished", "deleted", "checkpoint", "preset", "comparison"),
-        *("picture_sha256", "recipe_hash", "starred", "rating", "note", "tags", *KNOBS, *METRICS),
+        *("picture_sha256", "loras", "recipe_hash", "starred", "rating", "note", "tags", *KNOBS, *METRICS),
         *(f"seconds_{part}" for part in TIMINGS),
         *(
             "device",
@@ -89,6 +89,7 @@ def _row(run: Run) -> dict[str, Any]:
         "preset": run.preset,
         "comparison": run.comparison,
         "picture_sha256": run.recipe.picture_sha256,
+        "loras": ", ".join(f"{lora.sha256} {lora.strength:g}" for lora in run.recipe.loras) or None,
         "recipe_hash": run.recipe.hash,
         "starred": run.starred,
         "rating": run.rating,

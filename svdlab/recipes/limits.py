@@ -119,7 +119,7 @@ def _few_step_notes(checkpoint: Checkpoint, settings: GenerationSettings) -> lis
     notes = []
     if not distilled:
         said = (
-            f"LCM is for weights distilled to few steps; {name} is not known to be, and may come out blurred."
+            f"LCM is for weights distilled to few steps, or with a LoRA that is; {name} is not known to be."
         )
         notes.append(Note("schedule", said))
     if not fewest <= settings.num_inference_steps <= most:
