@@ -60,6 +60,12 @@ def test_a_lora_goes_from_a_file_into_the_clip_and_back(
     assert "The same clip, byte for byte." in shell("reproduce", swaying["video"])[0]
     assert "LoraLoaderModelOnly" in shell("runs", "workflow", swaying["run"])[1]
 
+    wide = ("sweep", files / "hills.png", "-c", "demo-1-0", *SMALL, "--axis", "fps=6,9", "--lora", "sway:0.5")
+    shell(*wide)
+    with Lab(tmp_path) as lab:
+        newest = lab.history.runs(limit=1)[0]
+        assert (newest.settings.fps, [one.strength for one in newest.recipe.loras]) == (9, [0.5])
+
     for strength in ("nan", "inf", "-11", "much"):
         wrong = ("generate", files / "hills.png", *SMALL, "--lora", f"sway:{strength}")
         assert "strength must be a number from -10 to 10" in shell(*wrong, code=2)[1]
