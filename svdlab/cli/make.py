@@ -140,6 +140,14 @@ def compare(
         bool, typer.Option("--native-frames", help="Each side makes the frame count it was trained for.")
     ] = False,
     lora: LoraFiles = None,
+    lora_a: Annotated[
+        list[str] | None,
+        typer.Option("--lora-a", metavar="FILE[:STRENGTH]", help="As --lora, on A alone."),
+    ] = None,
+    lora_b: Annotated[
+        list[str] | None,
+        typer.Option("--lora-b", metavar="FILE[:STRENGTH]", help="As --lora, on B alone."),
+    ] = None,
     again: Again = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -150,7 +158,8 @@ def compare(
 ) -> None:
     """Make two clips to compare: two checkpoints, one noise.
 
-    Same picture, same knobs, same LoRAs, same noise tensors; what differs all the same is said.
+    Same picture, same knobs, same noise tensors; what differs all the same is said. With -a and -b the same checkpoint
+    and --lora-b a LoRA, it is the LoRA that is compared.
     Knobs that are not given are the preset's, else what A's makers use.
     """
     from svdlab.cli.progress import can_render, must_be_here, render
@@ -159,10 +168,10 @@ def compare(
     files.check_video_path(output, picture)
     with open_data(ctx, data_dir) as lab:
         a, b = _sides(lab, a, b, preset)
-        added = lab.loras.chosen(lora or ())
+        added, *own = (lab.loras.chosen(asked or ()) for asked in (lora, lora_a, lora_b))
         kept = kept_picture(lab, picture)
         first, second = lab.comparison_recipes(
-            kept, a, b, preset, changes.get("seed"), changes, native_frames, added
+            kept, a, b, preset, changes.get("seed"), changes, native_frames, added, (own[0], own[1])
         )
         notes = _both_notes(lab, first, second, kept)
         say_notes(notes)

@@ -16,7 +16,7 @@ from svdlab.recipes.limits import Note
 from svdlab.recipes.presets import Preset
 from svdlab.recipes.records import Comparison, Run
 from svdlab.weights.availability import Availability, availability
-from svdlab.words import size
+from svdlab.words import counted, size
 
 if TYPE_CHECKING:
     from svdlab.exchange.tables import ImportReport
@@ -99,8 +99,9 @@ def run_line(run: Run) -> str:
     clip = f"{s.num_frames} frames, {s.duration:.1f} s at {s.effective_playback_fps:g} fps"
     spent = run.outcome.spent
     effort = f", {spent:.1f} s on {run.outcome.device}" if spent else ""
+    added = f", with {counted(len(run.recipe.loras), 'LoRA file')}" if run.recipe.loras else ""
     noise = f", noise {run.outcome.noise_sha256[:8]}" if run.outcome.noise_sha256 else ""
-    return f"{clip} (fps {s.fps}, the model saw {s.conditioning_fps}), seed {s.seed}{noise}{effort}"
+    return f"{clip} (fps {s.fps}, the model saw {s.conditioning_fps}), seed {s.seed}{added}{noise}{effort}"
 
 
 def numbers_of(run: Run) -> str:

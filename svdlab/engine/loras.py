@@ -38,7 +38,7 @@ def add_to(unet: UNetSpatioTemporalConditionModel, loras: Sequence[AddedLora], m
     `model` is what it is called. All files are looked at before any weight changes. Raises `BadCheckpoint` if one is
     for another model or broken: then the UNet is not to be used.
     """
-    layers = _layers(unet)
+    layers = layers_of(unet)
     weights = dict(layers.values())
     plan: dict[str, list[tuple[AddedLora, LayerChange]]] = {}
     for lora in loras:
@@ -67,7 +67,7 @@ def _open(lora: AddedLora) -> Any:
         raise BadCheckpoint(f"{path.name} cannot be read: {str(error).splitlines()[0][:200]}") from error
 
 
-def _layers(unet: UNetSpatioTemporalConditionModel) -> dict[str, Place]:
+def layers_of(unet: UNetSpatioTemporalConditionModel) -> dict[str, Place]:
     """Flat name → layer: under diffusers' names and under Stability's."""
     found: dict[str, Place] = {}
     for name, module in unet.named_modules():

@@ -20,7 +20,7 @@ from svdlab.lab.live import Live
 from svdlab.lab.pictures import PictureSource, StoredPicture
 from svdlab.recipes import limits
 from svdlab.recipes.checkpoint import Checkpoint, Decoder
-from svdlab.recipes.loras import Lora
+from svdlab.recipes.loras import Lora, together
 from svdlab.recipes.presets import Presets
 from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.settings import GenerationSettings, resolve_seed
@@ -222,11 +222,13 @@ class Asking:
         changes: Mapping[str, Any] | None = None,
         native_frames: bool = False,
         loras: tuple[Lora, ...] = (),
+        own_loras: tuple[tuple[Lora, ...], tuple[Lora, ...]] = ((), ()),
     ) -> tuple[Recipe, Recipe]:
         """Two recipes with the same settings: A's official ones, the preset's, then `changes`, at a size as `settings`.
 
-        Both sides get the same `loras`. Each side decodes with what its checkpoint has. With `native_frames` each side
-        makes the frame count it was trained for, and only the shared prefix can be put side by side.
+        Both sides get `loras`, and each its `own_loras`. Each side decodes with what its checkpoint has. With
+        `native_frames` each side makes the frame count it was trained for, and only the shared prefix can be put side
+        by side. Raises `BadInput` on too many LoRAs, or one twice.
         """
         default_a, default_b = self.catalogue.pair()
         first = self.catalogue.get(a) if a else default_a
@@ -235,12 +237,12 @@ class Asking:
         decoder = shared.pop("decoder", None)
         base = self.settings(first.id, shared, preset, seed, picture)
 
-        def side(checkpoint: Checkpoint) -> Recipe:
+        def side(checkpoint: Checkpoint, own_loras: tuple[Lora, ...]) -> Recipe:
             own: dict[str, Any] = {
                 "decoder": decoder if decoder in checkpoint.decoders else checkpoint.decoders[0]
             }
             if native_frames:
                 own["num_frames"] = checkpoint.native_frames
-            return self.recipe(checkpoint.id, picture, base.but(**own), loras)
+            return self.recipe(checkpoint.id, picture, base.but(**own), together((*loras, *own_loras)))
 
-        return side(first), side(second)
+        return side(first, own_loras[0]), side(second, own_loras[1])

@@ -66,6 +66,15 @@ def test_a_lora_goes_from_a_file_into_the_clip_and_back(
         newest = lab.history.runs(limit=1)[0]
         assert (newest.settings.fps, [one.strength for one in newest.recipe.loras]) == (9, [0.5])
 
+    pair = ("compare", files / "hills.png", "-a", "demo-1-0", "-b", "demo-1-0", *SMALL, "--json")
+    beside = json.loads(shell(*pair, "--lora-b", "sway:0.5")[0])
+    assert (beside["a"]["recipe"]["loras"], len(beside["b"]["recipe"]["loras"])) == ([], 1)
+    assert beside["fair"]
+    assert "0 on A and 1 on B" in beside["remarks"][0]
+    assert beside["b"]["recipe_hash"] == swaying["recipe_hash"]
+    twice = shell(*pair, "--lora", "sway", "--lora-a", "sway", code=2)[1]
+    assert "one LoRA file was given twice" in twice
+
     for strength in ("nan", "inf", "-11", "much"):
         wrong = ("generate", files / "hills.png", *SMALL, "--lora", f"sway:{strength}")
         assert "strength must be a number from -10 to 10" in shell(*wrong, code=2)[1]

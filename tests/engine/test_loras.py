@@ -10,11 +10,14 @@ import torch
 from diffusers import UNetSpatioTemporalConditionModel
 from torch import nn
 
+from svdlab.engine.loras import layers_of
+from svdlab.engine.original_names import SOURCES
 from svdlab.engine.residency import Residency
 from svdlab.errors import BadCheckpoint
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.loras import AddedLora
 from svdlab.weights.content import Hashes
+from svdlab.weights.layouts.single_files import UNET
 from svdlab.weights.loras import Loras
 from svdlab.weights.register import read_checkpoint
 from tests import tiny
@@ -203,3 +206,18 @@ def test_a_strength_that_float16_cannot_hold_is_said(
     lora = added(loras, save(tmp_path / "loud.safetensors", made))
     with pytest.raises(BadCheckpoint, match=r"loud.safetensors holds numbers that float16 cannot"):
         Residency("cpu", "float16").get(checkpoint, loras=(lora,))
+
+
+def test_at_full_size_every_layer_has_names_of_its_own_in_both_layouts() -> None:
+    with torch.device("meta"):
+        unet = UNetSpatioTemporalConditionModel(num_attention_heads=(5, 10, 20, 20))
+    layers = layers_of(unet)
+    kinds = nn.Linear | nn.Conv2d | nn.Conv3d
+    names = [name for name, module in unet.named_modules() if isinstance(module, kinds)]
+    assert len(names) == 574
+    for name in names:
+        stability = (
+            SOURCES["unet"](f"{name}.weight", unet.config)[0].removeprefix(UNET).removesuffix(".weight")
+        )
+        for called in (name, stability):
+            assert layers[called.replace(".", "_")][0] == name
