@@ -408,7 +408,7 @@ def test(checkout: Checkout, arguments: Sequence[str]) -> int:
 def bench(checkout: Checkout, arguments: Sequence[str]) -> int:
     """Speed as ratios in one run; then what a page of the history takes with 1,000 and with 100,000 runs."""
     code = checkout.call([checkout.python, "-m", "svdlab", "bench", *arguments], cwd=checkout.root)
-    if code or {"--json", "--help", "--quick"} & set(arguments):
+    if code or {"--json", "--help", "--quick", "--gpu"} & set(arguments):
         return code
     return checkout.call([checkout.python, "-m", "tests.history_speed"], cwd=checkout.root)
 

@@ -24,7 +24,7 @@ import platformdirs
 from svdlab.errors import BadInput
 
 PREFIX = "SVDLAB_"
-Offload = Literal["none", "model", "sequential"]
+Offload = Literal["none", "model", "streamed"]
 LogForm = Literal["text", "json"]
 Acceleration = Literal["off", "exact"]
 DTYPES = ("auto", "float32", "float16", "bfloat16")
@@ -128,6 +128,8 @@ def _one_of(kind: Any, text: str) -> Any:
 
 def _offload(text: str) -> Offload | None:
     lower = text.lower()
+    if lower == "sequential":  # what streaming has taken the place of
+        return "streamed"
     return None if lower == "auto" else cast(Offload, _one_of(Offload, lower))
 
 
@@ -244,9 +246,9 @@ class Environment:
     )
     offload: Offload | None = _variable(
         "SVDLAB_OFFLOAD",
-        "Where weights wait: on the device, each part moved there for its stage, or layer by layer.",
+        "Where weights wait: on the device, each part moved there for its stage, or the UNet streamed piece by piece.",
         _offload,
-        wanted="auto, none, model or sequential",
+        wanted="auto, none, model or streamed",
         unset="auto: chosen from free memory",
     )
     acceleration: Acceleration | None = _variable(

@@ -102,7 +102,7 @@ def test_every_variable_is_read_into_its_value() -> None:
         ("SVDLAB_PORT", "70000", "SVDLAB_PORT must be a whole number from 1 to 65535, got '70000'"),
         ("SVDLAB_DEVICE", "gpu", "SVDLAB_DEVICE must be auto, cpu, mps, cuda or cuda:1 and so on, got 'gpu'"),
         ("SVDLAB_DTYPE", "int8", "SVDLAB_DTYPE must be auto, float32, float16 or bfloat16, got 'int8'"),
-        ("SVDLAB_OFFLOAD", "disk", "SVDLAB_OFFLOAD must be auto, none, model or sequential, got 'disk'"),
+        ("SVDLAB_OFFLOAD", "disk", "SVDLAB_OFFLOAD must be auto, none, model or streamed, got 'disk'"),
         (
             "SVDLAB_MEMORY_GB",
             "lots",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from svdlab.cli.interrupt import second_leaves_at_once
 from svdlab.cli.loss import loss
 from svdlab.cli.measure import measure
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of, environment_of
+from svdlab.cli.plan import plan
 from svdlab.errors import BadInput
 
 SETTINGS = {
@@ -40,6 +42,7 @@ class _Ordered(TyperGroup):
             "compare",
             "sweep",
             "sweeps",
+            "plan",
             "reproduce",
             "loss",
             "measure",
@@ -79,6 +82,7 @@ def command() -> Any:
         make.compare,
         sweep.sweep,
         sweep.sweeps,
+        plan,
         again.reproduce,
         measure,
         look.presets,
@@ -159,6 +163,12 @@ def app(
             raise BadInput(f"the page cannot be served at {host}:{port}: {error}") from error
 
 
+def _has_cuda(device: str) -> bool:
+    from svdlab.engine.memory import choose_device
+
+    return choose_device(device or "auto").type == "cuda"
+
+
 @knob_flags
 def bench(
     ctx: typer.Context,
@@ -171,6 +181,24 @@ def bench(
     quick: Annotated[
         bool, typer.Option("--quick", help="Two repeats, two steps: to see that it works.")
     ] = False,
+    gpu: Annotated[
+        bool,
+        typer.Option("--gpu", help="Full size with random weights, in at most 8 minutes of a graphics card."),
+    ] = False,
+    small: Annotated[
+        bool, typer.Option("--small", help="With --gpu: small networks, to see that it works; on a CPU too.")
+    ] = False,
+    raw: Annotated[
+        Path | None,
+        typer.Option(
+            "--raw",
+            metavar="FILE",
+            help="With --gpu: add raw figures to that file as they come. Default: svdlab-bench-gpu.jsonl.",
+        ),
+    ] = None,
+    compiling: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="With --gpu: measure torch.compile too.")
+    ] = True,
     startup: Annotated[
         bool, typer.Option("--startup/--no-startup", help="Time how fast things start.")
     ] = True,
@@ -187,6 +215,19 @@ def bench(
     from svdlab.cli import words
     from svdlab.cli.progress import must_be_here
     from svdlab.clips.video import webp_bytes
+
+    if gpu:
+        from svdlab.engine import bench_gpu
+
+        if not small and not _has_cuda(device):
+            raise BadInput("bench --gpu is at full size, which needs a CUDA device; --small is not")
+        where, found = bench_gpu.measure(device, small, raw, compiling, words.say)
+        if as_json:
+            words.say_json({"where": where, "rows": [one.__dict__ for one in found]})
+            return
+        typer.echo(where)
+        words.table(("what", "measured"), [(one.what, one.figures) for one in found])
+        return
     from svdlab.weights.catalogue import Catalogue
 
     chosen = Catalogue().get(checkpoint)
@@ -195,8 +236,8 @@ def bench(
 
     asked = environment_of(ctx)
     memory = (asked.memory_bytes, asked.offload)
-    plan = benchmark.Plan(chosen, device, dtype, repeats, quick, startup, webp_bytes, changes, *memory)
-    figures = benchmark.measure(plan, words.say)
+    asked_for = benchmark.Plan(chosen, device, dtype, repeats, quick, startup, webp_bytes, changes, *memory)
+    figures = benchmark.measure(asked_for, words.say)
     if as_json:
         words.say_json({"where": figures.where, "figures": [figure.__dict__ for figure in figures.rows]})
         return

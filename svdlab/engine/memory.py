@@ -6,7 +6,6 @@ Knows torch's accounting; nothing of checkpoints, runs or screens.
 from __future__ import annotations
 
 import gc
-from typing import Any
 
 import psutil
 import torch
@@ -14,12 +13,8 @@ import torch
 from svdlab.environment import Offload
 from svdlab.errors import BadInput
 
-OFFLOADS: tuple[Offload, ...] = ("none", "model", "sequential")  # from the fastest to the smallest
-DECODE_CHUNKS = (8, 4, 2, 1)  # what is tried when decoding all frames at once does not fit
-# Of the largest feature map of a frame: input, normalised, activated and output are alive at once, and a
-# convolution's own working copy.
-ALIVE_MAPS = 5
-SPARE = 0.9  # share of the free memory that is planned with
+OFFLOADS: tuple[Offload, ...] = ("none", "model", "streamed")  # from the fastest to the smallest
+SPARE = 0.9  # share of what is free that is planned with: kernels take some for themselves
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
@@ -93,27 +88,7 @@ def choose_offload(device: torch.device, sizes: list[int], free: int) -> Offload
     room = free * SPARE
     if sum(sizes) <= room:
         return "none"
-    return "model" if max(sizes) <= room else "sequential"
-
-
-def decode_bytes(vae: Any, width: int, height: int, frames: int, itemsize: int) -> int:
-    """About what decoding so many frames at once takes beside the weights."""
-    channels = vae.config.block_out_channels
-    maps = []
-    for level in range(len(channels)):
-        wide = channels[
-            min(level + 1, len(channels) - 1)
-        ]  # a level's input still has the deeper level's width
-        maps.append(wide * (width >> level) * (height >> level))
-    return ALIVE_MAPS * max(maps) * frames * itemsize
-
-
-def choose_chunk(vae: Any, width: int, height: int, frames: int, itemsize: int, free: int) -> int:
-    """The most frames that can be decoded at once: all of them, else 8, 4, 2 or 1."""
-    for count in (frames, *(n for n in DECODE_CHUNKS if n < frames)):
-        if decode_bytes(vae, width, height, count, itemsize) <= free * SPARE:
-            return count
-    return 1
+    return "model" if max(sizes) <= room else "streamed"
 
 
 def is_exhausted(error: BaseException) -> bool:

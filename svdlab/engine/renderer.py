@@ -20,14 +20,16 @@ from PIL import Image
 
 from svdlab import __version__
 from svdlab.engine import latents as kept
-from svdlab.engine import memory, sampler
+from svdlab.engine import loading, memory, plan, sampler
 from svdlab.engine.components import Components
-from svdlab.engine.residency import Residency, held_as
-from svdlab.engine.reuse import kept_bytes
+from svdlab.engine.plan import Networks
+from svdlab.engine.residency import Asked, Residency, held_as
 from svdlab.engine.sampler import Conditioning, Noise
-from svdlab.engine.ways import WAYS, Way, fitting, ways_of
+from svdlab.engine.ways import WAYS, Way, ways_of
 from svdlab.environment import Acceleration, Offload
 from svdlab.errors import OutOfMemory, RenderFailed, SvdlabError
+from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.plan import Plan
 from svdlab.recipes.records import AYS_LEVELS, Outcome, Resident
 from svdlab.recipes.settings import GenerationSettings
 from svdlab.recipes.work import (
@@ -63,6 +65,7 @@ class _Progress:
     latents: torch.Tensor | None = None
     chunk: int = 0
     way: Way = WAYS[0]
+    plan: Plan | None = None
 
 
 class Renderer:
@@ -120,9 +123,8 @@ class Renderer:
             return False
 
     def _render_group(self, jobs: Sequence[Job], stop: Stop) -> Iterator[Update]:
-        self.residency.reset_offload()
-        keep = tuple(held_as(job.checkpoint, job.loras) for job in jobs)
-        stages = {job.id: self._stages(job, stop, keep) for job in jobs}
+        together = tuple((job.checkpoint, job.loras) for job in jobs)
+        stages = {job.id: self._stages(job, stop, together) for job in jobs}
         while stages:
             for id in list(stages):
                 try:
@@ -144,7 +146,7 @@ class Renderer:
                     reason = str(error).splitlines()[0][:200] if str(error) else ""
                     yield Failed(id, RenderFailed(f"rendering failed: {type(error).__name__}: {reason}"))
 
-    def _stages(self, job: Job, stop: Stop, keep: tuple[str, ...]) -> Iterator[Update]:
+    def _stages(self, job: Job, stop: Stop, together: Sequence[Asked]) -> Iterator[Update]:
         def check() -> None:
             if stop(job.id):
                 raise _Stop
@@ -154,11 +156,12 @@ class Renderer:
         if not self.residency.holds(job.checkpoint, job.loras):
             yield Loading(job.id)
         fallbacks: list[str] = []
-        parts = self._load(job, keep, fallbacks)
+        parts = self._load(job, tuple(held_as(*one) for one in together), fallbacks)
         noise = sampler.draw_noise(job.settings, parts.latent_channels, parts.vae_scale)
         progress = _Progress(job, parts, noise, fallbacks=fallbacks, latents=_given(job))
         self._spent(progress, "load", clock)
         check()
+        self._plan(progress, together)
         if progress.latents is None:
             yield Encoding(job.id)
             yield from self._sample(progress, check)
@@ -204,7 +207,6 @@ class Renderer:
                 self._spent(progress, "encode", clock)
                 progress.seconds["denoise"] = 0.0
                 check()
-                self._choose_way(progress)
                 yield from self._denoise(progress, conditioning, check)
                 return
             except (_Stop, SvdlabError):
@@ -216,19 +218,37 @@ class Renderer:
             if not self._smaller_way(progress) and not self._offload_more(progress.fallbacks, "sampling"):
                 raise _out_of_memory(progress.job)
 
-    def _choose_way(self, progress: _Progress) -> None:
-        """The fastest way of calling the UNet that fits beside the weights; one that ran out is not tried again."""
-        if progress.way != WAYS[0]:
-            return
-        parts, settings, exact = progress.parts, progress.job.settings, self.acceleration == "exact"
-        while True:
-            room = self.residency.room_for(parts.unet) * memory.SPARE - _kept_features(parts, settings)
-            way = fitting(parts.unet, settings, parts.vae_scale, room, exact)
-            more = self.residency.next_offload()
-            if way or more is None or self.residency.device.type == "cpu":
-                break
-            self.residency.set_offload(more)
-        progress.way = way or ways_of(settings)[-1]
+    def _plan(self, progress: _Progress, together: Sequence[Asked]) -> None:
+        """Chooses the fastest way that fits in the memory there is, beside the weights of all that render together."""
+        residency, parts, settings = self.residency, progress.parts, progress.job.settings
+        chosen = plan.choose(
+            Networks.of(parts),
+            settings,
+            residency.room,
+            exact=self.acceleration == "exact",
+            offloads=residency.offloads,
+            resident=max(residency.bytes, residency.bytes_of(*together)),
+            sampled=progress.latents is None,
+        )
+        residency.set_offload(chosen.plan.offload)
+        progress.plan, progress.way, progress.chunk = chosen.plan, chosen.way, chosen.plan.decoded
+
+    def plan(self, checkpoints: Sequence[Checkpoint], settings: GenerationSettings) -> Plan:
+        """How a clip of the first of these would be rendered now, beside the weights of all of them.
+
+        For whoever asks before the run, from any thread. May take seconds. Raises `CheckpointUnavailable`,
+        `BadCheckpoint`.
+        """
+        residency = self.residency
+        weights = loading.open_weights(checkpoints[0], residency.hashes)
+        return plan.choose(
+            Networks.of_weights(weights, residency.dtype),
+            settings,
+            residency.room,
+            exact=self.acceleration == "exact",
+            offloads=residency.offloads,
+            resident=residency.bytes_of(*((one, ()) for one in checkpoints)),
+        ).plan
 
     @staticmethod
     def _smaller_way(progress: _Progress) -> bool:
@@ -268,15 +288,6 @@ class Renderer:
     ) -> Iterator[Decoding]:
         """Decodes into `pieces`, in smaller chunks each time memory runs out, then with less on the device."""
         job, parts = progress.job, progress.parts
-        s = job.settings
-        progress.chunk = s.decode_chunk_size or memory.choose_chunk(
-            parts.vae,
-            s.width,
-            s.height,
-            s.num_frames,
-            parts.vae.dtype.itemsize,
-            memory.free_bytes(self.residency.device),
-        )
         assert progress.latents is not None
         latents = progress.latents.to(parts.device, parts.dtype)
         while True:
@@ -295,7 +306,7 @@ class Renderer:
                     raise
             pieces.clear()
             memory.give_back(self.residency.device)
-            smaller = [n for n in memory.DECODE_CHUNKS if n < min(progress.chunk, s.num_frames)]
+            smaller = [n for n in plan.chunks(progress.chunk) if n < progress.chunk]
             if smaller:
                 progress.fallbacks.append(
                     f"Memory ran out while decoding {progress.chunk} frames at once: {smaller[0]} were decoded at once."
@@ -320,8 +331,11 @@ class Renderer:
         key = (*clip_key, *vae_key)
         held = self._conditionings.get(key)
         if held is None:
-            with self.residency.computing(parts.image_encoder, parts.vae):
-                held = sampler.encode(parts, Image.fromarray(job.picture), noise, s)
+            picture = Image.fromarray(job.picture)
+            with self.residency.computing(parts.image_encoder):
+                embeds = sampler.encode_clip(parts, picture)
+            with self.residency.computing(parts.vae):
+                held = Conditioning(embeds, sampler.encode_vae(parts, picture, noise, s))
             self.encodes += 1
             self._conditionings[key] = held
             if len(self._conditionings) > CACHED_CONDITIONINGS:
@@ -342,6 +356,7 @@ class Renderer:
             decode_chunk_size=min(progress.chunk, job.settings.num_frames),
             offload=self.residency.offload,
             sampling=str(progress.way),
+            plan=progress.plan.sentence if progress.plan else "",
             fallbacks=tuple(progress.fallbacks),
             latents_of=job.latents_of,
         )
@@ -383,14 +398,6 @@ class Renderer:
 def _given(job: Job) -> torch.Tensor | None:
     """The latents that a job brings along. Raises `BadInput` if they are not ones."""
     return None if job.latents is None else kept.unpack(job.latents)
-
-
-def _kept_features(parts: Components, settings: GenerationSettings) -> int:
-    """Bytes that stay from one step to the next."""
-    if settings.feature_reuse == 1:
-        return 0
-    positions = settings.width * settings.height // parts.vae_scale**2
-    return kept_bytes(parts.unet, 2 if settings.guided else 1, settings.num_frames, positions)
 
 
 def _pixels(settings: GenerationSettings) -> int:

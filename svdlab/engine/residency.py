@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from svdlab.engine.components import Components, Stamp
 from svdlab.engine.loading import Weights
 from svdlab.engine.loras import add_to
 from svdlab.engine.memory import choose_device, choose_dtype, module_bytes
+from svdlab.engine.streaming import Streamed, order_of
 from svdlab.environment import Offload
 from svdlab.errors import SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint
@@ -27,6 +28,8 @@ from svdlab.recipes.loras import AddedLora
 from svdlab.recipes.records import Resident
 from svdlab.weights.content import Hashes, State, signature, state_of
 from svdlab.weights.layouts.single_files import PARTS
+
+Asked = tuple[Checkpoint, tuple[AddedLora, ...]]  # a checkpoint, and what is added to its UNet
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class Residency:
     """Components of checkpoints on one device. Not thread-safe: one worker owns it.
 
     `loads` counts how many components were ever read from disk. `offload` says where weights wait: 'none' on the
-    device, 'model' in main memory, each component moved when its stage computes, 'sequential' the same, but the UNet
-    layer by layer. None as `offload` chooses from the free memory whenever something is loaded.
+    device, 'model' in main memory, each component moved when its stage computes, 'streamed' the same, but the UNet
+    comes piece by piece while it computes. None as `offload` chooses from the free memory whenever something is loaded.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Residency:
         self._sizes: dict[Stamp, int] = {}
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._busy: Counter[int] = Counter()  # how many stages compute with a module now
+        self._streams: dict[int, Streamed] = {}  # by the module's id
 
     def holds(self, checkpoint: Checkpoint, loras: tuple[AddedLora, ...] = ()) -> bool:
         """Whether a checkpoint would be served without loading anything: its files are those that were loaded."""
@@ -90,7 +94,7 @@ class Residency:
     @property
     def bytes(self) -> int:
         """Bytes of all weights in memory."""
-        return sum(self._sizes.values())
+        return sum(list(self._sizes.values()))  # whoever plans for a page asks from another thread
 
     def get(
         self, checkpoint: Checkpoint, keep: tuple[str, ...] = (), loras: tuple[AddedLora, ...] = ()
@@ -169,13 +173,17 @@ class Residency:
         loras: tuple[AddedLora, ...] = (),
         others: tuple[AddedLora, ...] = (),
     ) -> bool:
-        """Whether both checkpoints' weights, each with its LoRAs, shared ones counted once, fit in the budget."""
+        """Whether both checkpoints' weights, each with its LoRAs, fit in the budget."""
+        return self.bytes_of((checkpoint, loras), (other, others)) <= self.budget_bytes
+
+    def bytes_of(self, *asked: Asked) -> int:
+        """Bytes of these checkpoints' weights, shared ones counted once, whether they are in memory or not."""
         sizes: dict[Stamp, int] = {}
-        for one, added in ((checkpoint, loras), (other, others)):
+        for one, added in asked:
             weights = loading.open_weights(one, self.hashes)
             stamps = self._stamps(weights, loras=added)
             sizes |= {stamp: self._bytes_of(weights, stamp.part) for stamp in stamps}
-        return sum(sizes.values()) <= self.budget_bytes
+        return sum(sizes.values())
 
     def _bytes_of(self, weights: Weights, part: str) -> int:
         return weights.values(part) * self.dtype.itemsize
@@ -188,14 +196,25 @@ class Residency:
         if self.offload == "none":
             yield
             return
-        moved = [module for module in modules if not _hooked(module)]
-        for module in moved:
+        with ExitStack() as streams:
+            for module in modules:
+                if id(module) in self._streams:
+                    streams.enter_context(self._streams[id(module)].flowing())
+            with self._moved([module for module in modules if id(module) not in self._streams]):
+                yield
+
+    @contextmanager
+    def _moved(self, modules: list[torch.nn.Module]) -> Iterator[None]:
+        if not modules:
+            yield
+            return
+        for module in modules:
             self._busy[id(module)] += 1
             module.to(self.device)
         try:
             yield
         finally:
-            for module in moved:
+            for module in modules:
                 self._busy[id(module)] -= 1
                 if not self._busy[id(module)]:  # in lockstep the other side may be in it still
                     module.to("cpu")
@@ -210,43 +229,41 @@ class Residency:
             self._settle(stamp.part, module)
         memory.give_back(self.device)
 
-    def room_for(self, module: torch.nn.Module) -> int:
-        """Bytes that are left for a component's activations while it computes."""
-        coming = module_bytes(module) if self.offload == "model" and self.device.type != "cpu" else 0
-        return max(0, memory.free_bytes(self.device) - coming)
+    @property
+    def room(self) -> int:
+        """Bytes of the device that a run may take, its weights included."""
+        on_device = self.bytes if self.offload == "none" else 0
+        return memory.free_bytes(self.device) + on_device
+
+    @property
+    def offloads(self) -> tuple[Offload, ...]:
+        """Where weights may wait, from the fastest on: where it is wanted, else from where all of them fit."""
+        if self._wanted:
+            return (self._wanted,)
+        if self.device.type == "cpu":
+            return ("none",)
+        least = memory.choose_offload(
+            self.device, list(self._sizes.values()), min(self.room, self.budget_bytes)
+        )
+        return memory.OFFLOADS[memory.OFFLOADS.index(least) :]
 
     def next_offload(self) -> Offload | None:
         """The next way that takes less of the device's memory, or None after the last."""
         place = memory.OFFLOADS.index(self.offload) + 1
         return memory.OFFLOADS[place] if place < len(memory.OFFLOADS) else None
 
-    def reset_offload(self) -> None:
-        """Back to what was wanted, after a job that needed less."""
-        if self._wanted:
-            self.set_offload(self._wanted)
-        else:
-            self._choose_offload(list(self._sizes.values()))
-
     def _choose_offload(self, sizes: list[int]) -> None:
         if self._wanted is None:
-            on_device = self.bytes if self.offload == "none" else 0
-            free = memory.free_bytes(self.device) + on_device
-            self.set_offload(memory.choose_offload(self.device, sizes, min(free, self.budget_bytes)))
+            self.set_offload(memory.choose_offload(self.device, sizes, min(self.room, self.budget_bytes)))
 
     def _settle(self, part: str, module: Any) -> Any:
         """Puts a component where it waits."""
-        from accelerate import cpu_offload
-        from accelerate.hooks import remove_hook_from_module
-
-        if _hooked(module):
-            remove_hook_from_module(module, recurse=True)
-            module.to("cpu")
-        if self.offload == "none":
-            return module.to(self.device)
-        module.to("cpu")
-        if self.offload == "sequential" and part == "unet":
-            cpu_offload(module, self.device, offload_buffers=True)
-        return module
+        if id(module) in self._streams:
+            self._streams.pop(id(module)).stop()
+        if self.offload == "streamed" and part == "unet":
+            self._streams[id(module)] = Streamed(module, order_of(module), self.device)
+            return module
+        return module.to(self.device if self.offload == "none" else "cpu")
 
     # What leaves
 
@@ -267,6 +284,7 @@ class Residency:
     def _forget_unused(self, still_needed: set[Stamp]) -> None:
         used = still_needed.union(*(held.stamps for held in self._held.values()))
         for stamp in [stamp for stamp in self._parts if stamp not in used]:
+            self._streams.pop(id(self._parts[stamp]), None)
             del self._parts[stamp], self._sizes[stamp]
 
     def evict_all_but(self, keep: set[str]) -> bool:
@@ -285,8 +303,3 @@ def held_as(checkpoint: Checkpoint, loras: tuple[AddedLora, ...] = ()) -> str:
 def _signature(checkpoint: Checkpoint, loras: tuple[AddedLora, ...]) -> tuple[State, ...]:
     """The states of all files it is loaded from."""
     return (*signature(checkpoint), *(state_of(Path(lora.file.path)) for lora in loras))
-
-
-def _hooked(module: Any) -> bool:
-    """Whether accelerate moves this module layer by layer."""
-    return any(hasattr(one, "_hf_hook") for one in module.modules())

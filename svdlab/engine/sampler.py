@@ -26,7 +26,7 @@ from PIL import Image
 from svdlab.engine.components import Components
 from svdlab.engine.constants import constants_of
 from svdlab.engine.reuse import DeepFeatures
-from svdlab.engine.rows import feed_forward_in_rows
+from svdlab.engine.rows import in_rows
 from svdlab.engine.standing import StandIns
 from svdlab.engine.ways import WAYS, Way
 from svdlab.errors import RenderFailed
@@ -240,7 +240,7 @@ def denoise(
     total = len(scheduler.timesteps)
     calls = [slice(None)] if way.together else [slice(b, b + 1) for b in range(len(embeds))]
     layers = [
-        feed_forward_in_rows(parts.unet, way.piece)
+        in_rows(parts.unet, way.piece)
         + (constants_of(parts.unet, embeds[call], ids[call], frames) if exact else StandIns())
         for call in calls
     ]

@@ -109,6 +109,7 @@ class CheckedOutcome(_Strict):
     peak_memory_bytes: int = Field(0, ge=0, lt=2**60)
     decode_chunk_size: int = Field(0, ge=0, le=1024)
     sampling: str = Field("", max_length=200)
+    plan: str = Field("", max_length=300)
     offload: str = Field("", max_length=40)
     fallbacks: tuple[Annotated[str, Field(max_length=500)], ...] = Field((), max_length=32)
     latents_of: str = Field("", pattern=f"^({PATTERN})?$")

@@ -34,6 +34,7 @@ from svdlab.lab.sweeps import AxisValues, Sweeps, SweepStanding
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.events import Event
 from svdlab.recipes.fairness import Fairness, fairness, same_latents
+from svdlab.recipes.plan import Plan
 from svdlab.recipes.presets import Preset, Presets
 from svdlab.recipes.records import Comparison, Resident, Run
 from svdlab.recipes.settings import GenerationSettings
@@ -43,6 +44,8 @@ from svdlab.weights.content import Hashes
 from svdlab.weights.downloads import Downloads
 from svdlab.weights.loras import Loras
 from svdlab.weights.register import Registry
+
+Planner = Callable[[Sequence[Checkpoint], GenerationSettings], Plan | None]
 
 
 class Lab(Asking):
@@ -83,6 +86,7 @@ class Lab(Asking):
         self.pulse = Pulse()
         self.downloads = Downloads()
         self.examiner: Examiner = NoExaminer()
+        self.planner: Planner = lambda *_: None
         self.quota: Quota | None = None
         self._on_asked = []
         self.sweeps = Sweeps(self)
@@ -289,6 +293,13 @@ class Lab(Asking):
     def estimate(self, checkpoint: str, settings: GenerationSettings) -> float | None:
         """Seconds a run will take, from the newest finished one of that checkpoint; None if there is none."""
         return Expected(self.history).seconds(checkpoint, settings)
+
+    def plan(self, checkpoints: Sequence[Checkpoint], settings: GenerationSettings) -> Plan | None:
+        """How a clip of the first of these would fit in memory beside the others' weights, as far as its worker knows.
+
+        May take seconds. Raises `CheckpointUnavailable`, `BadCheckpoint`.
+        """
+        return self.planner(checkpoints, settings)
 
     # Finding again
 

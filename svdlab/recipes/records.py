@@ -112,7 +112,10 @@ class Outcome:
     peak_memory_bytes: int = 0
     decode_chunk_size: int = 0  # what was really used
     sampling: str = ""  # how the UNet was called where it was not in the fastest way
-    offload: str = ""  # where the weights waited: none (on the device), model, sequential
+    plan: str = ""  # what the run was going to take, and how, said before it
+    offload: str = (
+        ""  # where the weights waited: none (on the device), model, streamed; of older runs also sequential
+    )
     fallbacks: tuple[str, ...] = ()  # what was changed because memory ran out, each a sentence
     latents_of: str = ""  # the run whose latents were decoded again; empty if these were sampled
     metrics: dict[str, float] = field(default_factory=dict)  # by name; `svdlab.metrics.definitions`

@@ -99,24 +99,24 @@ class Loras:
         known = (one["id"] for one in self._entries() if one["sha256"] == lora.sha256)
         return next(known, f"{lora.sha256[:8]}…")
 
-    def chosen(self, asked: Iterable[str]) -> tuple[Lora, ...]:
-        """LoRAs as the person at the machine asks for them: `ID[:STRENGTH]`, or `FILE[:STRENGTH]`, which is registered.
+    def chosen(self, asked: Iterable[str], files: bool = True) -> tuple[Lora, ...]:
+        """LoRAs as a person asks for them: `ID[:STRENGTH]` or, with `files`, `FILE[:STRENGTH]`, which is registered.
 
         Raises `BadInput`, `NotFound`, `BadCheckpoint`.
         """
-        return together([self._one(text) for text in asked])
+        return together([self._one(text, files) for text in asked])
 
     def named(self, id: str, strength: str | float) -> Lora:
         """A registered LoRA at a strength. Raises `BadInput`, `NotFound`, `BadCheckpoint`."""
         asked = strength_of(strength)
         return Lora(sha256=self.get(id).sha256, strength=asked)
 
-    def _one(self, text: str) -> Lora:
+    def _one(self, text: str, files: bool) -> Lora:
         name, strength = _parted(text)
         path = Path(name).expanduser()
-        if path.is_file():
+        if files and path.is_file():
             return Lora(sha256=self.add(path).sha256, strength=strength)
-        if not IDS.fullmatch(name):
+        if files and not IDS.fullmatch(name):
             raise NotFound(f"there is no LoRA file {name[:120]}")
         return self.named(name, strength)
 

@@ -26,7 +26,10 @@ from svdlab.lab.desk import Desk
 from svdlab.lab.examiner import Examiner, NoExaminer
 from svdlab.lab.lab import Lab
 from svdlab.lab.measuring import Measuring
+from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.plan import Plan
 from svdlab.recipes.records import Resident
+from svdlab.recipes.settings import GenerationSettings
 from svdlab.recipes.work import Job, Stop, Update
 
 STOP_SECONDS = 30.0  # how long closing waits for the step in progress
@@ -97,6 +100,10 @@ class Worker(ABC):
         """What it holds in memory now."""
         return []
 
+    def plan(self, checkpoints: Sequence[Checkpoint], settings: GenerationSettings) -> Plan | None:
+        """How a clip of the first of these would fit in memory now; None where that is not known. May take seconds."""
+        return None
+
     def examiner(self) -> Examiner:
         """Who reads weights whole for the lab."""
         return NoExaminer()
@@ -106,6 +113,7 @@ class Worker(ABC):
         self.lab.on_close(self.stop)
         self.lab.on_resident(self.resident)
         self.lab.examiner = self.examiner()
+        self.lab.planner = self.plan
         self.lab.numbers = self.compute.numbers
         if self._warm_at != float("inf"):  # a server: it stays long enough
             Measuring(self.lab).start()

@@ -12,7 +12,9 @@ from svdlab.history.turns import Only
 from svdlab.lab.lab import Lab
 from svdlab.recipes.changes import Change
 from svdlab.recipes.checkpoint import Checkpoint
+from svdlab.recipes.plan import Plan
 from svdlab.recipes.records import Resident
+from svdlab.recipes.settings import GenerationSettings
 from svdlab.recipes.work import Job, Stop, Update
 from svdlab.weights.content import Hashes
 from svdlab.weights.safety import checker_folder
@@ -94,6 +96,10 @@ class LocalWorker(Worker):
     def resident(self) -> list[Resident]:
         """The components in memory, shared ones once."""
         return self._renderer.resident() if self._renderer is not None else []
+
+    def plan(self, checkpoints: Sequence[Checkpoint], settings: GenerationSettings) -> Plan | None:
+        """What the renderer would do, once there is one: a page does not wait for torch."""
+        return self._renderer.plan(checkpoints, settings) if self._renderer is not None else None
 
     def examiner(self) -> LocalExaminer:
         """Reads weights in whoever's thread asks."""

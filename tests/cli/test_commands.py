@@ -153,6 +153,7 @@ def test_help_names_every_command(shell: Shell) -> None:
         "app",
         "generate",
         "compare",
+        "plan",
         "reproduce",
         "loss",
         "runs",
@@ -175,7 +176,7 @@ def test_version(shell: Shell) -> None:
     assert shell("--version").out == f"svdlab {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["generate", "compare", "bench"])
+@pytest.mark.parametrize("command", ["generate", "compare", "plan", "bench"])
 def test_every_knob_is_a_flag_with_its_own_help(shell: Shell, command: str) -> None:
     out = " ".join(shell(command, "--help").out.split())
     for name, knob in KNOBS.items():
@@ -460,6 +461,18 @@ BAD = {
     "unknown state": (["runs", "--state", "lost"], "state must be queued"),
     "text for a port": (["app", "--port", "http"], "--port"),
     "bench of nothing": (["bench", "-c", "svd-2"], "there is no checkpoint 'svd-2'"),
+    "plan of no size": (
+        ["plan", "--memory", "lots"],
+        "memory must be a number of gigabytes such as 6G, got 'lots'",
+    ),
+    "plan for nothing": (
+        ["plan", "--memory", "0"],
+        "memory must be a number of gigabytes such as 6G, got '0'",
+    ),
+    "bench without a card": (
+        ["bench", "--gpu", "--device", "cpu"],
+        "bench --gpu is at full size, which needs a CUDA device; --small is not",
+    ),
     "bench out of range": (["bench", "--no-startup", "--num-frames", "1"], "num_frames must be"),
 }
 
@@ -719,6 +732,20 @@ def test_a_terminal_sees_a_bar_for_each_side(made: Made, picture: Path) -> None:
 
 
 # Measuring
+
+
+def test_plan_says_how_a_clip_fits_on_a_card_that_is_not_here(shell: Shell) -> None:
+    said = shell("plan", "-c", "svd-xt", "--memory", "4G")
+    assert said.code == 0
+    first, sentence, _, head, *cards = said.out.splitlines()
+    assert first == "svd-xt, 1024×576, 25 frames, float16."
+    assert sentence.startswith("Takes 2.9 GB of 3.6 GB: weights streamed, ")
+    assert sentence.endswith(", decoded 2 frames at once.")
+    assert head.split("  ")[0] == "card"
+    assert [card[:5].strip() for card in cards] == ["3 GB", "4 GB", "6 GB", "8 GB", "12 GB", "16 GB", "24 GB"]
+    small = shell("plan", "-c", "demo-1-0", "--json")
+    assert small.code == 0
+    assert json.loads(small.out)["plan"]["fits"] is True
 
 
 def test_bench_measures_and_finds_the_frames_equal(shell: Shell) -> None:

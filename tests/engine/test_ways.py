@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.models.attention import FeedForward
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
 from PIL import Image
 
 from svdlab.engine import footprint, memory, sampler, ways
+from svdlab.engine.footprint import decoder_bytes, largest_map
+from svdlab.engine.plan import Networks, choose
 from svdlab.engine.renderer import Renderer
-from svdlab.engine.rows import InRows, feed_forward_in_rows
+from svdlab.engine.rows import AttentionInRows, FeedForwardInRows, ResidualInRows, in_rows
+from svdlab.engine.shapes import OFFICIAL_UNET, OFFICIAL_VAE, config_of
 from svdlab.recipes.limits import defaults_for
 from svdlab.recipes.settings import GenerationSettings
 from svdlab.recipes.work import Failed, Job, Rendered, Update
@@ -22,16 +26,6 @@ GUIDED = GenerationSettings(width=64, height=64, num_frames=6, num_inference_ste
 OFFICIAL = GenerationSettings(width=1024, height=576, num_frames=25)
 
 
-@pytest.fixture(scope="module")
-def xt() -> UNetSpatioTemporalConditionModel:
-    """The real one's shape without numbers."""
-    with torch.device("meta"):
-        unet = UNetSpatioTemporalConditionModel()
-    torch.nn.Module.to(unet, "meta", torch.float16)
-    assert round(sum(p.numel() for p in unet.parameters()) / 1e5) == 15246
-    return unet
-
-
 # What each takes
 
 
@@ -39,16 +33,17 @@ def xt() -> UNetSpatioTemporalConditionModel:
     ("way", "gigabytes"),
     [(ways.WAYS[0], 8.30), (ways.WAYS[2], 3.98)],  # as an H200's allocator reported for these calls
 )
-def test_an_official_clip_takes_what_was_measured(
-    way: ways.Way, gigabytes: float, xt: UNetSpatioTemporalConditionModel
-) -> None:
-    assert ways.bytes_of(way, xt, OFFICIAL, 8, exact=False) / 1e9 == pytest.approx(gigabytes, rel=0.03)
+def test_an_official_clip_takes_what_was_measured(way: ways.Way, gigabytes: float) -> None:
+    taken = ways.bytes_of(way, OFFICIAL_UNET, torch.float16, OFFICIAL, 8, exact=False)
+    assert taken / 1e9 == pytest.approx(gigabytes, rel=0.03)
 
 
-def test_the_smallest_way_leaves_room_on_a_card_of_6_gb(xt: UNetSpatioTemporalConditionModel) -> None:
-    taken = ways.bytes_of(ways.WAYS[-1], xt, OFFICIAL, 8, exact=True)
-    assert taken <= 2.3e9
-    assert memory.module_bytes(xt) + taken <= 5.4e9
+def test_decoding_an_official_clip_takes_what_was_measured() -> None:
+    frame = decoder_bytes(OFFICIAL_VAE, 1, 72, 128, torch.float16)
+    for frames, gigabytes in ((25, 30.2), (8, 9.7), (4, 4.8)):  # as an H200's allocator reported
+        assert frames * frame / 1e9 == pytest.approx(gigabytes, rel=0.03)
+    assert decoder_bytes(OFFICIAL_VAE, 4, 72, 128, torch.float16) == pytest.approx(4 * frame, rel=0.001)
+    assert largest_map(OFFICIAL_VAE, 1024, 576) * 2 > frame
 
 
 def test_what_is_counted_is_what_is_alive() -> None:
@@ -66,29 +61,21 @@ def test_what_is_counted_is_what_is_alive() -> None:
 # Which is chosen
 
 
-def test_the_fastest_way_that_fits_is_chosen() -> None:
-    unet = tiny.pipeline().unet
-    large = GUIDED.but(width=256, height=256)
-    taken = [ways.bytes_of(way, unet, large, 2, exact=False) for way in ways.WAYS]
+def test_every_next_way_takes_less_and_a_bound_more() -> None:
+    unet, large = config_of(tiny.pipeline().unet), GUIDED.but(width=256, height=256)
+    taken = [ways.bytes_of(way, unet, torch.float32, large, 2, exact=False) for way in ways.WAYS]
     assert taken == sorted(taken, reverse=True)
-    for way, size in zip(ways.WAYS, taken, strict=True):
-        assert ways.fitting(unet, large, 2, size) == way
-    assert ways.fitting(unet, large, 2, taken[-1] - 1) is None
+    assert ways.bound_of(unet, torch.float32, large, 2) > taken[0]
     alone = large.but(max_guidance_scale=1.0, min_guidance_scale=1.0)
     assert [way.together for way in ways.ways_of(alone)] == [True, True]
-
-
-def test_a_small_clip_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "unet_bytes", lambda *_: pytest.fail("counted"))
-    assert ways.fitting(tiny.pipeline().unet, GUIDED, 2, 1e9) == ways.WAYS[0]
 
 
 def test_ways_are_said_in_words() -> None:
     assert [str(way) for way in ways.WAYS] == [
         "",
-        "feed-forward by 16,384 rows",
+        "layers by 16,384 rows",
         "the branches of guidance one after the other",
-        "the branches of guidance one after the other, feed-forward by 16,384 rows",
+        "the branches of guidance one after the other, layers by 16,384 rows",
     ]
 
 
@@ -102,10 +89,35 @@ def test_feed_forward_by_rows_is_feed_forward() -> None:
     for shape in ((7, 3, 32), (2, 32), (1, 50, 32)):
         hidden = torch.randn(*shape, dtype=torch.float64)
         for rows in (1, 4, 1000):
-            assert torch.allclose(InRows(layer, rows)(hidden), layer(hidden), rtol=0, atol=1e-12)
+            assert torch.allclose(FeedForwardInRows(layer, rows)(hidden), layer(hidden), rtol=0, atol=1e-12)
     unet = tiny.pipeline().unet
-    feed_forwards = sum(isinstance(module, FeedForward) for module in unet.modules())
-    assert len(feed_forward_in_rows(unet, 4).places) == feed_forwards > 0
+    layers = sum(isinstance(module, FeedForward | Attention | ResnetBlock2D) for module in unet.modules())
+    assert len(in_rows(unet, 4).places) == layers > 0
+
+
+@torch.inference_mode()
+def test_attention_by_rows_is_attention() -> None:
+    torch.manual_seed(1)
+    own, other = (
+        Attention(32, width, heads=2, dim_head=16, residual_connection=False).double().eval()
+        for width in (None, 24)
+    )
+    hidden, asked = torch.randn(7, 5, 32).double(), torch.randn(7, 1, 24).double()
+    for rows in (1, 10, 1000):
+        assert torch.allclose(AttentionInRows(own, rows)(hidden), own(hidden), rtol=0, atol=1e-12)
+        wanted = other(hidden, encoder_hidden_states=asked)
+        made = AttentionInRows(other, rows)(hidden, encoder_hidden_states=asked, attention_mask=None)
+        assert torch.allclose(made, wanted, rtol=0, atol=1e-12)
+
+
+@torch.inference_mode()
+def test_a_residual_block_by_rows_is_a_residual_block() -> None:
+    torch.manual_seed(1)
+    layer = ResnetBlock2D(in_channels=64, out_channels=32, temb_channels=16).double().eval()
+    hidden, emb = torch.randn(5, 64, 6, 4).double(), torch.randn(5, 16).double()
+    for rows in (1, 50, 1000):
+        made = ResidualInRows(layer, rows)(hidden, emb)
+        assert torch.allclose(made, layer(hidden, emb), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -140,15 +152,19 @@ def made(renderer: Renderer, **changes: object) -> Rendered:
 
 def test_short_of_memory_a_run_takes_a_smaller_way_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     renderer = Renderer("cpu")
-    plain = made(renderer)
+    plain = made(renderer, num_frames=14)
     assert plain.outcome.sampling == ""
-    unet = renderer.residency.get(Catalogue().get("demo-1-0")).unet
-    needed = ways.bytes_of(ways.WAYS[-1], unet, job().settings, 4, exact=False)
-    monkeypatch.setattr(memory, "free_bytes", lambda _: int(needed / memory.SPARE) + 1)
-    small = made(renderer, decode_chunk_size=4)
-    assert small.outcome.sampling == str(ways.WAYS[2])  # so few rows are one piece anyway
+    own, settings = renderer.residency, job(num_frames=14).settings
+    least = choose(Networks.of(own.get(Catalogue().get("demo-1-0"))), settings, 0, offloads=("none",)).plan
+    monkeypatch.setattr(memory, "free_bytes", lambda _: least.bytes - own.bytes)
+    small = made(renderer, num_frames=14)
+    assert small.outcome.sampling.startswith(str(ways.WAYS[2]))
+    assert small.outcome.plan.startswith("Takes ")
+    assert small.outcome.sampling in small.outcome.plan
     assert small.outcome.fallbacks == ()  # nothing ran out: it was planned so
-    assert np.abs(small.frames.astype(int) - plain.frames).max() <= 1
+    monkeypatch.undo()
+    wanted = made(renderer, num_frames=14, decode_chunk_size=small.outcome.decode_chunk_size)
+    assert np.abs(small.frames.astype(int) - wanted.frames).max() <= 1
 
 
 def test_a_way_that_runs_out_is_followed_by_a_smaller_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +178,7 @@ def test_a_way_that_runs_out_is_followed_by_a_smaller_one(monkeypatch: pytest.Mo
     monkeypatch.setattr(sampler, "denoise", short)
     done = made(renderer)
     assert done.outcome.sampling == str(ways.WAYS[-1])
-    assert done.outcome.fallbacks[0] == "Memory ran out while sampling: now feed-forward by 16,384 rows."
+    assert done.outcome.fallbacks[0] == "Memory ran out while sampling: now layers by 16,384 rows."
     assert len(done.outcome.fallbacks) == 3
 
 

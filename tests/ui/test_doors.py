@@ -333,7 +333,7 @@ NOBODYS = {
         "_checkpoints.checkpoints",
         "_presets.presets",
     ),
-    *("Controls.refill", "Controls.advise", "Controls.first_advice", "Controls.reset"),
+    *("Controls.foresee", "Controls.refill", "Controls.advise", "Controls.first_advice", "Controls.reset"),
     *("SweepPage.take", "SweepPage.keep", "SweepPage.advise", "SweepPage.start"),
     *("PairControls.choose_preset", "PairControls.advise", "Compare.wire.<lambda>"),
     *(

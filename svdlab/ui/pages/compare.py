@@ -399,6 +399,7 @@ def build(lab: Lab, app: gr.Blocks) -> Compare:
     ]
     app.load(compare.open, compare.mine, outputs, **QUIET)
     app.load(compare.controls.first_advice, compare.controls.inputs, compare.controls.advice, **QUIET)
+    app.load(compare.controls.foresee, compare.controls.inputs, compare.controls.forecast, **QUIET)
     return compare
 
 

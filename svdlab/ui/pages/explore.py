@@ -346,6 +346,7 @@ def build(lab: Lab, app: gr.Blocks) -> Explore:
     ]
     app.load(explore.open, explore.mine, outputs, **QUIET)
     app.load(explore.controls.first_advice, explore.controls.inputs, explore.controls.advice, **QUIET)
+    app.load(explore.controls.foresee, explore.controls.inputs, explore.controls.forecast, **QUIET)
     return explore
 
 

@@ -31,7 +31,7 @@ from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.loras import Lora
 from svdlab.recipes.presets import Preset
 from svdlab.recipes.settings import KNOBS, GenerationSettings, resolve_seed
-from svdlab.ui.parts import advice, choice, loras
+from svdlab.ui.parts import advice, choice, forecast, loras
 from svdlab.ui.parts import knobs as panel
 from svdlab.ui.parts.element import QUIET
 from svdlab.ui.words import sentence
@@ -77,6 +77,7 @@ class Controls:
         self.preset: gr.HTML
         self.knobs: gr.HTML
         self.advice: gr.HTML
+        self.forecast: gr.HTML
 
     # Components
 
@@ -126,6 +127,7 @@ class Controls:
     def build_advice(self) -> gr.HTML:
         """How long it will take and what differs from the preset; it also carries notes to the controls."""
         self.advice = advice.build(f"{self.name}-advice")
+        self.forecast = forecast.build(f"{self.name}-forecast")
         return self.advice
 
     @property
@@ -139,6 +141,7 @@ class Controls:
             chooser.input(self.refill, self.inputs, self.knobs, **QUIET)
         changed = [component.change for component in self.inputs]
         gr.on(changed, self.advise, self.inputs, self.advice, trigger_mode="always_last", **QUIET)
+        gr.on(changed, self.foresee, self.inputs, self.forecast, trigger_mode="always_last", **QUIET)
         self.advice.reset(self.reset, self.inputs, self.knobs, **QUIET)
 
     # Reading and showing
@@ -271,6 +274,18 @@ class Controls:
             "size_step": max(checkpoint.size_step for checkpoint in form.checkpoints),
             "sizes": native_sizes(form.checkpoint),
         }
+
+    def foresee(self, *values: Any) -> dict[str, str]:
+        """What stands under the button, of memory; may take seconds. Not for strangers, who do not choose a device."""
+        if self.lab.environment.shared:
+            return forecast.value(None)
+        try:
+            form = self.read(*values)
+            return forecast.value(
+                self.lab.plan(form.checkpoints, self.suited(form.checkpoint, form.settings))
+            )
+        except SvdlabError:  # the advice says what is wrong
+            return forecast.value(None)
 
     def refuse(self, error: SvdlabError, field: str | None = None) -> dict[str, Any]:
         """`problem` in answer to Generate: the page also brings the sentence into sight."""

@@ -24,6 +24,7 @@ class PairControls(Controls):
         self.preset.input(self.choose_preset, self.inputs, [*sides, self.knobs], **QUIET)
         changed = [component.change for component in self.inputs]
         gr.on(changed, self.advise, self.inputs, self.advice, trigger_mode="always_last", **QUIET)
+        gr.on(changed, self.foresee, self.inputs, self.forecast, trigger_mode="always_last", **QUIET)
         self.advice.reset(self.reset, self.inputs, self.knobs, **QUIET)
 
     def choose_preset(self, *values: Any) -> dict[Any, Any]:

@@ -71,7 +71,7 @@ def memory(lab: Lab) -> dict[str, Any]:
             line += f"; {size(apart)} if nothing were shared, so {1 - used / apart:.0%} are saved"
         offload = held[0].offload
         line += {"none": ".", "model": "; each part waits in main memory until its turn."}.get(
-            offload, "; the UNet is moved layer by layer."
+            offload, "; the UNet comes piece by piece while it computes."
         )
         if held[0].acceleration == "exact":
             line += " What no step of a run changes is computed once."

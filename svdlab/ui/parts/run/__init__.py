@@ -134,6 +134,8 @@ def effort_rows(run: Run) -> list[list[str]]:
         rows.append(["Device", f"{outcome.device}, {outcome.dtype}", ""])
     if outcome.decode_chunk_size:
         rows.append(["Decoded at once", f"{outcome.decode_chunk_size} frames", ""])
+    if outcome.plan:
+        rows.append(["Planned", outcome.plan, ""])
     return rows + [["Changed", line, ""] for line in outcome.fallbacks]
 
 
