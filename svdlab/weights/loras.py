@@ -102,6 +102,8 @@ class Loras:
     def chosen(self, asked: Iterable[str], files: bool = True) -> tuple[Lora, ...]:
         """LoRAs as a person asks for them: `ID[:STRENGTH]` or, with `files`, `FILE[:STRENGTH]`, which is registered.
 
+        `files` is for whoever is at the machine: without, nothing on its disk is looked for.
+
         Raises `BadInput`, `NotFound`, `BadCheckpoint`.
         """
         return together([self._one(text, files) for text in asked])
@@ -112,7 +114,7 @@ class Loras:
         return Lora(sha256=self.get(id).sha256, strength=asked)
 
     def _one(self, text: str, files: bool) -> Lora:
-        name, strength = _parted(text)
+        name, strength = _parted(text, files)
         path = Path(name).expanduser()
         if files and path.is_file():
             return Lora(sha256=self.add(path).sha256, strength=strength)
@@ -146,10 +148,10 @@ def _file(entry: dict[str, str]) -> LoraFile:
     return LoraFile(entry["id"], entry["path"], entry["sha256"], path.stat().st_size, len(changes), rank)
 
 
-def _parted(text: str) -> tuple[str, float]:
+def _parted(text: str, files: bool) -> tuple[str, float]:
     """A file or id, and the strength after its last colon; 1 where none follows."""
     name, colon, strength = text.strip().rpartition(":")
-    if not colon or Path(text.strip()).is_file() or "/" in strength or "\\" in strength:
+    if not colon or (files and Path(text.strip()).is_file()) or "/" in strength or "\\" in strength:
         return text.strip(), 1.0
     return name, strength_of(strength)
 

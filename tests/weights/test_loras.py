@@ -143,6 +143,9 @@ def test_what_is_asked_for_is_a_file_or_an_id_with_a_strength(loras: Loras, tmp_
         loras.chosen([str(tmp_path / "none.safetensors")])
     with pytest.raises(NotFound, match="there is no LoRA"):
         loras.named(str(path), 1)
+    assert loras.chosen(["mine:0.5"], files=False)[0].strength == 0.5
+    with pytest.raises(NotFound, match="there is no LoRA"):
+        loras.chosen([__file__], files=False)
 
 
 def test_a_recipe_takes_so_many_and_their_order_says_nothing() -> None:

@@ -130,7 +130,9 @@ class SweepPage:
         known = preset_id if preset_id in {preset.id for preset in self.lab.presets} else None
         shown: dict[Any, Any] = {
             self.controls.preset: known or OWN_SETTINGS,
-            self.controls.knobs: self.controls.fill(recipe.settings, recipe.checkpoint, known),
+            self.controls.knobs: self.controls.fill(
+                recipe.settings, recipe.checkpoint, known, added=recipe.loras
+            ),
         }
         if recipe.checkpoint in {checkpoint.id for checkpoint in self.lab.catalogue}:
             shown[self.controls.checkpoints["checkpoint"]] = recipe.checkpoint
@@ -152,7 +154,9 @@ class SweepPage:
                 self.picture.component: self.picture.restored(picture, found, event),
                 self.controls.checkpoints["checkpoint"]: checkpoint,
                 self.controls.preset: found.preset or OWN_SETTINGS,
-                self.controls.knobs: self.controls.fill(found.settings, checkpoint, found.preset),
+                self.controls.knobs: self.controls.fill(
+                    found.settings, checkpoint, found.preset, added=found.loras
+                ),
             }
         except SvdlabError as error:
             return {self.picture.component: self.picture.problem(picture, error)}
@@ -210,7 +214,7 @@ class SweepPage:
         stored, form = self.picture.read(picture), self.controls.read(*form_values)
         seeded = form.locked or any(axis.name == "seed" for axis in cells.axes)
         settings = form.settings if seeded else form.settings.but(seed=random_seed())
-        base = self.lab.recipe(form.checkpoint.id, stored, settings)
+        base = self.lab.recipe(form.checkpoint.id, stored, settings, form.loras)
         return visit.plan_sweep(base, cells, form.preset.id if form.preset else None)
 
     def control(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
