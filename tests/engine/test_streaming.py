@@ -15,6 +15,7 @@ from torch import nn
 from svdlab.engine import streaming
 from svdlab.engine.constants import constants_of
 from svdlab.engine.renderer import Renderer
+from svdlab.engine.reuse import DeepFeatures
 from svdlab.engine.rows import IN_ROWS, in_rows
 from svdlab.engine.streaming import Streamed, order_of
 from svdlab.recipes.limits import defaults_for
@@ -208,3 +209,24 @@ def test_a_run_that_is_stopped_leaves_the_weights_to_the_next() -> None:
     [done] = [one for one in renderer.render([job()]) if isinstance(one, Rendered)]
     [plain] = [one for one in Renderer("cpu").render([job()]) if isinstance(one, Rendered)]
     assert np.array_equal(done.frames, plain.frames)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_features_used_again_are_the_same_where_weights_come_piece_by_piece(name: str) -> None:
+    unet = network(name)
+
+    def steps() -> list[torch.Tensor]:
+        deep = DeepFeatures(unet)
+        made = []
+        for index in (1, 2, 3):
+            with deep.for_step(index, 2).in_place():
+                made.append(call(unet))
+        return made
+
+    whole = steps()
+    stream = Streamed(unet, order_of(unet), CPU, PIECE)
+    before = state(unet)
+    with stream.flowing():
+        pieces = steps()
+    assert all(torch.equal(one, other) for one, other in zip(whole, pieces, strict=True))
+    assert same(state(unet), before)
