@@ -256,11 +256,17 @@ def _pin(owner: Streamed, stretches: list[torch.Tensor]) -> None:
 
     Registered and not allocated as pinned: PyTorch's own pinned memory is given out in powers of two.
     """
+    refused = False
     runtime = torch.cuda.cudart()
     for stretch in stretches:
         pointer, size = stretch.data_ptr(), stretch.nbytes
         if int(runtime.cudaHostRegister(pointer, size, 1)) == 0:  # 1: for all contexts
             weakref.finalize(owner, _unpin, pointer).atexit = False
+        else:
+            refused = True
+    if refused:  # CUDA would tell of it at the next operation, as if that had failed
+        with suppress(RuntimeError):
+            torch.zeros(1, device=owner.device)
 
 
 def _unpin(pointer: int) -> None:

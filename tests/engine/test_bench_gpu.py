@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,25 @@ def test_raw_figures_are_written_line_by_line(measured: tuple[dict[str, str], Pa
     assert "random weights" in first["where"]
     assert [line["what"] for line in lines] == list(rows)
     assert all(line["seconds"] > 0 for line in lines if "seconds" in line)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of torch about itself
+@pytest.mark.timeout(1800)
+def test_compiled_blocks_compute_what_blocks_compute() -> None:
+    unet = bench_gpu.network(bench_gpu.SMALL.unet, torch.device("cpu"), torch.float32)
+    asked = {
+        "sample": torch.randn(2, 2, 8, 16, 16),
+        "timestep": torch.tensor(1.5),
+        "encoder_hidden_states": torch.randn(2, 1, 32),
+        "added_time_ids": torch.tensor([[6.0, 127.0, 0.02]] * 2),
+    }
+    with torch.inference_mode():
+        plain = unet(**asked).sample
+        with bench_gpu.compiled_blocks(unet):
+            compiled = unet(**asked).sample
+    assert torch.allclose(compiled, plain, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of torch about itself

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from svdlab.engine import memory, streaming
 from svdlab.engine.plan import DRIVER, Networks, choose, chunks, on_a_card
+from svdlab.engine.renderer import Renderer
 from svdlab.engine.shapes import OFFICIAL_NUMBERS, OFFICIAL_UNET, OFFICIAL_VAE, config_of, without_numbers
 from svdlab.engine.ways import WAYS
+from svdlab.recipes.limits import defaults_for
 from svdlab.recipes.plan import Plan
 from svdlab.recipes.settings import GenerationSettings
+from svdlab.recipes.work import Job, Rendered
+from svdlab.weights.catalogue import Catalogue
 from tests import original_layout, tiny
 
 XT = GenerationSettings(width=1024, height=576, num_frames=25, decode_chunk_size=14)  # as its makers sample
@@ -122,3 +127,15 @@ def test_a_plan_is_one_sentence() -> None:
     plan = Plan(7_600_000_000, stages, "streamed", "", 4, 25)
     assert plan.sentence == "Takes 5.2 GB of 7.6 GB: weights streamed, decoded 4 frames at once."
     assert replace(plan, offload="none", decoded=25).sentence == "Takes 5.2 GB of 7.6 GB."
+
+
+def test_what_is_said_before_a_run_is_what_the_run_does() -> None:
+    renderer, checkpoint = Renderer("cpu"), Catalogue().get("demo-1-0")
+    settings = defaults_for(checkpoint).but(width=64, height=64, num_frames=2, num_inference_steps=1)
+    before = renderer.plan((checkpoint,), settings)
+    assert renderer.residency.loads == 0
+    job = Job("one", checkpoint, settings, np.zeros((64, 64, 3), np.uint8), "picture")
+    [done] = [one for one in renderer.render([job]) if isinstance(one, Rendered)]
+    assert (before.offload, before.sampling, before.decoded) == ("none", "", 2)
+    assert (done.outcome.offload, done.outcome.sampling, done.outcome.decode_chunk_size) == ("none", "", 2)
+    assert done.outcome.plan.startswith("Takes at most ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from svdlab.environment import Environment
 from svdlab.errors import BadSettings, CheckpointUnavailable
 from svdlab.lab.lab import Lab
 from svdlab.lab.quota import Quota
+from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.loras import Lora
-from svdlab.recipes.settings import KNOBS, MAX_SEED
+from svdlab.recipes.plan import Plan
+from svdlab.recipes.settings import KNOBS, MAX_SEED, GenerationSettings
 from svdlab.ui.parts.controls import Controls
 from svdlab.ui.words import sentence
 
@@ -197,3 +200,31 @@ def test_loras_that_cannot_be_are_said_under_them(controls: Controls, given: Any
 @pytest.mark.parametrize("given", [None, "all", 3, [None, 4, "x"], {"id": "sway"}])
 def test_what_is_no_list_of_loras_adds_none(controls: Controls, given: Any) -> None:
     assert controls.read("demo-1-1", "", knobs(controls, _loras=given)).loras == ()
+
+
+def test_what_a_clip_takes_of_memory_stands_under_the_button(lab: Lab) -> None:
+    asked = []
+
+    def plan(checkpoints: Sequence[Checkpoint], settings: GenerationSettings) -> Plan:
+        asked.append(([one.id for one in checkpoints], settings.num_frames))
+        return Plan(4 * 10**9, {"sample": 3 * 10**9}, "streamed", "", 2, 14)
+
+    one, pair = built(lab), built(lab, "a", "b")
+    value = knobs(one)
+    assert one.foresee("demo-1-1", "", value) == {"line": ""}  # nobody renders here
+    lab.planner = plan
+    said = {"line": "Takes 3.0 GB of 4.0 GB: weights streamed, decoded 2 frames at once."}
+    assert one.foresee("demo-1-1", "", value) == said
+    assert pair.foresee("demo-1-0", "demo-1-1", "", value) == said
+    frames = one.read("demo-1-1", "", value).settings.num_frames
+    assert asked == [(["demo-1-1"], frames), (["demo-1-0", "demo-1-1"], frames)]
+    assert one.foresee("demo-1-1", "", knobs(one, width="13")) == {
+        "line": ""
+    }  # the advice says what is wrong
+
+
+def test_strangers_have_nothing_counted_for_them(tmp_path: Path) -> None:
+    with Lab(tmp_path / "public", environment=Environment(public=True)) as lab:
+        lab.planner = lambda *_: pytest.fail("counted")
+        one = built(lab)
+        assert one.foresee("demo-1-1", "", knobs(one)) == {"line": ""}
