@@ -13,7 +13,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import diffusers
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -51,6 +52,7 @@ CARDS = (12, 8, 6, 4, 3)  # gigabytes
 LADDER_STEPS = 6
 PAIR_STEPS = 4
 BATCHES = (1, 2, 4)
+LEFT_OUT = "left out: there was no time for it"
 MATRIX = 8192  # side of the product that tells what the device can do at the most
 
 
@@ -120,6 +122,15 @@ class Row:
     raw: dict[str, Any] = field(default_factory=dict)
 
 
+class Call(NamedTuple):
+    """What every way of calling the UNet is held against: diffusers' answer, its work, and what the device can do."""
+
+    wanted: torch.Tensor
+    flops: int
+    best: float  # operations a second
+    seconds: float
+
+
 class Given(Residency):
     """Holds components that were made here. `cap` is how much of the device may be used, in bytes."""
 
@@ -162,14 +173,14 @@ class Bench:
     """One run of all sections. `raw` is the file that figures are added to, a line of JSON each."""
 
     def __init__(self, size: Size, device: torch.device, raw: Path, compiled: bool, tell: Say) -> None:
-        self.size, self.device, self.raw, self.compiled, self.tell = size, device, raw, compiled, tell
+        self.size, self.device, self.raw, self.compiling, self.tell = size, device, raw, compiled, tell
         self.dtype = memory.choose_dtype(device)
         self.began = time.perf_counter()
         self.one, self.two = Catalogue().get("svd-xt"), Catalogue().get("svd-xt-1-1")
         self.settings = defaults_for(self.one).but(**size.changes)
         self.picture = bench.a_picture(self.settings)
         self.exact: Timed | None = None
-        self.call_seconds = 0.0  # of diffusers' UNet as it is
+        self.call: Call | None = None
         torch.manual_seed(0)
         self.parts = made(size, device, self.dtype)
 
@@ -187,10 +198,14 @@ class Bench:
     def run(self) -> Iterator[Row]:
         """Every section's rows as they come; a section that fails or that there is no time for is a row too."""
         self._write({"where": self.where, "time": time.time()})
-        for section in (self.calls, self.whole, self.ladder, self.shortcuts, self.pair, self.batches):
+        sections = (
+            *(self.calls, self.whole, self.ladder, self.shortcuts, self.pair, self.batches),
+            self.compiled,
+        )
+        for section in sections:
             name = section.__name__
             if time.perf_counter() - self.began > SECONDS:
-                yield Row(name, "left out: there was no time for it")
+                yield Row(name, LEFT_OUT)
                 continue
             self.tell(f"Measuring: {name}.")
             try:
@@ -199,7 +214,9 @@ class Bench:
                     yield row
             except Exception as error:  # the next section may still go
                 reason = str(error).splitlines()[0][:200] if str(error) else ""
-                yield Row(name, f"failed: {type(error).__name__}: {reason}")
+                failed = Row(name, f"failed: {type(error).__name__}: {reason}")
+                self._write({"section": name, "what": failed.what, "figures": failed.figures})
+                yield failed
             memory.give_back(self.device)
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -213,37 +230,56 @@ class Bench:
         """A call with both branches of guidance, in every way: time, share of what the device can do, memory."""
         best = self._most_flops()
         yield Row("the largest product of matrices", f"{best / 1e12:.0f} TFLOP/s", {"flops": best})
-        unet, asked = self.parts.unet, self._inputs(1)
         with FlopCounterMode(display=False) as counter:
-            wanted = unet(**asked).sample
-        flops = counter.get_total_flops()
+            wanted = self.parts.unet(**self._inputs(1)).sample
+        self.call = Call(wanted, counter.get_total_flops(), best, 0.0)
+        first = self._called("diffusers", StandIns())
+        self.call = self.call._replace(seconds=first.raw["seconds"])
+        yield first
+        yield self._called("constants of a run known", self._constants())
+        if self.device.type == "cuda":
+            with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+                yield self._called("cuDNN attention", StandIns())
+                yield self._called("constants known, cuDNN attention", self._constants())
+
+    @torch.inference_mode()
+    def compiled(self) -> Iterator[Row]:
+        """The same compiled: last, as nobody knows beforehand how long that takes."""
+        if not self.compiling:
+            return
+        for name, layers in (
+            ("constants known, compiled", self._constants()),
+            ("compiled", StandIns()),
+        ):
+            if time.perf_counter() - self.began > SECONDS:
+                yield Row(f"a call: {name}", LEFT_OUT)
+                continue
+            with compiled_blocks(self.parts.unet):
+                yield self._called(name, layers, compiled=True)
+
+    def _called(self, name: str, layers: StandIns, compiled: bool = False) -> Row:
+        assert self.call is not None
+        unet, asked = self.parts.unet, self._inputs(1)
+        with layers.in_place():
+            first = self._time(partial(unet, **asked))
+            self._forget_peak()
+            seconds = median(self._time(partial(unet, **asked)) for _ in range(REPEATS))
+            taken = self._peak()
+            answer = unet(**asked).sample
+        wanted, flops, best, diffusers_seconds = self.call
+        figures = (
+            f"{seconds * 1e3:.0f} ms, {(diffusers_seconds or seconds) / seconds:.2f}× diffusers, "
+            f"{flops / seconds / best:.0%} of the roofline, {taken / 1e9:.2f} GB at its most, {psnr(wanted, answer)}"
+        )
+        if compiled:
+            figures += f", {first - seconds:.0f} s to compile"
+        raw = {"seconds": seconds, "first": first, "flops": flops, "peak": taken}
+        return Row(f"a call: {name}", figures, raw)
+
+    def _constants(self) -> StandIns:
+        asked = self._inputs(1)
         embeds, ids = asked["encoder_hidden_states"], asked["added_time_ids"]
-        constants = constants_of(unet, embeds, ids, self.settings.num_frames)
-        ways: list[tuple[str, StandIns, bool]] = [
-            ("diffusers", StandIns(), False),
-            ("constants of a run known", constants, False),
-        ]
-        if self.compiled:
-            ways += [("compiled", StandIns(), True), ("constants known, compiled", constants, True)]
-        for name, layers, compiled in ways:
-            with compiled_blocks(unet) if compiled else nullcontext(), layers.in_place():
-                began = time.perf_counter()
-                unet(**asked)
-                first = self._since(began)
-                self._forget_peak()
-                seconds = median(self._time(partial(unet, **asked)) for _ in range(REPEATS))
-                taken = self._peak()
-                answer = unet(**asked).sample
-            self.call_seconds = self.call_seconds or seconds
-            figures = (
-                f"{seconds * 1e3:.0f} ms, {self.call_seconds / seconds:.2f}× diffusers, "
-                f"{flops / seconds / best:.0%} of the roofline, {taken / 1e9:.2f} GB at its most, "
-                f"{psnr(wanted, answer)}"
-            )
-            if compiled:
-                figures += f", {first - seconds:.0f} s to compile"
-            raw = {"seconds": seconds, "first": first, "flops": flops, "peak": taken}
-            yield Row(f"a call: {name}", figures, raw)
+        return constants_of(self.parts.unet, embeds, ids, self.settings.num_frames)
 
     def _inputs(self, cells: int) -> dict[str, Any]:
         """What the UNet is called with for so many clips, both branches of each."""
@@ -387,10 +423,13 @@ class Bench:
         renderer = Renderer(
             str(self.device), str(self.dtype).removeprefix("torch."), acceleration=acceleration
         )
-        renderer.residency = Given(held or {self.one.id: self.parts}, self.device, cap)
-        renderer.residency.set_offload("model")
-        if cap is None:
-            renderer.residency.set_offload("none")
+        held = held or {self.one.id: self.parts}
+        for parts in held.values():
+            for module in (parts.unet, parts.vae, parts.image_encoder):
+                module.to(self.device)
+        renderer.residency = given = Given(held, self.device, cap)
+        if cap is not None:
+            given.set_offload("model")
         return renderer
 
     def _job(self, settings: GenerationSettings, checkpoint: Checkpoint) -> work.Job:
