@@ -19,6 +19,7 @@ from svdlab.cli.progress import can_render, must_be_here
 from svdlab.cli.wanted import say_notes, start_of, wanted
 from svdlab.errors import BadInput, Cancelled, RenderFailed
 from svdlab.exchange.formats import FORMATS
+from svdlab.metrics.definitions import METRICS
 from svdlab.recipes.axes import Axis, axis_of, read_axis
 from svdlab.recipes.ready_sweeps import READY, ready_sweep
 from svdlab.words import counted, duration, size
@@ -80,6 +81,18 @@ def sweep(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help=f"Write all of it there: {', '.join(ENDINGS)}."),
     ] = None,
+    best: Annotated[
+        int | None,
+        typer.Option(
+            "--best", metavar="N", min=1, help="Then render the N best cells in full: a scout's finds."
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by", metavar="MEASURES", help="What --best goes by: camera_jerk, or several with commas."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what there would be, and render nothing.")
     ] = False,
@@ -104,6 +117,9 @@ def sweep(
     """
     if output is not None:
         _check_output(output)
+    if (best is None) != (by is None):
+        raise BadInput("--best and --by go together, as in --best 4 --by camera_jerk")
+    _check_measures(by)
     with open_data(ctx, data_dir) as lab:
         if resume is not None:
             if pictures or axis or ready:
@@ -123,7 +139,11 @@ def sweep(
             must_be_had(lab, plan)
             can_render(lab, device, dtype)
             made = lab.sweeps.submit(plan)
-        standing = _rendered(lab, made, can_render(lab, device, dtype))
+        compute = can_render(lab, device, dtype)
+        standing = _rendered(lab, made, compute)
+        if best is not None and by is not None:
+            made = _best_in_full(lab, made, best, by)
+            standing = _rendered(lab, made, compute)
         if output is not None and standing.done:
             from svdlab.exchange.sweep_export import write_sweep
 
@@ -242,6 +262,28 @@ def _resumed(lab: Lab, word: str) -> Sweep:
     if standing.unrendered or standing.sweep.state == "paused":
         lab.sweeps.resume(id)
     return lab.history.sweep(id)
+
+
+def _best_in_full(lab: Lab, scouted: Sweep, best: int, by: str) -> Sweep:
+    """A sweep of the best cells of another with all the steps, accepted. Raises `BadInput`."""
+    numbers = lab.sweeps.best(scouted.id, _measures(by), best)
+    base, grid, preset = lab.sweeps.in_full(scouted.id, numbers)
+    plan = lab.sweeps.plan(base, grid, preset)
+    words.say(f"The best by {by}, in full. {plan_line(plan)}")
+    return lab.sweeps.submit(plan)
+
+
+def _measures(by: str) -> list[str]:
+    return [name.strip().replace("-", "_") for name in by.split(",")]
+
+
+def _check_measures(by: str | None) -> None:
+    """Raises `BadInput` before anything is rendered."""
+    for name in _measures(by) if by else ():
+        if name not in (*METRICS, "seconds"):
+            raise BadInput(
+                f"nothing called {name[:40]!r} is measured; there are {', '.join(METRICS)} and seconds"
+            )
 
 
 def _check_output(path: Path) -> None:

@@ -26,6 +26,7 @@ from svdlab.lab.before import asked
 from svdlab.lab.expected import Expected, work
 from svdlab.lab.pictures import PictureSource
 from svdlab.lab.pulse import FREE_BYTES
+from svdlab.metrics.definitions import METRICS
 from svdlab.recipes import limits
 from svdlab.recipes.axes import Axis, axis_of
 from svdlab.recipes.checkpoint import Decoder
@@ -222,6 +223,45 @@ class Sweeps:
         failpoint("sweep-accepted")
         self._lab.live.notify()
         return sweep
+
+    # Scouting
+
+    def best(self, id: str, measures: Sequence[str], count: int) -> list[int]:
+        """The numbers of the best finished cells, best first, by one measure or by the sum of their ranks in several.
+
+        Best is what a metric says is better, else the most; of seconds the least. Raises `BadInput`, `NotFound`.
+        """
+        if not measures or count < 1:
+            raise BadInput("say how many cells and by which measure, such as camera_jerk")
+        ranks: Counter[int] = Counter()
+        for name in measures:
+            values = self._history.measured(self._history.sweep(id).id, name)
+            least = name == "seconds" or METRICS[name].better == "lower"
+            for rank, number in enumerate(sorted(values, key=lambda n: values[n] if least else -values[n])):
+                ranks[number] += rank
+        if not ranks:
+            raise BadInput("no cell of this sweep is measured yet")
+        return sorted(ranks, key=lambda number: (ranks[number], number))[:count]
+
+    def in_full(
+        self, id: str, numbers: Sequence[int], steps: int | None = None
+    ) -> tuple[Recipe, Grid, str | None]:
+        """Base, grid and preset of some of a sweep's cells with all the steps, to be planned.
+
+        These are the base's where the sweep's steps were an axis, else the preset's or checkpoint's own, unless they
+        are given. Raises `BadInput`, `NotFound`, `BadSettings`.
+        """
+        sweep = self._history.sweep(id)
+        varied = "num_inference_steps" in {axis.name for axis in sweep.grid.axes}
+        base = sweep.base.model_copy(update={"versions": {}})
+        if steps is None and not varied:
+            made_for = self._lab.catalogue.get(base.checkpoint)
+            preset = self._lab.presets.get(sweep.preset) if sweep.preset else None
+            whole = preset.settings_for(made_for) if preset else limits.defaults_for(made_for)
+            steps = whole.num_inference_steps
+        if steps is not None:
+            base = base.model_copy(update={"settings": base.settings.but(num_inference_steps=steps)})
+        return base, sweep.grid.only(numbers, "num_inference_steps"), sweep.preset
 
     # Going on
 

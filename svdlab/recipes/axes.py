@@ -34,7 +34,7 @@ _RANDOM = re.compile(r"random(?:\s*\[\s*(\d{1,9})\s*\])?")
 
 @dataclass(frozen=True)
 class Axis:
-    """What varies, by name, and its values in order. Raises `BadInput` for a name there is not, none or equal values.
+    """What varies, by name, and its values in order. Raises `BadInput` for a name there is not, or no values.
 
     `labels` stand for the values where a person reads them: a picture's value is its hash, its label a file's name.
     """
@@ -49,11 +49,6 @@ class Axis:
             raise BadInput(f"{self.name} has no values; give some, as in {self.name}={_example(self.name)}")
         if len(self.values) > MAX_VALUES:
             raise BadInput(_too_many(self.name, len(self.values)))
-        seen: set[Value] = set()
-        for value in self.values:
-            if value in seen:
-                raise BadInput(f"{self.name} has {said(value)} twice; each value makes cells of its own")
-            seen.add(value)
 
     @property
     def label(self) -> str:

@@ -47,10 +47,11 @@ READY: tuple[ReadySweep, ...] = (
         (("checkpoint", "{a}, {b}"), ("seed", "1..6")),
     ),
     ReadySweep(
-        "seeds",
-        "Seeds",
-        "Sixteen seeds with all else equal: the seed picks the camera's move as much as any knob does.",
-        (("seed", "1..16"),),
+        "scout",
+        "Seed scout",
+        "Sixteen seeds at a few steps: the seed picks the camera's move as much as any knob does, and early. "
+        "Choose the best and have them rendered in full.",
+        (("seed", "1..16"), ("num_inference_steps", "6")),
     ),
 )
 

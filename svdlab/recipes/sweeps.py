@@ -16,7 +16,7 @@ from svdlab.errors import BadInput
 from svdlab.recipes.axes import Axis, known, label_of
 from svdlab.recipes.records import Recipe, RunState
 from svdlab.recipes.settings import KNOBS
-from svdlab.recipes.terms import SIGNS, Term, Value, terms
+from svdlab.recipes.terms import SIGNS, Term, Value, said, terms
 
 MAX_CELLS = 20_000
 MAX_DIMENSIONS = 6
@@ -80,6 +80,8 @@ class Grid:
                         f"axes that go together need equally many values: {first.name} has {len(first.values)}, "
                         f"{other.name} {len(other.values)}"
                     )
+        for together in self.dimensions:
+            _check_different(together)
         if self.size > MAX_CELLS:
             raise BadInput(
                 f"these axes make {self.size:,} cells, and a sweep may have {MAX_CELLS:,}; leave some values out"
@@ -144,6 +146,27 @@ class Grid:
         """What stands above a column: '127', '6 fps, 127' where two axes go together."""
         return ", ".join(axis.shown(at) for axis in self.dimensions[dimension])
 
+    def only(self, numbers: Sequence[int], without: str = "") -> Grid:
+        """Some of the cells, each a value of one dimension; `without` is an axis that is left out of them.
+
+        Raises `BadInput` for no cells, or none there are.
+        """
+        for number in numbers:
+            if not 0 <= number < self.size:
+                raise BadInput(f"there is no cell {number} in this sweep")
+        cells = [self.cell(self.place(number)) for number in dict.fromkeys(numbers)]
+        labels = {axis.name: dict(zip(axis.values, axis.labels, strict=False)) for axis in self.axes}
+        together = tuple(
+            Axis(
+                axis.name,
+                tuple(cell.values[axis.name] for cell in cells),
+                tuple(labels[axis.name][cell.values[axis.name]] for cell in cells) if axis.labels else (),
+            )
+            for axis in self.axes
+            if axis.name != without
+        )
+        return Grid((together,) if cells else ())
+
     def to_json(self) -> str:
         """As it is kept."""
         return json.dumps(self.as_dict(), ensure_ascii=False)
@@ -205,6 +228,18 @@ def rule_of(text: str) -> Rule:
 def rule_text(rule: Rule) -> str:
     """A rule as it is typed."""
     return " ".join(map(str, rule))
+
+
+def _check_different(together: tuple[Axis, ...]) -> None:
+    """Raises `BadInput` if values of a dimension stand there twice: they would be the same cells."""
+    seen: set[tuple[Value, ...]] = set()
+    for values in zip(*(axis.values for axis in together), strict=True):
+        if values in seen:
+            named = " and ".join(
+                f"{axis.name} has {said(value)}" for axis, value in zip(together, values, strict=True)
+            )
+            raise BadInput(f"{named} twice; each value makes cells of its own")
+        seen.add(values)
 
 
 def _check_term(term: Term) -> None:
@@ -275,9 +310,9 @@ class View:
 
     @classmethod
     def usual(cls, grid: Grid) -> View:
-        """All of a grid: its last dimension across, all others downwards."""
-        *rows, last = range(len(grid.dimensions))
-        return cls(tuple(rows), (last,), {})
+        """All of a grid: its last dimension across, all others downwards; one with a single value is neither."""
+        several = [d for d, length in enumerate(grid.shape) if length > 1] or [0]
+        return cls(tuple(several[:-1]), (several[-1],), {})
 
     def check(self, grid: Grid) -> None:
         """Raises `BadInput` if it is not a view of that grid."""

@@ -97,6 +97,19 @@ def test_ready_made_axes_may_be_changed(shell: Shell, picture: Path) -> None:
     assert values == {"checkpoint": ["demo-1-0", "demo-1-1"], "seed": [1, 2]}
 
 
+def test_a_scout_renders_its_best_in_full(shell: Shell, picture: Path, data_dir: Path) -> None:
+    asked = ("sweep", picture, "--ready", "scout", "--axis", "seed=1..3", "--axis", "num_inference_steps=1")
+    code, out, err = shell(
+        *asked, *SMALL[:-1], "2", "-c", "demo-1-0", "--best", 1, "--by", "flicker", "--json"
+    )
+    assert code == 0
+    assert "The best by flicker, in full. 1 cell: 1 to render" in err
+    [cell] = json.loads(out)["cells"]
+    with Lab(data_dir) as lab:
+        assert lab.history.get(cell["run"]).settings.num_inference_steps == 2
+        assert len(lab.history.runs()) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -109,6 +122,8 @@ def test_ready_made_axes_may_be_changed(shell: Shell, picture: Path) -> None:
         (("--axis", "seed=1..2", "-o", "grid.avi"), "the file's name must end in .mp4, .webp, .png"),
         (("--axis", "seed=1..2", "--resume", "last"), "give no picture and no axes with it"),
         (("--axis", "seed=1..2", "--zip", "seed"), "going together takes two axes"),
+        (("--axis", "seed=1..2", "--best", "1"), "--best and --by go together"),
+        (("--axis", "seed=1..2", "--best", "1", "--by", "beauty"), "nothing called 'beauty' is measured"),
         (("--axis", "picture=a.png"), "pictures are given by themselves"),
     ],
 )

@@ -315,6 +315,29 @@ def test_what_is_measured_is_told_by_cell(lab: Lab) -> None:
         lab.history.measured(sweep.id, "beauty")
 
 
+def test_a_scouts_best_are_rendered_in_full_and_the_rest_stay(lab: Lab) -> None:
+    scouted = sweep_of(lab, {"seed": "1..4", "num_inference_steps": "1"})
+    drain(lab)
+    moved = lab.history.measured(scouted.id, "camera_motion")
+    jerked = lab.history.measured(scouted.id, "camera_jerk")
+    assert lab.sweeps.best(scouted.id, ["camera_motion"], 2) == sorted(moved, key=lambda n: -moved[n])[:2]
+    assert lab.sweeps.best(scouted.id, ["camera_jerk"], 1) == [min(jerked, key=lambda n: (jerked[n], n))]
+    assert len(lab.sweeps.best(scouted.id, ["camera_motion", "camera_jerk"], 9)) == 4
+    base, grid, preset = lab.sweeps.in_full(scouted.id, [3, 0])
+    full = lab.sweeps.submit(lab.sweeps.plan(base, grid, preset))
+    drain(lab)
+    asked = [(run.settings.seed, run.settings.num_inference_steps) for run in runs_of(lab, full)]
+    assert asked == [(4, SMALL["num_inference_steps"]), (1, SMALL["num_inference_steps"])]
+    assert lab.sweeps.standing(scouted.id).counts == {"done": 4}
+    few = sweep_of(lab, {"seed": "5"})  # its steps were no axis: in full is what the checkpoint's makers use
+    official = lab.catalogue.get("demo-1-0").official["num_inference_steps"]
+    assert lab.sweeps.in_full(few.id, [0])[0].settings.num_inference_steps == official
+    assert lab.sweeps.in_full(few.id, [0], 9)[0].settings.num_inference_steps == 9
+    for measures, count in (([], 1), (["camera_motion"], 0), (["beauty"], 1)):
+        with pytest.raises(BadInput):
+            lab.sweeps.best(scouted.id, measures, count)
+
+
 def test_watching_ends_when_nothing_more_will_happen(lab: Lab) -> None:
     sweep = sweep_of(lab, {"seed": "1..2"})
     drain(lab)

@@ -7,7 +7,7 @@ import pytest
 from svdlab.errors import BadInput, NotFound
 from svdlab.recipes.axes import read_axis
 from svdlab.recipes.ready_sweeps import READY, ready_sweep
-from svdlab.recipes.sweeps import MAX_CELLS, Grid, grid_of
+from svdlab.recipes.sweeps import MAX_CELLS, Grid, View, grid_of
 
 SEEDS, PAIR = read_axis("seed=1..3"), read_axis("checkpoint=demo-1-0,demo-1-1")
 RATES, BUCKETS = read_axis("fps=6,8"), read_axis("motion_bucket_id=127,135")
@@ -49,6 +49,26 @@ def test_a_cell_is_left_out_where_all_conditions_of_a_rule_hold() -> None:
     assert left == [("demo-1-0", 6), ("demo-1-1", 6), ("demo-1-1", 8)]
 
 
+def test_some_cells_are_a_grid_of_their_own() -> None:
+    grid = grid_of([SEEDS, RATES, read_axis("num_inference_steps=6")])
+    some = grid.only([5, 0, 1], without="num_inference_steps")
+    assert [dict(cell.values) for cell in some.cells()] == [
+        {"seed": 3, "fps": 8},
+        {"seed": 1, "fps": 6},
+        {"seed": 1, "fps": 8},
+    ]
+    for numbers in ([], [99]):
+        with pytest.raises(BadInput):
+            grid.only(numbers)
+
+
+def test_all_of_a_grid_has_its_last_axis_across_and_what_has_one_value_nowhere() -> None:
+    view = View.usual(grid_of([SEEDS, PAIR, read_axis("fps=6"), read_axis("num_frames=2,4")]))
+    assert (view.rows, view.columns) == ((0, 1), (3,))
+    alone = View.usual(grid_of([SEEDS, read_axis("num_inference_steps=6")]))
+    assert (alone.rows, alone.columns) == ((), (0,))
+
+
 def test_a_grid_is_read_back_as_it_was_written() -> None:
     grid = grid_of([SEEDS, RATES, BUCKETS], [("fps", "motion_bucket_id")], ["seed=2 fps!=6"])
     assert Grid.from_json(grid.to_json()) == grid
@@ -69,6 +89,7 @@ def test_what_is_no_grid_is_said_with_the_count_and_the_limit() -> None:
             lambda: grid_of([SEEDS, RATES], [("seed", "fps")]),
             "need equally many values: seed has 3, fps 2",
         ),
+        (lambda: grid_of([read_axis("fps=6, 6")]), "fps has 6 twice; each value makes cells of its own"),
         (lambda: grid_of([SEEDS], [("seed", "fps")]), "fps has no values to go together with"),
         (lambda: grid_of([SEEDS], [("seed",)]), "going together takes two axes"),
         (lambda: grid_of([SEEDS], skip=["fsp>3"]), "did you mean fps?"),

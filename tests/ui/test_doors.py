@@ -293,6 +293,10 @@ DOORS: dict[str, tuple[Try, tuple[str, ...]]] = {
         ),
         EVERYBODY,
     ),
+    "SweepPage.full": (
+        tells("SweepPage.full", lambda w: '"kind": "sweep"', lambda w: sweep(w.swept(), numbers=[0])),
+        EVERYBODY,
+    ),
     "SweepPage.pair": (
         tells("SweepPage.pair", lambda w: "compare=", lambda w: {"ids": [w.read.id, w.second.id]}),
         EVERYBODY,

@@ -217,6 +217,18 @@ class SweepPage:
         base = self.lab.recipe(form.checkpoint.id, stored, settings, form.loras)
         return visit.plan_sweep(base, cells, form.preset.id if form.preset else None)
 
+    def full(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
+        """Chosen cells with all the steps, as a sweep of their own, which is then followed."""
+        visit, wanted = visit_of(self.lab, request), asked(event)
+        given = wanted.get("numbers")
+        numbers = [one for one in given if isinstance(one, int)] if isinstance(given, list) else []
+        try:
+            id = visit.sweep(str(wanted.get("id"))).id
+            base, cells, preset = self.lab.sweeps.in_full(id, numbers)
+            return self.filled(visit, visit.submit_sweep(visit.plan_sweep(base, cells, preset)))
+        except SvdlabError as error:
+            return {self.answer: grid.problem(error)}
+
     def control(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         """Pauses, resumes, cancels, tries again or deletes, and shows the sweep as it is then."""
         visit, id = visit_of(self.lab, request), str(asked(event).get("id"))
@@ -318,6 +330,7 @@ class SweepPage:
         gr.on([self.go.click, self.controls.knobs.submit, self.axes.submit], self.start, form, page, **EACH)
         self.axes.keep(self.keep, self.picture.component, self.kept, **EACH)
         self.grid.control(self.control, None, page, **EACH)
+        self.grid.full(self.full, None, page, **EACH)
         self.grid.sheets(self.cut, None, self.sheets, **EACH)
         self.grid.measure(self.measure, None, self.measured, **EACH)
         self.grid.pair(self.pair, None, self.answer, **EACH)

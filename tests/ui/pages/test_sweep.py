@@ -177,6 +177,23 @@ def test_a_sweep_is_planned_started_fills_in_and_is_stopped(
     until(lambda: swept.lab.history.sweep(sweep.id).state == "ended")
 
 
+def test_the_best_of_a_scout_are_chosen_and_rendered_in_full(swept: Swept, page_1440: Page) -> None:
+    scouted = swept.made({"seed": "31..36", "num_inference_steps": "1"})
+    swept.drain()
+    page = visit(page_1440, swept.page(scouted), 6)
+    assert page.locator(".sweep-cell figcaption").all_inner_texts() == [str(seed) for seed in range(31, 37)]
+    page.locator("[name=measure]").select_option("camera_motion")
+    page.get_by_role("button", name="Choose the best 4").click()
+    page.get_by_role("button", name="Render in full").click()
+    page.locator("[data-verb=pause]").wait_for()
+    full = swept.lab.history.sweeps(1)[0]
+    moved = swept.lab.history.measured(scouted.id, "camera_motion")
+    best = sorted(moved, key=lambda number: -moved[number])[:4]
+    assert [axis.values for axis in full.grid.axes] == [tuple(31 + number for number in best)]
+    assert full.base.settings.num_inference_steps == SMALL["num_inference_steps"]
+    swept.drain()
+
+
 def test_a_grid_of_a_thousand_cells_shows_numbers(swept: Swept, page_1440: Page) -> None:
     sweep = swept.made({"seed": "1000..1049", "motion_bucket_id": "1..20"})
     swept.lab.sweeps.pause(sweep.id)

@@ -42,7 +42,7 @@ STATES = {
 
 
 def build(name: str) -> gr.HTML:
-    """The element; it triggers `sheets`, `measure`, `control`, `pair` and `deliver`."""
+    """The element; it triggers `sheets`, `measure`, `control`, `full`, `pair` and `deliver`."""
     return element("grid", {}, name=name, before=("grid/view.js",))
 
 
@@ -77,8 +77,8 @@ def shown(visit: Visit, standing: SweepStanding) -> dict[str, Any]:
         "dimensions": [_dimension(lab, sweep, d) for d in range(len(sweep.grid.dimensions))],
         "fps": s.effective_playback_fps,
         "shape": s.width / s.height,
-        "measures": [[one.name, one.label, one.unit, one.digits] for one in METRICS.values()]
-        + [["seconds", "Rendering time", "s", 1]],
+        "measures": [[one.name, one.label, one.unit, one.digits, one.better] for one in METRICS.values()]
+        + [["seconds", "Rendering time", "s", 1, "lower"]],
         "exports": [list(one) for one in EXPORTS],
         "latest": latest(visit),
         **changed(standing, standing.cells),

@@ -5,6 +5,7 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const MOST_SHOWN = { clips: 96, numbers: 2000 }; // cells in sight at a time: the others a window further
 const MOST_COLUMNS = 60;
 const ASKED_AT_ONCE = 6;
+const MOST_CHOSEN = 24;
 const STATE_WORDS = { waiting: "Waiting", queued: "Next", running: "Rendering", failed: "Failed", cancelled: "Cancelled", interrupted: "Interrupted", refused: "Refused", gone: "Deleted", out: "Left out" };
 const VERBS = { pause: "Pause", resume: "Resume", cancel: "Cancel", retry: "Try again", delete: "Delete" };
 
@@ -144,7 +145,7 @@ const drawChosen = () => {
     if (box) box.checked = on;
   }
   if (!chosen.length) return;
-  say($(".sweep-chosen-said"), chosen.map((number) => nameOf(number)).join(" | "));
+  say($(".sweep-chosen-said"), chosen.length > 4 ? `${chosen.length} cells` : chosen.map((number) => nameOf(number)).join(" | "));
   $(".to-explore").hidden = chosen.length !== 1;
   $(".to-explore").href = "./?run=" + encodeURIComponent(cells.get(chosen[0]).run);
   $(".to-compare").disabled = chosen.length !== 2;
@@ -232,6 +233,12 @@ element.addEventListener("click", ({ target }) => {
     chosen = [];
     drawChosen();
   }
+  if (button.matches(".in-full")) trigger("full", { id: sweep.id, numbers: chosen });
+  if (button.matches(".choose-best")) {
+    const least = digitsOf()[4] === "lower";
+    chosen = [...measured].sort(([, a], [, b]) => (least ? a - b : b - a)).slice(0, 4).map(([number]) => number);
+    drawChosen();
+  }
   if (button.matches(".to-compare")) trigger("pair", { ids: chosen.map((number) => cells.get(number).run) });
   if (button.matches(".sweep-link")) {
     keepAddress();
@@ -246,7 +253,7 @@ element.addEventListener("click", ({ target }) => {
 element.addEventListener("change", ({ target }) => {
   if (target.matches(".sweep-pick input")) {
     const number = Number(target.closest(".sweep-cell").dataset.number);
-    chosen = target.checked ? [...chosen, number].slice(-2) : chosen.filter((one) => one !== number);
+    chosen = target.checked ? [...chosen, number].slice(-MOST_CHOSEN) : chosen.filter((one) => one !== number);
     drawChosen();
   }
   if (target.name === "speed") {

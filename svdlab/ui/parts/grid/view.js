@@ -20,14 +20,15 @@ const turned = () => sweep.dimensions.map((_, d) => d).filter((d) => d !== view.
 const readAddress = () => {
   const query = new URLSearchParams(window.location.search);
   const known = query.get("sweep") === sweep.id;
-  const last = sweep.dimensions.length - 1;
+  const several = sweep.dimensions.map((_, d) => d).filter((d) => shapeOf()[d] > 1);
+  const last = several.at(-1) ?? 0;
   const dimension = (name, usual) => {
     const given = known ? query.get(name) : null;
     if (given === "none") return null;
     return given !== null && sweep.dimensions[Number(given)] ? Number(given) : usual;
   };
   const wide = Math.max(280, element.clientWidth);
-  Object.assign(view, { columns: dimension("columns", last) ?? last, rows: dimension("rows", last ? last - 1 : null), at: {} });
+  Object.assign(view, { columns: dimension("columns", last) ?? last, rows: dimension("rows", several.at(-2) ?? null), at: {} });
   if (view.rows === view.columns) view.rows = null;
   for (const part of ((known && query.get("page")) || "").split(",")) {
     const [d, at] = part.split(".").map(Number);
@@ -213,6 +214,7 @@ const svg = (tag, attributes, ...children) => {
 };
 const drawPlot = () => {
   const figure = $(".sweep-plot");
+  $(".choose-best").hidden = !view.measure || !measured.size;
   figure.hidden = !view.measure || !measured.size || !sweep;
   if (figure.hidden) return;
   const [, label, unit] = digitsOf();
