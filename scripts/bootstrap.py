@@ -406,11 +406,12 @@ def test(checkout: Checkout, arguments: Sequence[str]) -> int:
 
 
 def bench(checkout: Checkout, arguments: Sequence[str]) -> int:
-    """Speed as ratios in one run; then what a page of the history takes with 1,000 and with 100,000 runs."""
+    """Speed as ratios in one run; then what a page of the history takes, and what a sweep costs."""
     code = checkout.call([checkout.python, "-m", "svdlab", "bench", *arguments], cwd=checkout.root)
     if code or {"--json", "--help", "--quick", "--gpu"} & set(arguments):
         return code
-    return checkout.call([checkout.python, "-m", "tests.history_speed"], cwd=checkout.root)
+    code = checkout.call([checkout.python, "-m", "tests.history_speed"], cwd=checkout.root)
+    return code or checkout.call([checkout.python, "-m", "tests.sweep_speed"], cwd=checkout.root)
 
 
 MODULES = {"train_demo": "training", "evaluate_demo": "training.evaluate", "real_size": "tests.real_size"}

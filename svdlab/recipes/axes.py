@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
+from itertools import pairwise
 
 from svdlab.errors import BadInput, BadSettings
 from svdlab.recipes.settings import KNOBS, GenerationSettings, random_seed
@@ -26,6 +27,7 @@ from svdlab.recipes.terms import Value, said
 PARTS = {"checkpoint": "Checkpoint", "lora": "LoRA", "preset": "Preset", "picture": "Picture"}
 NAMES: tuple[str, ...] = (*PARTS, *KNOBS)
 MAX_VALUES = 10_000  # of one axis
+LONGEST_LIST = 3  # values that are written one by one though they are a range
 MAX_DIGITS = 4  # behind the point, of a value that is worked out
 _NUMBER = r"[+-]?\d{1,20}(?:\.\d{1,12})?"
 _RANGE = re.compile(rf"({_NUMBER})\s*\.\.\s*({_NUMBER})\s*(?:\+\s*({_NUMBER})|\[\s*(\d{{1,9}})\s*\])?")
@@ -57,7 +59,12 @@ class Axis:
 
     @property
     def text(self) -> str:
-        """The values as they are typed."""
+        """The values as they are typed: as a range, where they are one."""
+        first, last, whole = self.values[0], self.values[-1], [v for v in self.values if isinstance(v, int)]
+        steps = {after - before for before, after in pairwise(whole)}
+        if len(whole) == len(self.values) > LONGEST_LIST and len(steps) == 1:
+            step = abs(steps.pop())
+            return f"{first}..{last}" + (f"+{step}" if step > 1 else "")
         return ", ".join(map(said, self.values))
 
     def shown(self, place: int) -> str:

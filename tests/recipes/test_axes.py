@@ -30,6 +30,11 @@ def test_an_axis_has_the_values_that_are_written(text: str, values: tuple[object
     assert read_axis(text).values == values
 
 
+@pytest.mark.parametrize("text", ["1..9", "9..1", "0..100+20", "20, 80, 127", "1, 2, 3", "1, 2, 4, 5", "7"])
+def test_values_are_written_as_they_are_read(text: str) -> None:
+    assert axis_of("seed" if text[0] != "9" else "fps", text).text == text
+
+
 def test_drawn_seeds_are_seeds_and_stay_what_they_are() -> None:
     drawn = read_axis("seed=random[3], 7").values
     assert len(set(drawn)) == 4

@@ -72,7 +72,8 @@ let asking = false;
 let wantsToPlay = !calm.matches;
 const side = () => (view.size > 208 ? 256 : view.size > 144 ? 192 : 128);
 const askSheets = () => {
-  if (asking || view.numbers || !sweep) return;
+  if (asking || !sweep) return;
+  if (view.numbers) return settle();
   const wanted = $$(".sweep-cell[data-state=done]:not([data-ready])").map((node) => node.dataset.run);
   const ids = [...new Set(wanted)].filter((run) => !clips.has(run) && !lost.has(run)).slice(0, ASKED_AT_ONCE);
   if (!ids.length) return settle();
