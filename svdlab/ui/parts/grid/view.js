@@ -204,7 +204,7 @@ const drawValue = (node, number) => {
   label.textContent = numberSaid(measured.get(number));
   label.title = `${digitsOf()[1]} ${label.textContent} ${digitsOf()[2]}`;
   label.style.setProperty("--heat", Math.round(8 + 84 * part) + "%");
-  label.dataset.hot = String(part > 0.5);
+  label.dataset.hot = String(part > 0.65);
 };
 const svg = (tag, attributes, ...children) => {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
