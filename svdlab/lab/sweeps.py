@@ -35,7 +35,7 @@ from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS
 from svdlab.recipes.sweeps import Cell, CellStanding, CellState, Grid, Sweep, grid_of
 from svdlab.recipes.visitors import OPERATOR, Visitor
-from svdlab.words import counted, size
+from svdlab.words import counted, listed, size
 
 if TYPE_CHECKING:
     from svdlab.lab.lab import Lab
@@ -240,7 +240,9 @@ class Sweeps:
             for rank, number in enumerate(sorted(values, key=lambda n: values[n] if least else -values[n])):
                 ranks[number] += rank
         if not ranks:
-            raise BadInput("no cell of this sweep is measured yet")
+            raise BadInput(
+                f"none of this sweep's cells has a number for {listed(measures)}; choose another measure"
+            )
         return sorted(ranks, key=lambda number: (ranks[number], number))[:count]
 
     def in_full(

@@ -100,10 +100,10 @@ def test_ready_made_axes_may_be_changed(shell: Shell, picture: Path) -> None:
 def test_a_scout_renders_its_best_in_full(shell: Shell, picture: Path, data_dir: Path) -> None:
     asked = ("sweep", picture, "--ready", "scout", "--axis", "seed=1..3", "--axis", "num_inference_steps=1")
     code, out, err = shell(
-        *asked, *SMALL[:-1], "2", "-c", "demo-1-0", "--best", 1, "--by", "flicker", "--json"
+        *asked, *SMALL[:-1], "2", "-c", "demo-1-0", "--best", 1, "--by", "fidelity", "--json"
     )
     assert code == 0
-    assert "The best by flicker, in full. 1 cell: 1 to render" in err
+    assert "The best by fidelity, in full. 1 cell: 1 to render" in err
     [cell] = json.loads(out)["cells"]
     with Lab(data_dir) as lab:
         assert lab.history.get(cell["run"]).settings.num_inference_steps == 2
