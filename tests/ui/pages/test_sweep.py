@@ -194,6 +194,30 @@ def test_the_best_of_a_scout_are_chosen_and_rendered_in_full(swept: Swept, page_
     swept.drain()
 
 
+def test_pictures_are_an_axis_one_by_one_and_axes_may_go_together(swept: Swept, page_1440: Page) -> None:
+    page = page_1440
+    page.goto(f"{swept.address}sweep")
+    page.get_by_text(re.compile(r"^12 cells")).wait_for()
+    page.get_by_role("button", name="Add an axis").click()
+    page.locator(".axis .name").last.select_option("picture")
+    page.get_by_text("Picture has no values").wait_for()
+    page.get_by_role("button", name="Add the picture above").click()
+    page.locator(".axis-pictures .chip").wait_for()
+    shown = page.locator("#sweep-picture .shown img").first.get_attribute("src")
+    page.locator(".example").nth(1).click()
+    page.wait_for_function(
+        "(src) => document.querySelector('#sweep-picture .shown img').src !== src", arg=shown
+    )
+    page.get_by_role("button", name="Add the picture above").click()
+    page.get_by_text(re.compile(r"^24 cells")).wait_for()
+    page.locator(".axis .values").first.fill("1, 2")
+    page.locator(".axis .with").first.check()
+    page.get_by_text(re.compile(r"^4 cells")).wait_for()
+    page.get_by_text("Leave cells out").click()
+    page.locator(".skip").fill("seed=2 motion_bucket_id=2")
+    page.get_by_text(re.compile(r"^2 cells, 2 are left out")).wait_for()
+
+
 def test_a_grid_of_a_thousand_cells_shows_numbers(swept: Swept, page_1440: Page) -> None:
     sweep = swept.made({"seed": "1000..1049", "motion_bucket_id": "1..20"})
     swept.lab.sweeps.pause(sweep.id)
