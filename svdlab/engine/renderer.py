@@ -240,14 +240,17 @@ class Renderer:
         `BadCheckpoint`.
         """
         residency = self.residency
-        weights = loading.open_weights(checkpoints[0], residency.hashes)
+        weights = {one.id: loading.open_weights(one, residency.hashes) for one in checkpoints}
+        first, *others = (Networks.of_weights(own, residency.dtype) for own in weights.values())
+        # Without reading files for their content: two checkpoints mostly share all but the UNet.
+        together = first.bytes + sum(other.unet_bytes for other in others)
         return plan.choose(
-            Networks.of_weights(weights, residency.dtype),
+            first,
             settings,
             residency.room,
             exact=self.acceleration == "exact",
             offloads=residency.offloads,
-            resident=residency.bytes_of(*((one, ()) for one in checkpoints)),
+            resident=max(residency.bytes, together),
         ).plan
 
     @staticmethod
