@@ -23,6 +23,7 @@ from diffusers import UNetSpatioTemporalConditionModel
 from torch import nn
 
 from svdlab.engine.footprint import Call, call_without_numbers
+from svdlab.engine.memory import module_bytes
 from svdlab.engine.rows import IN_ROWS
 from svdlab.engine.shapes import config_of, without_numbers
 
@@ -60,20 +61,21 @@ class Streamed:
     """Streams a network's weights to `device` while it is `flowing`; at all other times they are in main memory.
 
     `order` names its modules as they are called (`order_of`). Raises `ValueError` if its weights are of several kinds
-    of numbers. Not for two threads at once, as the network itself is not.
+    of numbers. `fetched` counts the pieces that came. Not for two threads at once, as the network itself is not.
     """
 
     def __init__(
         self, network: nn.Module, order: Sequence[str], device: torch.device, piece_bytes: int | None = None
     ) -> None:
         self.device = device
+        self.fetched = 0
         self._pieces: list[_Piece] = []
         self._handles: list[Any] = []
         self._places: deque[_Place] = deque()  # that of the piece that was needed longest ago first
         self._present: _Place | None = None
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         piece_bytes = piece_bytes or _piece_of(network)
-        layers = _layers(network, piece_bytes)
+        layers = layers_of(network, piece_bytes)
         known = {name: place for place, name in enumerate(order)}
         ordered = sorted(layers, key=lambda name: known.get(name, len(known)))
         groups = list(_shared_out([layers[name] for name in ordered], piece_bytes))
@@ -87,6 +89,11 @@ class Streamed:
                 self._handles.append(layer.register_forward_pre_hook(self._before(number)))
         if self._stream is not None:
             _pin(self, [piece.home for piece in self._pieces])
+
+    @property
+    def pieces(self) -> int:
+        """Into how many pieces the network is shared out."""
+        return len(self._pieces)
 
     @property
     def bytes(self) -> int:
@@ -148,6 +155,7 @@ class Streamed:
 
     def _fetch(self, number: int) -> _Place:
         """Starts to copy a piece over the one that was needed longest ago."""
+        self.fetched += 1
         place, home = self._places[0], self._pieces[number].home
         if place.piece is not None:
             self._pieces[place.piece].look_into(self._pieces[place.piece].home)
@@ -189,27 +197,27 @@ def order_of(unet: UNetSpatioTemporalConditionModel) -> tuple[str, ...]:
 
 
 def _piece_of(network: nn.Module) -> int:
-    return min(PIECE_BYTES, max(1, _bytes(network) // PIECES))
+    return min(PIECE_BYTES, max(1, module_bytes(network) // PIECES))
 
 
 def bytes_of(network: nn.Module, piece_bytes: int | None = None) -> int:
     """What streaming a network takes of the device's memory at the most."""
     piece_bytes = piece_bytes or _piece_of(network)
-    each = [_bytes(layer) for layer in _layers(network, piece_bytes).values()]
+    each = [module_bytes(layer) for layer in layers_of(network, piece_bytes).values()]
     return PLACES * min(sum(each), max(piece_bytes, *each))
 
 
-def _layers(network: nn.Module, most: int, name: str = "") -> dict[str, nn.Module]:
+def layers_of(network: nn.Module, most: int, name: str = "") -> dict[str, nn.Module]:
     """The layers that come whole, by name: those with numbers of their own, and those of `rows` up to `most` bytes.
 
     What is asked for one piece of rows after another calls its layers in turn many times: they are there together.
     Larger ones are where a frame has few places, and all its rows are one piece.
     """
     own = [*network.parameters(recurse=False), *network.buffers(recurse=False)]
-    if own or (isinstance(network, IN_ROWS) and _bytes(network) <= most):
+    if own or (isinstance(network, IN_ROWS) and module_bytes(network) <= most):
         return {name: network}
     children = (
-        _layers(child, most, f"{name}.{own}" if name else own) for own, child in network.named_children()
+        layers_of(child, most, f"{name}.{own}" if name else own) for own, child in network.named_children()
     )
     return {name: layer for found in children for name, layer in found.items()}
 
@@ -218,15 +226,11 @@ def _tensors(module: nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
 
 
-def _bytes(module: nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in _tensors(module))
-
-
 def _shared_out(layers: Iterable[nn.Module], most: int) -> Iterator[list[nn.Module]]:
     """Layers that follow one another, in groups of at most so many bytes, or one layer that is larger."""
     group: list[nn.Module] = []
     for layer in layers:
-        if group and sum(map(_bytes, (*group, layer))) > most:
+        if group and sum(map(module_bytes, (*group, layer))) > most:
             yield group
             group = []
         group.append(layer)

@@ -80,11 +80,3 @@ def test_compiled_blocks_compute_what_blocks_compute() -> None:
         with bench_gpu.compiled_blocks(unet):
             compiled = unet(**asked).sample
     assert torch.allclose(compiled, plain, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of torch about itself
-def test_blocks_are_compiled_for_a_while_alone() -> None:
-    unet = bench_gpu.network(bench_gpu.SMALL.unet, torch.device("cpu"), torch.float32)
-    with bench_gpu.compiled_blocks(unet):
-        assert unet.mid_block._compiled_call_impl is not None
-    assert unet.mid_block._compiled_call_impl is None

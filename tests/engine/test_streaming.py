@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from torch import nn
 
 from svdlab.engine import streaming
 from svdlab.engine.constants import constants_of
+from svdlab.engine.memory import module_bytes
 from svdlab.engine.renderer import Renderer
 from svdlab.engine.reuse import DeepFeatures
 from svdlab.engine.rows import IN_ROWS, in_rows
@@ -68,7 +68,7 @@ def test_a_streamed_call_is_the_plain_call_bit_for_bit(name: str) -> None:
     plain = [call(unet, *one) for one in asked]
     before = state(unet)
     streamed = Streamed(unet, order_of(unet), CPU, PIECE)
-    assert len(streamed._pieces) > 5
+    assert streamed.pieces > 5
     for one, wanted in zip(asked, plain, strict=True):
         with streamed.flowing():
             assert torch.equal(call(unet, *one), wanted)
@@ -76,39 +76,31 @@ def test_a_streamed_call_is_the_plain_call_bit_for_bit(name: str) -> None:
     assert same(state(unet), before)
 
 
-class Watch:
-    """Counts what is fetched while a streamed network computes, and how many pieces look into the device."""
-
-    def __init__(self, streamed: Streamed) -> None:
-        self.streamed, self.fetched, self.most = streamed, 0, 0
-        self._fetch = streamed._fetch
-        streamed._fetch = self.fetch  # type: ignore[method-assign]
-
-    def fetch(self, number: int) -> Any:
-        self.fetched += 1
-        away = [
-            piece
-            for piece in self.streamed._pieces
-            if piece.tensors[0].untyped_storage().data_ptr() != piece.home.untyped_storage().data_ptr()
-        ]
-        self.most = max(self.most, len(away))
-        return self._fetch(number)
+def places(network: nn.Module) -> dict[str, int]:
+    """Where in memory each of its tensors lies."""
+    return {name: tensor.data_ptr() for name, tensor in network.named_parameters()}
 
 
 @pytest.mark.parametrize("rows", [0, 7])
 def test_each_piece_travels_once_in_a_call_and_two_are_there_at_most(rows: int) -> None:
     unet = network()
-    by_rows = max(streaming._bytes(layer) for layer in unet.modules() if isinstance(layer, IN_ROWS))
+    by_rows = max(module_bytes(layer) for layer in unet.modules() if isinstance(layer, IN_ROWS))
     streamed = Streamed(unet, order_of(unet), CPU, by_rows)  # larger ones come for every piece of their rows
-    pieces = len(streamed._pieces)
-    assert pieces > 5
+    assert streamed.pieces > 5
+    homes, own, away = places(unet), dict(unet.named_parameters()), []
+
+    def look(*_: object) -> None:
+        away.append(sum(one.nbytes for name, one in own.items() if one.data_ptr() != homes[name]))
+
+    for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks):
+        block.register_forward_pre_hook(look)
     with streamed.flowing():
-        watch = Watch(streamed)
         call(unet, rows=rows)
-        assert watch.fetched == pieces + 1  # the first of the next call comes under the last
+        assert streamed.fetched == streamed.pieces + 1  # the first of the next call comes under the last
         call(unet, rows=rows)
-        assert watch.fetched == 2 * pieces + 1
-    assert watch.most <= 2
+        assert streamed.fetched == 2 * streamed.pieces + 1
+    assert 0 < max(away) <= streamed.bytes
+    assert places(unet) == homes
 
 
 def test_layers_are_named_in_the_order_in_which_they_are_called() -> None:
@@ -122,13 +114,13 @@ def test_layers_are_named_in_the_order_in_which_they_are_called() -> None:
     for handle in handles:
         handle.remove()
     assert list(order_of(unet)) == list(heard)
-    assert set(heard) >= set(streaming._layers(unet, PIECE)) > {"conv_in", "conv_out"}
+    assert set(heard) >= set(streaming.layers_of(unet, PIECE)) > {"conv_in", "conv_out"}
 
 
 def test_what_it_takes_is_two_pieces() -> None:
     unet = network()
     for size in (1000, PIECE, 10**9):
-        largest = max(streaming._bytes(layer) for layer in streaming._layers(unet, size).values())
+        largest = max(module_bytes(layer) for layer in streaming.layers_of(unet, size).values())
         streamed = Streamed(unet, order_of(unet), CPU, size)
         whole = sum(tensor.nbytes for tensor in unet.parameters())
         assert streamed.bytes <= streaming.bytes_of(unet, size) * 1.02 + 2 * 256 * 400
@@ -140,6 +132,7 @@ def test_a_call_that_fails_midway_leaves_the_weights_as_they_were() -> None:
     unet = network()
     plain, before = call(unet), state(unet)
     streamed = Streamed(unet, order_of(unet), CPU, PIECE)
+    homes = places(unet)
 
     def fail(*_: object) -> None:
         raise MemoryError
@@ -148,13 +141,15 @@ def test_a_call_that_fails_midway_leaves_the_weights_as_they_were() -> None:
     with pytest.raises(MemoryError), streamed.flowing():
         call(unet)
     handle.remove()
-    assert not streamed._places
+    assert places(unet) == homes
     assert same(state(unet), before)
     with streamed.flowing():
         assert torch.equal(call(unet), plain)
+    fetched = streamed.fetched
     streamed.stop()
-    assert torch.equal(call(unet), plain)
-    assert not any(layer._forward_pre_hooks for layer in unet.modules())
+    with streamed.flowing():
+        assert torch.equal(call(unet), plain)
+    assert streamed.fetched == fetched > 0
 
 
 def test_weights_of_two_kinds_of_numbers_are_refused_and_left_alone() -> None:
@@ -164,7 +159,6 @@ def test_weights_of_two_kinds_of_numbers_are_refused_and_left_alone() -> None:
     with pytest.raises(ValueError, match="weights of 2 kinds of numbers cannot be streamed together"):
         Streamed(unet, (), CPU)
     assert same(state(unet), before)
-    assert not any(layer._forward_pre_hooks for layer in unet.modules())
 
 
 # Through the renderer
