@@ -62,9 +62,11 @@ class Metric:
         sign = "−" if rounded < 0 else "+" if signed and rounded > 0 else ""
         return f"{sign}{abs(rounded):.{self.digits}f}"
 
-    def text(self, value: float) -> str:
-        """The number with its unit: '1.20 px/frame'."""
-        return f"{self.number(value)} {self.unit}"
+    def text(self, value: float, spread: float | None = None) -> str:
+        """The number with its unit: '1.20 px/frame', '1.20 ± 0.03 px/frame' where its spread would be seen."""
+        seen = self.number(spread)
+        shown = f" ± {seen}" if spread and float(seen) > 0 else ""
+        return f"{self.number(value)}{shown} {self.unit}"
 
 
 METRICS: dict[str, Metric] = {}  # in the order people see them

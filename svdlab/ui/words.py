@@ -1,9 +1,10 @@
-"""How pages say things: sentences, moments, lines about a run. Knows records and knobs; nothing of Gradio."""
+"""How pages say things: sentences, moments, lines about a run. Knows records, metrics and knobs; nothing of Gradio."""
 
 from __future__ import annotations
 
 import time
 
+from svdlab.metrics.words import readout
 from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
 from svdlab.words import duration
@@ -42,6 +43,12 @@ def ago(when: float) -> str:
         return f"{passed // 3600:.0f} h ago"
     day = time.localtime(when)
     return f"{day.tm_mday} {time.strftime('%b', day)}"
+
+
+def clip_words(run: Run) -> str:
+    """What was measured of a run's clip, in one line of words; empty where nothing was."""
+    out = run.outcome
+    return readout(out.metrics, run.settings.width, out.spreads, out.flaws)
 
 
 def clip_line(run: Run) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svdlab.exchange.restore import restore
+from svdlab.history.run_files import read_measured
 from tests.ui.conftest import Filled
 
 if TYPE_CHECKING:
@@ -43,6 +44,24 @@ def test_one_run_has_a_page_of_its_own(filled: Filled, page_1440: Page, screensh
     page.get_by_role("button", name="Take back").first.click()
     page.get_by_role("button", name="Delete").wait_for()
     assert filled.lab.history.get(run.id).deleted is None
+
+
+def test_lines_over_frames_follow_the_player_and_lead_to_a_frame(filled: Filled, page_1440: Page) -> None:
+    page = page_1440
+    page.goto(filled.page_of(filled.runs[2]))
+    page.locator("#run-player [data-ready=true]").wait_for()
+    plot = page.locator(".plot", has_text="Camera motion").locator("svg")
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 0.99, box["y"] + 10)
+    page.locator('#run-player [data-frame="3"]').wait_for()
+    series = read_measured(filled.runs[2].folder).series["camera_motion"]
+    said = page.locator(".plot", has_text="Camera motion").locator(".plot-values")
+    assert said.inner_text() == f"{series[3]:.2f} px/frame"
+    page.mouse.click(box["x"] + 2, box["y"] + 10)
+    page.locator('#run-player [data-frame="0"]').wait_for()
+    assert said.inner_text() == "– px/frame"  # nothing moved yet
+    assert page.locator(".camera-path polyline").count() == 1
 
 
 def test_a_run_without_its_video_says_so(filled: Filled, page_1440: Page) -> None:

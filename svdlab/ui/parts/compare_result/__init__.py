@@ -7,17 +7,20 @@ nothing of the page's wiring.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from math import hypot
 from typing import Any
 
 import gradio as gr
 
 from svdlab.lab.lab import Lab
-from svdlab.metrics.definitions import METRICS
-from svdlab.metrics.words import in_words
+from svdlab.lab.seeds import FEWEST, Seeds, seeds_like
+from svdlab.metrics.definitions import METRICS, SURE
 from svdlab.recipes.fairness import Fairness
 from svdlab.recipes.records import Comparison, Run
+from svdlab.ui.parts import plots
 from svdlab.ui.parts.element import element
-from svdlab.ui.words import clip_line, sentence
+from svdlab.ui.words import clip_line, clip_words, sentence
 from svdlab.words import duration
 
 LOOK = (
@@ -32,7 +35,7 @@ LOOK = (
 
 def build(name: str) -> gr.HTML:
     """The element; `name` is its id on the page."""
-    return element("compare_result", {}, name=name)
+    return element("compare_result", {}, name=name, before=(plots.SCRIPT,))
 
 
 def started() -> dict[str, Any]:
@@ -53,6 +56,7 @@ def value(lab: Lab, pair: Comparison, before: bool) -> dict[str, Any]:
     both = pair.a.done and pair.b.done
     fairness = lab.fairness(pair)
     preset = lab.preset_of(pair.a)
+    seeds = [seeds_like(lab.history, run) for run in (pair.a, pair.b)] if both else []
     return {
         "comparison": pair.id,
         "pair": both,
@@ -64,14 +68,15 @@ def value(lab: Lab, pair: Comparison, before: bool) -> dict[str, Any]:
             {
                 "letter": letter,
                 "name": called,
-                "words": in_words(run.outcome.metrics, run.settings.width),
+                "words": clip_words(run),
                 "file": str(run.video) if run.done else "",
                 "stem": f"svdlab-{run.recipe.checkpoint}-{run.id}",
             }
             for letter, run, called in sides
         ],
-        "measures": measures(pair.a, pair.b) if both else [],
-        "counted": _counted(pair),
+        "measures": measures(pair.a, pair.b, seeds) if both else [],
+        "plots": plots.value(pair.a, pair.b) if both else None,
+        "counted": " ".join(filter(None, (_counted(pair), _seeds_words(seeds) if both else ""))),
         "look": [*([preset.look_for] if preset and preset.look_for else []), *LOOK] if both else [],
     }
 
@@ -137,8 +142,28 @@ def _title(fairness: Fairness) -> str:
     return "Same latents, decoded twice" if fairness.subject == "decoding" else "Fair comparison"
 
 
-def measures(a: Run, b: Run) -> list[dict[str, str]]:
-    """The table's rows: each metric on A, on B, and B minus A."""
+def _seeds_words(seeds: Sequence[Seeds]) -> str:
+    """What the last column goes by."""
+    counts = [one.count for one in seeds]
+    if min(counts) >= FEWEST:
+        return f"What another seed changes is known from {counts[0]} seeds of A and {counts[1]} of B, all else equal."
+    return f"With {FEWEST} seeds of this picture and these settings on both sides, it would say what another seed does."
+
+
+def _against_seeds(name: str, apart: float | None, a: Run, b: Run, seeds: Sequence[Seeds]) -> str:
+    """Whether a difference is more than grain, and more than another seed makes; empty where that is not known."""
+    if apart is None:
+        return ""
+    if abs(apart) <= SURE * hypot(a.outcome.spreads.get(name, 0.0), b.outcome.spreads.get(name, 0.0)):
+        return "within the clips' own grain"
+    known = [one.spreads[name] for one in seeds if name in one.spreads]
+    if len(known) < 2:
+        return ""
+    return "more than another seed" if abs(apart) > SURE * hypot(*known) else "within what another seed does"
+
+
+def measures(a: Run, b: Run, seeds: Sequence[Seeds] = ()) -> list[dict[str, str]]:
+    """The table's rows: each metric on A, on B, B minus A, and what that is beside what another seed changes."""
     rows = []
     for metric in METRICS.values():
         mine, other = a.outcome.metrics.get(metric.name), b.outcome.metrics.get(metric.name)
@@ -151,6 +176,7 @@ def measures(a: Run, b: Run) -> list[dict[str, str]]:
                 "a": metric.number(mine),
                 "b": metric.number(other),
                 "difference": metric.number(apart, signed=True),
+                "beside": _against_seeds(metric.name, apart, a, b, seeds),
             }
         )
     return rows

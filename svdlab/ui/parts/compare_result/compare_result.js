@@ -1,6 +1,6 @@
 // What stands under the player: is it fair, what was measured, what to look for, the files.
 // value: {comparison, note, badge: {fair, title, checks, noise, hashes, differences}, line, detail,
-//         sides: [{letter, name, words, file, stem}], measures: [{label, help, unit, a, b, difference}], counted, look,
+//         sides: [{letter, name, words, file, stem}], measures: [{label, help, unit, a, b, difference, beside}], plots, counted, look,
 //         stem, pair} or {started} while there is none yet
 const root = element.firstElementChild;
 const items = (list, lines) => list.replaceChildren(...(lines || []).map((line) => make("li", {}, line)));
@@ -31,7 +31,8 @@ const link = (selector, path, name) => {
   $(selector).download = name;
 };
 
-const number = (text, unit) => make("td", {}, make("b", {}, text), text === "–" || !unit ? "" : make("span", { class: "unit" }, " " + unit));
+const number = (text, unit, beside) =>
+  make("td", {}, make("b", {}, text), text === "–" || !unit ? "" : make("span", { class: "unit" }, " " + unit), beside ? make("small", {}, beside) : "");
 const drawTable = ({ sides = [], measures = [] }) => {
   $(".measured").hidden = !measures.length;
   if (!measures.length) return;
@@ -42,7 +43,7 @@ const drawTable = ({ sides = [], measures = [] }) => {
   $("tbody").replaceChildren(
     ...measures.map((row) =>
       make("tr", {}, make("th", { scope: "row" }, make("b", {}, row.label), make("small", {}, row.help)),
-        number(row.a, row.unit), number(row.b, row.unit), number(row.difference, row.unit)),
+        number(row.a, row.unit), number(row.b, row.unit), number(row.difference, row.unit, row.beside)),
     ),
   );
 };
@@ -69,6 +70,7 @@ const draw = () => {
   link(".get-b", b.file, b.stem + ".mp4");
   $$(".deliver").forEach((button) => (button.hidden = !value.pair));
   drawTable(value);
+  drawPlots($(".plots"), value.plots, ["A", "B"]);
   say($(".counted"), value.counted);
   items($(".look ul"), value.look);
   $(".look").hidden = !(value.look || []).length;

@@ -36,6 +36,7 @@ function draw() {
   if (now.length === 2 && root.dataset.mode === "difference") paintDifference(now[0], now[1]);
   else now.forEach((bitmap, side) => paint(panes[side].canvas, bitmap));
   root.dataset.frame = frame;
+  document.dispatchEvent(new CustomEvent("svdlab:frame", { detail: { frame } }));
   root.dataset.side = "ab"[mode === "blink" && now.length === 2 ? shown : 0];
   text($(".sp-at"), frame + 1);
   text($(".sp-seconds"), `${(frame / fps).toFixed(2)} s · ${Number(fps.toFixed(2))} fps`);

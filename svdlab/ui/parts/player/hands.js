@@ -132,6 +132,13 @@ const onKeyUp = (event) => event.key.toLowerCase() === "x" && swap(false);
 document.addEventListener("keyup", whileHere(onKeyUp), { signal: gone.signal });
 window.addEventListener("blur", whileHere(() => swap(false)), { signal: gone.signal });
 
+const onSeek = (event) => {
+  if (root.dataset.ready !== "true") return;
+  pause();
+  goTo(Number(event.detail.frame) || 0);
+};
+document.addEventListener("svdlab:seek", whileHere(onSeek), { signal: gone.signal });
+
 for (const range of $$("input[type=range]")) fill(range);
 setMode("side");
 watch("value", update);

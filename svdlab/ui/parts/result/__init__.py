@@ -14,7 +14,7 @@ from svdlab.lab.lab import Lab
 from svdlab.recipes.records import Run
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui.parts.element import element
-from svdlab.ui.words import clip_line, effort_line, knob_words
+from svdlab.ui.words import clip_line, clip_words, effort_line, knob_words
 
 DECODE_COUNTS = (1, 8)  # frames at once that a clip can be decoded again with, beside all
 
@@ -35,6 +35,7 @@ def value(lab: Lab, run: Run, before: bool = False) -> dict[str, Any]:
     return {
         "run": run.id,
         "line": clip_line(run),
+        "measured": clip_words(run),
         "detail": " ".join(filter(None, (lab.label(run) + ".", effort_line(run)))),
         "note": _note(run, before),
         "words": words,

@@ -1,4 +1,4 @@
-// What stands under the player. value: {run, line, detail, note, words: [[label, value]], recipe, video, frames,
+// What stands under the player. value: {run, line, measured, detail, note, words: [[label, value]], recipe, video, frames,
 //   decode: {decoders, decoder, chunks: [[frames at once, words]]} or null}
 const root = element.firstElementChild;
 const draw = () => {
@@ -6,6 +6,7 @@ const draw = () => {
   root.hidden = !value.run;
   if (!value.run) return;
   say($(".result-line"), value.line);
+  say($(".result-measured"), value.measured);
   say($(".result-detail"), value.detail);
   say($(".result-note > span"), value.note);
   $(".result-note").hidden = !value.note;

@@ -15,13 +15,13 @@ from svdlab.exchange.restore import workflow_of
 from svdlab.lab.lab import Lab
 from svdlab.lab.visit import Visit
 from svdlab.metrics.definitions import METRICS
-from svdlab.metrics.words import in_words
 from svdlab.recipes import limits
 from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS
+from svdlab.ui.parts import plots
 from svdlab.ui.parts.element import element
 from svdlab.ui.parts.picture.small import thumbnail
-from svdlab.ui.words import AUTOMATIC, PARTS, STATE_WORDS, clip_line, knob_words, sentence
+from svdlab.ui.words import AUTOMATIC, PARTS, STATE_WORDS, clip_line, clip_words, knob_words, sentence
 from svdlab.words import duration, size
 
 STAGES = {
@@ -35,7 +35,7 @@ STAGES = {
 
 def build(name: str) -> gr.HTML:
     """The element; `name` is its id on the page."""
-    return element("run", {}, name=name)
+    return element("run", {}, name=name, before=(plots.SCRIPT,))
 
 
 def nothing(text: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def value(visit: Visit, run: Run) -> dict[str, Any]:
         "id": run.id,
         "title": lab.name(run),
         "line": clip_line(run),
-        "words": in_words(run.outcome.metrics, run.settings.width) if run.outcome.metrics else "",
+        "words": clip_words(run),
         "problem": _problem(run, done) or lab.bits.sentence(run.recipe),
         "binned": run.deleted is not None,
         "shared": not own,
@@ -71,6 +71,7 @@ def value(visit: Visit, run: Run) -> dict[str, Any]:
             {"title": "Where it comes from", "rows": origin_rows(lab, run)},
         ],
         "pairs": [[pair.id, _pair_words(lab, pair, run)] for pair in visit.comparisons_of(run)],
+        "plots": plots.value(run),
         "recipe": run.recipe.model_dump_json(indent=2),
         **_workflow(lab, run),
     }
@@ -113,9 +114,10 @@ def settings_rows(lab: Lab, run: Run) -> list[list[str]]:
 
 
 def measured_rows(run: Run) -> list[list[str]]:
-    """[label, value with unit, what it says] of each metric there is."""
+    """[label, value with unit, what it says] of each metric there is, with its spread where the grain gives it one."""
+    spreads = run.outcome.spreads
     return [
-        [metric.label, metric.text(run.outcome.metrics[name]), metric.help]
+        [metric.label, metric.text(run.outcome.metrics[name], spreads.get(name)), metric.help]
         for name, metric in METRICS.items()
         if name in run.outcome.metrics
     ]

@@ -1,5 +1,5 @@
 // One run. value: {absent} if there is none, or {id, title, line, words, problem, binned, shared, starred, rating, note, tags, video,
-//   frames, workflow, workflow_notes, stem, picture, picture_hash, facts: [{title, rows: [[label, value, aside]]}], pairs: [[id, words]], recipe}
+//   frames, workflow, workflow_notes, stem, picture, picture_hash, facts: [{title, rows: [[label, value, aside]]}], pairs: [[id, words]], recipe, plots}
 const root = element.firstElementChild;
 const holder = document.getElementById("run-page");
 const STARS = 5;
@@ -67,6 +67,7 @@ const draw = () => {
   link(".run-same", value.shared ? "" : "history?picture=" + encodeURIComponent(value.picture_hash));
   $(".run-delete").textContent = value.binned ? "Take back" : "Delete";
   drawFacts(value);
+  drawPlots($(".plots"), value.plots, ["A"]);
   $(".run-pairs").hidden = !value.pairs.length;
   $(".run-pairs ul").replaceChildren(...value.pairs.map(([id, words]) => make("li", {}, make("a", { href: "compare?compare=" + encodeURIComponent(id) }, words))));
   $(".recipe-json").textContent = value.recipe;
