@@ -22,6 +22,7 @@ from svdlab.cli.loss import loss
 from svdlab.cli.measure import measure
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of, environment_of
 from svdlab.cli.plan import plan
+from svdlab.cli.study import study
 from svdlab.errors import BadInput
 
 SETTINGS = {
@@ -46,6 +47,7 @@ class _Ordered(TyperGroup):
             "reproduce",
             "loss",
             "measure",
+            "study",
             "runs",
             "checkpoints",
             "loras",
@@ -85,6 +87,7 @@ def command() -> Any:
         plan,
         again.reproduce,
         measure,
+        study,
         look.presets,
         look.doctor,
         examples,

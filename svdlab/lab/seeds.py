@@ -38,7 +38,7 @@ def seeds_like(history: History, run: Run) -> Seeds:
     values: dict[str, dict[int, float]] = defaultdict(dict)
     seen = set()
     for other in history.find(query, limit=LOOKED_AT).runs:
-        alike = other.settings.model_dump(exclude={"seed"}) == same
+        alike = other.settings.model_dump(exclude={"seed"}) == same and other.recipe.loras == run.recipe.loras
         if not alike or other.outcome.measured_as != run.outcome.measured_as or other.visitor != run.visitor:
             continue
         seen.add(other.settings.seed)

@@ -1,8 +1,9 @@
 """The same pictures and seeds on two sides → what differs between them, how surely, and in one sentence.
 
 A pair is one picture and seed on both sides, so what picture and seed do cancels. The interval is a bootstrap's (BCa),
-over pictures where several seeds share one; whether it is decided is an exact test's, corrected for how many measures
-are looked at (Holm), so that a study of a checkpoint against itself finds nothing in 95 of 100. Knows numbers; nothing
+over pictures where several seeds share one, so it speaks of other pictures too; whether it is decided for these ones is
+an exact test's, corrected for how many measures are looked at (Holm), so that a study of a checkpoint against itself
+finds nothing in 95 of 100. Knows numbers; nothing
 of clips, runs or screens.
 """
 
@@ -71,7 +72,7 @@ def paired(
         effect=float(off.mean()) / spread if spread > 1e-12 else 0.0,
         more=int((off > 0).sum()),
         less=int((off < 0).sum()),
-        chance=_chance([float(one.sum()) for one in by_group], rng),
+        chance=_chance(off, rng),
     )
 
 
@@ -99,9 +100,12 @@ def _interval(groups: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[f
     return ends[0], ends[1]
 
 
-def _chance(sums: Sequence[float], rng: np.random.Generator) -> float:
-    """How often the sum is as far from zero when the signs of the groups are drawn: Fisher's test of paired sides."""
-    values = np.array([one for one in sums if one != 0])
+def _chance(off: np.ndarray, rng: np.random.Generator) -> float:
+    """How often the sum is as far from zero when the sides of each pair are drawn: Fisher's test of paired sides.
+
+    Where the sides are alike each pair may as well be the other way round, so this holds for the pictures there are.
+    """
+    values = off[off != 0]
     if not len(values):
         return 1.0
     if len(values) <= FLIPPED:
