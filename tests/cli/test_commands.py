@@ -159,6 +159,7 @@ def test_help_names_every_command(shell: Shell) -> None:
         "reproduce",
         "loss",
         "measure",
+        "study",
         "runs",
         "checkpoints",
         "loras",
