@@ -26,7 +26,8 @@ from svdlab.words import counted, duration, size
 
 if TYPE_CHECKING:
     from svdlab.lab.lab import Lab
-    from svdlab.lab.sweeps import Plan, SweepStanding
+    from svdlab.lab.sweep_plans import Plan
+    from svdlab.lab.sweeps import SweepStanding
     from svdlab.recipes.sweeps import Sweep
     from svdlab.workers import Compute
 

@@ -17,7 +17,7 @@ from svdlab.lab import sharing
 from svdlab.lab.lab import Lab
 from svdlab.lab.pictures import PictureSource
 from svdlab.lab.policy import Permission
-from svdlab.lab.sweeps import Plan
+from svdlab.lab.sweep_plans import Plan
 from svdlab.recipes.checkpoint import Decoder
 from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.sweeps import Grid, Sweep

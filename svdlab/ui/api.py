@@ -22,7 +22,7 @@ from gradio.data_classes import FileData
 from svdlab.errors import BadInput, BadPicture, NotFound, SvdlabError
 from svdlab.exchange.pair_export import file_name, write_pair
 from svdlab.lab.lab import Lab
-from svdlab.lab.sweeps import Plan
+from svdlab.lab.sweep_plans import Plan
 from svdlab.lab.visit import Visit
 from svdlab.lab.watching import Watching
 from svdlab.recipes.records import Comparison, Run

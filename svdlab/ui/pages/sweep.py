@@ -17,7 +17,8 @@ from svdlab.errors import NotFound, SvdlabError
 from svdlab.exchange.restore import fitted
 from svdlab.exchange.sweep_export import file_name, write_sweep
 from svdlab.lab.lab import Lab
-from svdlab.lab.sweeps import Plan, SweepStanding
+from svdlab.lab.sweep_plans import Plan
+from svdlab.lab.sweeps import SweepStanding
 from svdlab.lab.visit import Visit
 from svdlab.lab.watching import Watching
 from svdlab.recipes.records import Recipe

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from svdlab.errors import BadInput
-from svdlab.lab.sweeps import Plan
+from svdlab.lab.sweep_plans import Plan
 from svdlab.recipes.sweeps import Grid
 from svdlab.ui.parts.axes import RowError
 from svdlab.ui.parts.element import element
