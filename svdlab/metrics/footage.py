@@ -18,7 +18,7 @@ from svdlab.metrics.residual import Residual, grain_of, laid_over, residual, see
 from svdlab.metrics.similarity import ssim
 
 WIDTH = 512  # px: motion in larger frames is measured at this width and the result scaled back
-SLOW = 1.0  # px per frame of what moves by itself, below which frames further apart are compared
+SLOW = 1.5  # px per frame of what moves by itself, below which frames further apart are compared
 APART = 3  # frames
 LEAST_COMMON = 0.25  # of a frame that must still be there to be compared
 COLOURS = (36, 64)  # rows and columns of the pictures whose colours are compared
