@@ -71,8 +71,10 @@ class Axis:
         """One value as a person reads it: '127', '6 fps', 'demo-1-0'."""
         if self.labels:
             return self.labels[place]
-        value, unit = self.values[place], KNOBS[self.name].unit if self.name in KNOBS else ""
-        return "not given" if value is None else f"{said(value)} {unit}".strip()
+        value = self.values[place]
+        if value is None:
+            return "not given"
+        return KNOBS[self.name].said(value) if self.name in KNOBS else said(value)
 
 
 def known(name: str) -> str:

@@ -409,6 +409,12 @@ class Knob:
         )
         return f"{noun} from {lowest} to {highest}"
 
+    def said(self, value: object) -> str:
+        """A value with its unit: '127', '6 fps', '1 step'."""
+        if value == 1 and self.unit in ("steps", "frames"):
+            return f"{value} {self.unit[:-1]}"
+        return f"{value} {self.unit}".strip()
+
 
 def _bound(field: Any, attribute: str) -> Any:
     """The `ge`/`le` of a pydantic field, or None."""

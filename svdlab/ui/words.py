@@ -62,14 +62,13 @@ def clip_line(run: Run) -> str:
 
 def effort_line(run: Run) -> str:
     """'Rendered in 8 s on cpu, float32', or nothing where it is not known."""
-    spent = sum(v for k, v in run.outcome.seconds.items() if k != "load")
-    if not spent:
+    if not run.outcome.spent:
         return ""
     where = f" on {run.outcome.device}, {run.outcome.dtype}" if run.outcome.device else ""
-    return f"Rendered in {duration(spent)}{where}."
+    return f"Rendered in {duration(run.outcome.spent)}{where}."
 
 
 def knob_words(run: Run, name: str) -> str:
     """A knob's value with its unit: '6 fps', 'automatic'."""
     given = getattr(run.settings, name)
-    return AUTOMATIC[name] if given is None and name in AUTOMATIC else f"{given} {KNOBS[name].unit}".strip()
+    return AUTOMATIC[name] if given is None and name in AUTOMATIC else KNOBS[name].said(given)

@@ -112,3 +112,11 @@ def test_an_open_seed_is_drawn_anew(open_seed: object) -> None:
 
 def test_a_given_seed_is_kept() -> None:
     assert resolve_seed("17") == 17
+
+
+def test_a_value_is_said_with_its_unit() -> None:
+    said = [
+        KNOBS[name].said(value)
+        for name, value in (("fps", 1), ("num_inference_steps", 1), ("feature_reuse", 2), ("seed", 1))
+    ]
+    assert said == ["1 fps", "1 step", "2 steps", "1"]

@@ -1,5 +1,7 @@
 // How the cells of a sweep lie on the page: what runs downwards and across, the page, the colour. In front of grid.js, in
 // one function body with it. All of it stands in the address.
+const BESIDE = 100; // px that the names of rows take
+const GAP = 6; // px between cells, as grid.css has it
 const view = { rows: null, columns: 0, at: {}, measure: "", numbers: false, size: 208 };
 
 const shapeOf = () => sweep.dimensions.map(({ values }) => values.length);
@@ -36,7 +38,8 @@ const readAddress = () => {
   }
   view.measure = (known && sweep.measures.find(([name]) => name === query.get("measure"))?.[0]) || "";
   view.numbers = known && query.get("show") === "numbers";
-  const usual = Math.min(256, Math.max(112, Math.floor(wide / Math.min(6, shapeOf()[view.columns] + 1) / 16) * 16));
+  const across = Math.min(6, shapeOf()[view.columns]);
+  const usual = Math.min(384, Math.max(112, Math.floor(((wide - BESIDE) / across - GAP) / 16) * 16)); // as wide as there is room
   view.size = known && Number(query.get("size")) ? Math.min(384, Math.max(96, Number(query.get("size")))) : usual;
   window_ = (known && Math.max(0, Number(query.get("from")))) || 0;
   frame = (known && Math.max(0, Number(query.get("frame")) - 1)) || 0;

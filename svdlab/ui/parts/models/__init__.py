@@ -104,7 +104,7 @@ def card(lab: Lab, c: Checkpoint) -> dict[str, Any]:
         facts.append(["Parameters", f"{c.parameters / 1e6:,.1f} M"])
     facts += [[f"File, {precision}", f"{name}, {size(count)}"] for name, precision, count in c.files]
     official = [
-        [KNOBS[name].label, f"{value} {KNOBS[name].unit}".strip()]
+        [KNOBS[name].label, KNOBS[name].said(value)]
         for name, value in c.official.items()
         if name in KNOBS and value is not None and not c.fault
     ]
