@@ -25,7 +25,7 @@ const plotted = (line, letters) => {
     side.forEach((one, frame) => {
       if (one !== null) path += `${path && side[frame - 1] !== null && frame ? "L" : "M"}${x(frame).toFixed(1)} ${y(one).toFixed(1)}`;
     });
-    picture.append(svg("path", { class: "side-" + (letters[place] || "A"), d: path }));
+    picture.append(svg("path", { "data-side": letters[place] || "A", d: path }));
   });
   const cursor = svg("line", { class: "cursor", y1: 0, y2: PLOT.height });
   picture.append(cursor);
@@ -53,9 +53,9 @@ const pathOf = (paths, letters) => {
   const picture = svg("svg", { viewBox: `${-reach} ${-reach} ${2 * reach} ${2 * reach}`, role: "img", "aria-label": "The way the content takes, from the middle" });
   picture.append(svg("path", { class: "zero", d: `M${-reach} 0H${reach}M0 ${-reach}V${reach}` }));
   const dots = paths.map((path, place) => {
-    const side = "side-" + (letters[place] || "A");
-    picture.append(svg("polyline", { class: side, points: path.map((one) => one.join(",")).join(" ") }));
-    const dot = svg("circle", { class: side, r: reach / 22 });
+    const side = { "data-side": letters[place] || "A" };
+    picture.append(svg("polyline", { ...side, points: path.map((one) => one.join(",")).join(" ") }));
+    const dot = svg("circle", { ...side, r: reach / 22 });
     picture.append(dot);
     return dot;
   });
