@@ -8,6 +8,9 @@ under a still one are different results.
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import cv2
@@ -151,7 +154,13 @@ class Footage:
     @cached_property
     def residuals(self) -> list[Residual | None]:
         """What differs between neighbours beside the camera's move, over `small`."""
-        return [self._residual(t, t + 1) for t in range(len(self) - 1)]
+        return self._compared([(t, t + 1) for t in range(len(self) - 1)])
+
+    def _compared(self, pairs: Sequence[tuple[int, int]]) -> list[Residual | None]:
+        """Two and two frames, several pairs at once: OpenCV computes small ones by one processor each."""
+        self.path  # noqa: B018 (found once, before threads ask for it)
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            return list(pool.map(lambda pair: self._residual(*pair), pairs))
 
     def _residual(self, a: int, b: int) -> Residual | None:
         if any(a <= cut < b for cut in self.path.broken):
@@ -167,8 +176,8 @@ class Footage:
         if len(self) < 2 * APART + 1 or not 0 < np.nanmax(speeds, initial=0) < SLOW:
             return near
         found = near.copy()
-        for t in range(0, len(self) - APART, APART):
-            far = self._residual(t, t + APART)
+        starts = range(0, len(self) - APART, APART)
+        for t, far in zip(starts, self._compared([(t, t + APART) for t in starts]), strict=True):
             if far is not None:
                 found[t : t + APART] = far.object / APART / self.scale
         return found
