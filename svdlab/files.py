@@ -6,12 +6,13 @@ Knows paths; what is written comes from outside.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from svdlab.errors import BadInput
 from svdlab.failpoints import failpoint
@@ -34,6 +35,23 @@ def write_whole(path: Path, write: Callable[[Path], T]) -> T:
     finally:
         temporary.unlink(missing_ok=True)
     return made
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON list in a file; none where it is not there or is no such list."""
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [row for row in (content if isinstance(content, list) else []) if isinstance(row, dict)]
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes what `read_rows` reads, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def publish_folder(temporary: Path, final: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 
 def duration(seconds: float) -> str:
@@ -22,6 +23,12 @@ def size(count: int) -> str:
 def counted(count: int, what: str) -> str:
     """'1 tensor', '2 tensors'."""
     return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def meant(name: str, names: Sequence[str]) -> str:
+    """What to say of a name there is not: 'did you mean fps?', else 'there are a, b, c'."""
+    near = get_close_matches(name, names, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
 
 
 def listed(words: Sequence[str]) -> str:

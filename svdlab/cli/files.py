@@ -95,6 +95,13 @@ def check_frames_folder(folder: Path | None) -> None:
         check_parent(folder)
 
 
+def check_path(path: Path, endings: Sequence[str]) -> None:
+    """Raises `BadInput` with one sentence if no file of one of these kinds can be written there."""
+    if path.suffix.lower() not in endings:
+        raise BadInput(f"the file's name must end in {', '.join(endings)}, got {path.name}")
+    check_parent(path)
+
+
 def check_parent(path: Path) -> None:
     """Raises `BadInput` with one sentence if no file can be written beside it."""
     parent = path.absolute().parent

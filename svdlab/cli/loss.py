@@ -13,7 +13,7 @@ import typer
 from svdlab.cli import words
 from svdlab.cli.flags import knob_flags
 from svdlab.cli.options import Again, AsJson, DataDir, Device, Dtype, LoraFiles, PresetId, open_data
-from svdlab.cli.wanted import start_of, wanted
+from svdlab.cli.wanted import say_notes, start_of, wanted
 from svdlab.errors import BadInput, RenderFailed
 from svdlab.files import write_whole
 from svdlab.metrics.definitions import METRICS
@@ -128,8 +128,7 @@ def _recipe(
     like = path if settings_in(lab, path) is not None else None
     asked = wanted(lab, checkpoint, preset, like, changes, loras)
     recipe, notes = asked.recipe(lab, start_of(lab, None if like else source, asked.base))
-    for note in notes:
-        words.say(f"Note: {note.sentence}")
+    say_notes(notes)
     return recipe
 
 

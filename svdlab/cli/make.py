@@ -12,6 +12,7 @@ from svdlab.cli.flags import knob_flags
 from svdlab.cli.options import (
     Again,
     AsJson,
+    CheckpointId,
     DataDir,
     Device,
     Dtype,
@@ -43,10 +44,7 @@ def generate(
             show_default=False,
         ),
     ] = None,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option("--checkpoint", "-c", metavar="ID", help="Which weights. Default: the best here."),
-    ] = None,
+    checkpoint: CheckpointId = None,
     preset: PresetId = None,
     like: Annotated[
         Path | None,

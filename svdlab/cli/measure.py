@@ -10,7 +10,8 @@ import typer
 
 from svdlab.cli.options import AsJson
 from svdlab.cli.words import say, say_json, table
-from svdlab.errors import BadInput, BadVideo
+from svdlab.errors import BadVideo
+from svdlab.files import write_whole
 
 if TYPE_CHECKING:
     from svdlab.clips.foreign import ForeignClip
@@ -166,11 +167,13 @@ def _lines(clip: ForeignClip, measured: Measurement, against: dict[str, Any], *,
 
 
 def _write_csv(path: Path, held: list[tuple[ForeignClip, Measurement, dict[str, Any]]]) -> None:
+    from svdlab.exchange.formats.csv import disarmed
     from svdlab.metrics.definitions import METRICS
 
     head = ("clip", "metric", "value", "spread", "unit", "version", "against", "other")
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
+
+    def write(target: Path) -> None:
+        with target.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             rows.writerow(head)
             for clip, measured, against in held:
@@ -178,11 +181,6 @@ def _write_csv(path: Path, held: list[tuple[ForeignClip, Measurement, dict[str, 
                     metric = METRICS[name]
                     other = against["values"].get(name, "") if against else ""
                     by = (name, value, measured.spreads[name], metric.unit, metric.version)
-                    rows.writerow((_text(clip.name), *by, _text(against.get("name", "")), other))
-    except OSError as error:
-        raise BadInput(f"{path} could not be written: {(error.strerror or str(error)).lower()}") from error
+                    rows.writerow((disarmed(clip.name), *by, disarmed(against.get("name", "")), other))
 
-
-def _text(name: str) -> str:
-    """A file's name that no spreadsheet takes for a formula."""
-    return f"'{name}" if name[:1] in ("=", "+", "-", "@") else name
+    write_whole(path, write)

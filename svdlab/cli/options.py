@@ -70,6 +70,10 @@ Again = Annotated[
 PicturePath = Annotated[
     str, typer.Argument(metavar="PICTURE", help="The picture to start from.", show_default=False)
 ]
+CheckpointId = Annotated[
+    str | None,
+    typer.Option("--checkpoint", "-c", metavar="ID", help="Which weights. Default: the best here."),
+]
 PresetId = Annotated[
     str | None, typer.Option("--preset", metavar="ID", help="Start from these knobs (svdlab presets).")
 ]

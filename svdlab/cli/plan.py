@@ -9,7 +9,16 @@ import typer
 
 from svdlab.cli import words
 from svdlab.cli.flags import knob_flags
-from svdlab.cli.options import AsJson, DataDir, Device, Dtype, PresetId, environment_of, open_data
+from svdlab.cli.options import (
+    AsJson,
+    CheckpointId,
+    DataDir,
+    Device,
+    Dtype,
+    PresetId,
+    environment_of,
+    open_data,
+)
 from svdlab.cli.wanted import wanted
 from svdlab.errors import BadInput
 from svdlab.recipes.plan import WAITING, Plan
@@ -34,10 +43,7 @@ def _bytes(text: str) -> int:
 @knob_flags
 def plan(
     ctx: typer.Context,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option("--checkpoint", "-c", metavar="ID", help="Which weights. Default: the best here."),
-    ] = None,
+    checkpoint: CheckpointId = None,
     card: Annotated[
         str | None,
         typer.Option(

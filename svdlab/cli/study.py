@@ -66,8 +66,8 @@ def study(
     if article and presets:
         raise BadInput("--article and --preset both say what to ask under; give one of them")
     for path, ending in ((output, ".html"), (to_csv, ".csv")):
-        if path is not None and path.suffix.lower() != ending:
-            raise BadInput(f"the file's name must end in {ending}, got {path.name}")
+        if path is not None:
+            files.check_path(path, (ending,))
     several = files.pictures_in(pictures) or [Path(one) for one in pictures]
     first = _first_seed(changes.pop("seed", "0"))
     with open_data(ctx, data_dir) as lab:

@@ -19,7 +19,7 @@ from svdlab.cli.progress import can_render, must_be_here
 from svdlab.cli.wanted import say_notes, start_of, wanted
 from svdlab.errors import BadInput, Cancelled, RenderFailed
 from svdlab.exchange.formats import FORMATS
-from svdlab.metrics.definitions import METRICS
+from svdlab.history.sweeps import check_measured
 from svdlab.recipes.axes import Axis, axis_of, read_axis
 from svdlab.recipes.ready_sweeps import READY, ready_sweep
 from svdlab.words import counted, duration, size
@@ -117,7 +117,7 @@ def sweep(
     checkpoint's makers use; without --seed one is drawn, for all cells.
     """
     if output is not None:
-        _check_output(output)
+        files.check_path(output, ENDINGS)
     if (best is None) != (by is None):
         raise BadInput("--best and --by go together, as in --best 4 --by camera_jerk")
     _check_measures(by)
@@ -126,6 +126,7 @@ def sweep(
             if pictures or axis or ready:
                 raise BadInput("--resume goes on with a sweep as it was; give no picture and no axes with it")
             made = _resumed(lab, resume)
+            compute = can_render(lab, device, dtype)
         else:
             asked = _Asked(
                 pictures or [], axis or [], ready, together or [], skip or [], checkpoint, preset, lora or []
@@ -138,9 +139,8 @@ def sweep(
             _say_plan(plan)
             plan.check()
             must_be_had(lab, plan)
-            can_render(lab, device, dtype)
+            compute = can_render(lab, device, dtype)
             made = lab.sweeps.submit(plan)
-        compute = can_render(lab, device, dtype)
         standing = _rendered(lab, made, compute)
         if best is not None and by is not None:
             made = _best_in_full(lab, made, best, by)
@@ -281,16 +281,7 @@ def _measures(by: str) -> list[str]:
 def _check_measures(by: str | None) -> None:
     """Raises `BadInput` before anything is rendered."""
     for name in _measures(by) if by else ():
-        if name not in (*METRICS, "seconds"):
-            raise BadInput(
-                f"nothing called {name[:40]!r} is measured; there are {', '.join(METRICS)} and seconds"
-            )
-
-
-def _check_output(path: Path) -> None:
-    if path.suffix.lower() not in ENDINGS:
-        raise BadInput(f"the file's name must end in {', '.join(ENDINGS)}, got {path.name}")
-    files.check_parent(path)
+        check_measured(name)
 
 
 # Rendering
@@ -369,27 +360,16 @@ def _say_plan(plan: Plan) -> None:
 
 def _tell_plan(plan: Plan, as_json: bool) -> None:
     if as_json:
-        words.say_json(plan_json(plan))
+        more = {
+            "free_bytes": plan.free,
+            "base": plan.base.model_dump(mode="json"),
+            "grid": plan.grid.as_dict(),
+        }
+        words.say_json({**plan.summary(), **more})
         return
     typer.echo(plan_line(plan))
     for sentence, count in plan.refused.items():
         typer.echo(f"refused, {counted(count, 'cell')}: {sentence}")
-
-
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """A plan for programs."""
-    return {
-        "cells": len(plan.cells),
-        "rendered_before": plan.reused,
-        "to_render": plan.to_render,
-        "refused": plan.refused,
-        "left_out": plan.left_out,
-        "seconds": plan.seconds,
-        "bytes": plan.bytes,
-        "free_bytes": plan.free,
-        "base": plan.base.model_dump(mode="json"),
-        "grid": plan.grid.as_dict(),
-    }
 
 
 def _tell(standing: SweepStanding, output: Path | None, as_json: bool) -> None:

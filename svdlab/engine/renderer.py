@@ -227,7 +227,7 @@ class Renderer:
             residency.room,
             exact=self.acceleration == "exact",
             offloads=residency.offloads,
-            resident=max(residency.bytes, residency.bytes_of(*together)),
+            resident=max(residency.bytes, residency.bytes_of(*together) if len(together) > 1 else 0),
             sampled=progress.latents is None,
         )
         residency.set_offload(chosen.plan.offload)

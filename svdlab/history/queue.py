@@ -18,7 +18,7 @@ from svdlab.history.ids import new_id
 from svdlab.history.owners import is_alive
 from svdlab.history.run_files import whole_result
 from svdlab.history.sweeps import Sweeps
-from svdlab.history.turns import Only, first_waiting, must_have_room, next_turn, take_turn
+from svdlab.history.turns import WAITS_AGAIN, Only, first_waiting, must_have_room, next_turn, take_turn
 from svdlab.recipes.records import UNFINISHED, Comparison, Outcome, Recipe, Run, RunState
 from svdlab.recipes.visitors import OPERATOR, Visitor
 
@@ -272,9 +272,7 @@ class History(Sweeps):
             if not by.operator:
                 self._behind(db, ids, by.lane)
             db.executemany(
-                "UPDATE runs SET state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL,"
-                " cancel_requested = 0, sweep = NULL WHERE id = ? AND state IN ('interrupted', 'failed', 'cancelled')"
-                " AND deleted IS NULL",
+                f"UPDATE runs SET {WAITS_AGAIN}, sweep = NULL WHERE id = ? AND {_OVER}",
                 [(id,) for id in ids],
             )
             failpoint("requeuing")
@@ -323,9 +321,6 @@ class History(Sweeps):
 
 _MINE = "id = ? AND state = 'running' AND owner IS COALESCE(?, owner)"
 _WAITING_CELL = "SELECT last FROM cells WHERE sweep = ? AND number = ? AND run IS NULL AND refused IS NULL"
-_AGAIN = (
-    "UPDATE runs SET state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL, cancel_requested = 0,"
-    " turn = ?, lane = ?, sweep = ? WHERE id = ? AND state IN ('interrupted', 'failed', 'cancelled')"
-    " AND deleted IS NULL"
-)
+_OVER = "state IN ('interrupted', 'failed', 'cancelled') AND deleted IS NULL"  # without a clip
+_AGAIN = f"UPDATE runs SET {WAITS_AGAIN}, turn = ?, lane = ?, sweep = ? WHERE id = ? AND {_OVER}"
 _PAIR = "INSERT INTO comparisons (id, a, b, created, visitor) VALUES (?, ?, ?, ?, ?)"

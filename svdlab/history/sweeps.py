@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from svdlab.errors import BadInput, NotFound
 from svdlab.failpoints import failpoint
 from svdlab.history.bin import Bin
+from svdlab.history.turns import WAITS_AGAIN
 from svdlab.metrics.definitions import METRICS
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.sweeps import CellStanding, Grid, Sweep, SweepState
@@ -43,6 +44,14 @@ class Basis:
     recipe: Recipe
     preset: str | None
     by: Visitor
+
+
+def check_measured(name: str, but: Collection[str] = ()) -> None:
+    """Raises `BadInput` for what is not measured of a cell, and for what is in `but`."""
+    if name not in (*METRICS, "seconds") or name in but:
+        raise BadInput(
+            f"nothing called {name[:40]!r} is measured; there are {', '.join(METRICS)} and seconds"
+        )
 
 
 class Sweeps(Bin):
@@ -111,10 +120,7 @@ class Sweeps(Bin):
 
         Raises `BadInput` for what is not measured at all.
         """
-        if name not in (*METRICS, "seconds") or name in self.unfindable:
-            raise BadInput(
-                f"nothing called {name[:40]!r} is measured; there are {', '.join(METRICS)} and seconds"
-            )
+        check_measured(name, self.unfindable)
         rows = self._rows(
             f"SELECT cell.number, finding.[{name}] AS value {_CELLS} WHERE cell.sweep = ? AND run.state = 'done'"
             " AND run.deleted IS NULL AND value IS NOT NULL ORDER BY cell.number",
@@ -189,8 +195,7 @@ class Sweeps(Bin):
             rows = db.execute(broken, (id, MOST_TRIES)).fetchall()
             for row in rows:
                 db.execute(
-                    "UPDATE runs SET state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL,"
-                    " cancel_requested = 0 WHERE id = ?",
+                    f"UPDATE runs SET {WAITS_AGAIN} WHERE id = ?",
                     (row["run"],),
                 )
                 db.execute(

@@ -21,6 +21,11 @@ from svdlab.recipes.visitors import Visitor
 
 LANE_SHARE = 5  # so many visitors' waiting runs may come from one address
 
+# What a run that waits once more is set to.
+WAITS_AGAIN = (
+    "state = 'queued', started = NULL, finished = NULL, step = 0, error = NULL, cancel_requested = 0"
+)
+
 # A run that a sweep had made is left where it is while the sweep is paused, unless another has it too and goes on.
 _HAS_IT = (
     "SELECT 1 FROM cells JOIN sweeps ON sweeps.id = cells.sweep WHERE cells.run = runs.id AND sweeps.state ="

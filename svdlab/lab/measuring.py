@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ from svdlab.clips import fitting
 from svdlab.clips.frames import read_frames_zip
 from svdlab.errors import SvdlabError
 from svdlab.history.run_files import write_measured, write_result
+from svdlab.lab.results import as_measured
 from svdlab.metrics.definitions import edition
 from svdlab.metrics.measure import measure
 from svdlab.recipes.records import Run
@@ -94,13 +94,7 @@ class Measuring:
         try:
             frames = read_frames_zip(run.frames_zip)
             measured = measure(frames, self._picture(run), run.settings.effective_playback_fps)
-            outcome = replace(
-                run.outcome,
-                metrics=measured.values,
-                spreads=measured.spreads,
-                flaws=measured.flaws,
-                measured_as=edition(),
-            )
+            outcome = as_measured(run.outcome, measured)
             if not self.lab.history.measured_again(run, outcome):
                 return False
             write_measured(run.folder, edition(), measured.series, measured.path)

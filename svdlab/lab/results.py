@@ -19,7 +19,7 @@ from svdlab.clips.sheets import write_poster
 from svdlab.failpoints import failpoint
 from svdlab.history.run_files import write_measured, write_result
 from svdlab.metrics.definitions import edition
-from svdlab.metrics.measure import measure
+from svdlab.metrics.measure import Measurement, measure
 from svdlab.recipes.records import Outcome, Recipe, Run
 from svdlab.recipes.work import Rendered
 
@@ -55,15 +55,22 @@ def write_files(
     measured = measure(rendered.frames, picture, run.settings.effective_playback_fps)
     spent = {**rendered.outcome.seconds, "write": time.perf_counter() - started}
     outcome = replace(
-        rendered.outcome,
+        as_measured(rendered.outcome, measured),
         seconds={name: round(seconds, 3) for name, seconds in spent.items()},
-        metrics=measured.values,
-        spreads=measured.spreads,
-        flaws=measured.flaws,
-        measured_as=edition(),
         video_sha256=hashlib.sha256((folder / "video.mp4").read_bytes()).hexdigest(),
     )
     write_measured(folder, edition(), measured.series, measured.path)
     write_result(folder, recipe, outcome)
     failpoint("result-written")
     return recipe, outcome
+
+
+def as_measured(outcome: Outcome, measured: Measurement) -> Outcome:
+    """An outcome with what was measured by today's definitions."""
+    return replace(
+        outcome,
+        metrics=measured.values,
+        spreads=measured.spreads,
+        flaws=measured.flaws,
+        measured_as=edition(),
+    )

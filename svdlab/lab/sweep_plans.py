@@ -60,6 +60,18 @@ class Plan:
         """Why cells are refused: sentence → how many."""
         return dict(Counter(cell.refused for cell in self.cells if cell.refused is not None))
 
+    def summary(self) -> dict[str, Any]:
+        """What it comes to, for programs."""
+        return {
+            "cells": len(self.cells),
+            "rendered_before": self.reused,
+            "to_render": self.to_render,
+            "refused": self.refused,
+            "left_out": self.left_out,
+            "seconds": self.seconds,
+            "bytes": self.bytes,
+        }
+
     def check(self) -> None:
         """Raises `BadInput` with one sentence if it cannot be begun."""
         if not self.cells:
@@ -151,7 +163,3 @@ def values_of(recipe: Recipe, preset: str | None) -> dict[str, Any]:
     """All that a rule may ask of a cell."""
     parts = {"checkpoint": recipe.checkpoint, "picture": recipe.picture_sha256, "preset": preset}
     return {**recipe.settings.model_dump(), **parts}
-
-
-def with_run(row: CellRow, run: str | None) -> CellRow:
-    return row if run is None else CellRow(row.number, row.place, row.work, row.changes, None, run)

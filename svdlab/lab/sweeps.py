@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from svdlab.lab import sharing
 from svdlab.lab.before import asked
 from svdlab.lab.expected import Expected, work
 from svdlab.lab.pictures import PictureSource
-from svdlab.lab.sweep_plans import May, Plan, Resolver, recipe_with, values_of, with_run
+from svdlab.lab.sweep_plans import May, Plan, Resolver, recipe_with, values_of
 from svdlab.metrics.definitions import METRICS
 from svdlab.recipes import limits
 from svdlab.recipes.axes import Axis, axis_of
@@ -159,7 +159,7 @@ class Sweeps:
             base,
             preset,
             grid,
-            tuple(with_run(row, there.get(row.number)) for row in rows),
+            tuple(replace(row, run=there.get(row.number)) for row in rows),
             sum(known) if len(known) == len(seconds) else None,
             sum(expected.bytes(one.settings) for one in wanted),
             shutil.disk_usage(self._lab.data_dir).free,

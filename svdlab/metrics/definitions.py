@@ -100,6 +100,7 @@ def edition() -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
+TURNS = "A turn of a real camera looks the same as its shift."
 ALONG = "A similarity explains a flat scene; depth, perspective and a bending lens count as object motion."
 
 
@@ -112,7 +113,7 @@ ALONG = "A similarity explains a flat scene; depth, perspective and a bending le
     limits=ALONG,
 )
 def camera_motion(clip: Footage) -> Reading | None:
-    return _mean(clip.camera_steps, _rms(clip.step_noise) / math.sqrt(max(1, len(clip.step_noise))))
+    return _mean(clip.camera_steps, _of_mean(clip.step_noise))
 
 
 @metric(
@@ -124,7 +125,7 @@ def camera_motion(clip: Footage) -> Reading | None:
     limits="Up to a sixth off before flat backgrounds; nothing under 5 px is seen; depth under a moving camera counts.",
 )
 def object_motion(clip: Footage) -> Reading | None:
-    return _mean(clip.object_steps, _rms(clip.blind) / math.sqrt(max(1, len(clip.blind))))
+    return _mean(clip.object_steps, _of_mean(clip.blind))
 
 
 @metric(
@@ -134,7 +135,7 @@ def object_motion(clip: Footage) -> Reading | None:
     limits="A still thing under a moving camera counts in full: see camera and object motion apart.",
 )
 def total_motion(clip: Footage) -> Reading | None:
-    return _mean(clip.total_steps, _rms(clip.step_noise) / math.sqrt(max(1, len(clip.step_noise))))
+    return _mean(clip.total_steps, _of_mean(clip.step_noise))
 
 
 @metric(
@@ -163,8 +164,7 @@ def motion_per_second(clip: Footage) -> Reading | None:
     limits="A camera that does not move is the smoothest; a change of pace that was meant counts too.",
 )
 def camera_jerk(clip: Footage) -> Reading | None:
-    noise = clip.change_noise
-    return _mean(clip.camera_changes, _rms(noise) / math.sqrt(max(1, len(noise))), inner=True)
+    return _mean(clip.camera_changes, _of_mean(clip.change_noise), inner=True)
 
 
 @metric(
@@ -172,7 +172,7 @@ def camera_jerk(clip: Footage) -> Reading | None:
     "px/frame",
     "Positive where the content moves right, so the camera left.",
     version=2,
-    limits="A turn of a real camera looks the same as its shift.",
+    limits=TURNS,
 )
 def pan_x(clip: Footage) -> Reading | None:
     return _part(clip, 0)
@@ -183,7 +183,7 @@ def pan_x(clip: Footage) -> Reading | None:
     "px/frame",
     "Positive where the content moves down, so the camera up.",
     version=2,
-    limits="A turn of a real camera looks the same as its shift.",
+    limits=TURNS,
 )
 def pan_y(clip: Footage) -> Reading | None:
     return _part(clip, 1)
@@ -346,6 +346,11 @@ def _part(
 def _rms(values: np.ndarray) -> float:
     known = values[np.isfinite(values)]
     return float(np.sqrt((known**2).mean())) if len(known) else 0.0
+
+
+def _of_mean(noise: np.ndarray) -> float:
+    """What noise of each frame makes of their mean."""
+    return _rms(noise) / math.sqrt(max(1, len(noise)))
 
 
 def _third(count: int) -> int:

@@ -17,7 +17,15 @@ import cv2
 import numpy as np
 
 from svdlab.metrics.camera import Path, path_of
-from svdlab.metrics.residual import Residual, grain_of, laid_over, residual, seen_inside, steepness
+from svdlab.metrics.residual import (
+    Residual,
+    grain_of,
+    laid_over,
+    residual,
+    seen_inside,
+    shown_within,
+    steepness,
+)
 from svdlab.metrics.similarity import ssim
 
 WIDTH = 512  # px: motion in larger frames is measured at this width and the result scaled back
@@ -297,7 +305,7 @@ class Footage:
             back, ahead = np.linalg.inv(move), move
             size = (self.grey[0].shape[1], self.grey[0].shape[0])
             here, there = (
-                _shown(size, one) for one in (ahead, back)
+                shown_within(size, one, size, 2) for one in (ahead, back)
             )  # of the key in the frame, of it in the key
             if min(here.mean(), there.mean()) < 0.1:
                 found[t] = math.nan
@@ -363,15 +371,6 @@ def _alike_where_both(a: np.ndarray, b: np.ndarray, move: np.ndarray) -> float:
 
 def _grain_between(a: np.ndarray, b: np.ndarray, seen: np.ndarray) -> float:
     return grain_of(b.astype(np.float32) - a, steepness(a), seen_inside(seen))
-
-
-def _shown(size: tuple[int, int], move: np.ndarray) -> np.ndarray:
-    """Which pixels of a picture lie within another of its size after a move."""
-    x, y = np.arange(size[0])[None], np.arange(size[1])[:, None]
-    u = move[0, 0] * x + move[0, 1] * y + move[0, 2]
-    v = move[1, 0] * x + move[1, 1] * y + move[1, 2]
-    shown: np.ndarray = (u >= 2) & (v >= 2) & (u <= size[0] - 3) & (v <= size[1] - 3)
-    return shown
 
 
 def _fine(grey: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 
 from svdlab.metrics.flow import camera_field
 
+Size = tuple[int, int]  # width and height
 BORDER = 4  # px beside what both frames show that is left out
 CELLS = (9, 16)  # rows and columns of the raster that brightness is averaged over
 LOCAL = 8.0  # px of a Gaussian: what differs more widely is brightness, not motion
@@ -77,12 +78,18 @@ def laid_over(
     size = size or (b.shape[1], b.shape[0])
     matrix, how = np.asarray(move, dtype=float)[:2], cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(b, matrix, size, flags=how, borderMode=cv2.BORDER_REFLECT_101)
+    return laid, shown_within(size, matrix, (b.shape[1], b.shape[0]), -0.01)
+
+
+def shown_within(size: Size, move: np.ndarray, other: Size, margin: float) -> np.ndarray:
+    """Which pixels of a picture (width, height) lie within another after a move, `margin` px from its borders."""
     x, y = np.arange(size[0])[None], np.arange(size[1])[:, None]
-    u = matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]
-    v = matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]
-    slack = 0.01
-    seen = (u >= -slack) & (v >= -slack) & (u <= b.shape[1] - 1 + slack) & (v <= b.shape[0] - 1 + slack)
-    return laid, seen
+    u = move[0, 0] * x + move[0, 1] * y + move[0, 2]
+    v = move[1, 0] * x + move[1, 1] * y + move[1, 2]
+    within: np.ndarray = (
+        (u >= margin) & (v >= margin) & (u <= other[0] - 1 - margin) & (v <= other[1] - 1 - margin)
+    )
+    return within
 
 
 def seen_inside(seen: np.ndarray) -> np.ndarray:

@@ -16,12 +16,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 from itertools import pairwise
 
 from svdlab.errors import BadInput, BadSettings
 from svdlab.recipes.settings import KNOBS, GenerationSettings, random_seed
 from svdlab.recipes.terms import Value, said
+from svdlab.words import meant
 
 # What varies beside knobs. A LoRA is its id, with `:STRENGTH` behind it or not; "none" is none.
 PARTS = {"checkpoint": "Checkpoint", "lora": "LoRA", "preset": "Preset", "picture": "Picture"}
@@ -80,9 +80,7 @@ class Axis:
 def known(name: str) -> str:
     """The name itself. Raises `BadInput` with the nearest one if nothing of that name varies."""
     if name not in NAMES:
-        near = get_close_matches(name, NAMES, 1)
-        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}"
-        raise BadInput(f"there is no knob called {name[:40]!r}; {meant}")
+        raise BadInput(f"there is no knob called {name[:40]!r}; {meant(name, NAMES)}")
     return name
 
 

@@ -6,9 +6,9 @@ Knows axes as text; nothing of what is swept.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from svdlab.errors import NotFound
+from svdlab.words import meant
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,4 @@ def ready_sweep(id: str) -> ReadySweep:
     for one in READY:
         if one.id == id:
             return one
-    ids = [one.id for one in READY]
-    near = get_close_matches(id, ids, 1)
-    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(ids)}"
-    raise NotFound(f"there is no ready-made sweep {id[:40]!r}; {meant}")
+    raise NotFound(f"there is no ready-made sweep {id[:40]!r}; {meant(id, [one.id for one in READY])}")

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from svdlab.errors import BadInput
 from svdlab.recipes.axes import Axis, known, label_of
@@ -39,7 +39,6 @@ DEAR = (
 )
 
 SweepState = Literal["active", "paused", "cancelled", "ended"]
-SWEEP_STATES: tuple[SweepState, ...] = get_args(SweepState)
 CellState = RunState | Literal["waiting", "refused", "gone"]
 Rule = tuple[Term, ...]  # all must hold of a cell that is left out
 

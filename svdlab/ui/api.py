@@ -22,7 +22,6 @@ from gradio.data_classes import FileData
 from svdlab.errors import BadInput, BadPicture, NotFound, SvdlabError
 from svdlab.exchange.pair_export import file_name, write_pair
 from svdlab.lab.lab import Lab
-from svdlab.lab.sweep_plans import Plan
 from svdlab.lab.visit import Visit
 from svdlab.lab.watching import Watching
 from svdlab.recipes.records import Comparison, Run
@@ -221,7 +220,7 @@ def _sweep(lab: Lab) -> Callable[..., Any]:
             grid = lab.sweeps.grid(_axes(axes), _names(together), _texts(skip, "skip"))
             base = lab.recipe_of(file_of(picture), checkpoint, preset, seed, changes)
             plan = visit.plan_sweep(base, grid, preset, told=changes)
-            told_first = plan_summary(plan)
+            told_first = plan.summary()
             if dry_run:
                 return told_first
             made = visit.submit_sweep(plan)
@@ -266,19 +265,6 @@ def _texts(given: Any, name: str) -> list[str]:
     if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
         raise BadInput(f"{name} must be a list of texts")
     return given
-
-
-def plan_summary(plan: Plan) -> dict[str, Any]:
-    """What a sweep will be, as JSON."""
-    return {
-        "cells": len(plan.cells),
-        "rendered_before": plan.reused,
-        "to_render": plan.to_render,
-        "refused": plan.refused,
-        "left_out": plan.left_out,
-        "seconds": plan.seconds,
-        "bytes": plan.bytes,
-    }
 
 
 def _cells(lab: Lab) -> Callable[..., Any]:

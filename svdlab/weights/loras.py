@@ -6,15 +6,14 @@ to it.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from svdlab.errors import BadCheckpoint, BadInput, NotFound
+from svdlab.files import read_rows, write_rows
 from svdlab.recipes.loras import AddedLora, Lora, LoraFile, strength_of, together
 from svdlab.weights.content import Hashes
 from svdlab.weights.layouts.loras import read_lora
@@ -60,14 +59,14 @@ class Loras:
                 raise BadInput(f"there is a LoRA {id} already; choose another id")
             name = id or (known["id"] if known else _free(path.stem, sha256, taken))
             entry = {"id": name, "path": str(path), "sha256": sha256}
-            self._write([*others, entry])
+            write_rows(self._path, [*others, entry])
         return _file(entry)
 
     def remove(self, id: str) -> None:
         """Forgets a LoRA; its file stays. Raises `NotFound`."""
         with self._lock:
             self._named(id)
-            self._write([one for one in self._entries() if one["id"] != id])
+            write_rows(self._path, [one for one in self._entries() if one["id"] != id])
 
     def get(self, id: str) -> LoraFile:
         """The LoRA of that id. Raises `NotFound` with the ids there are, `BadCheckpoint` if its file is broken."""
@@ -123,22 +122,11 @@ class Loras:
         return self.named(name, strength)
 
     def _entries(self) -> list[dict[str, str]]:
-        try:
-            content: Any = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return []
         return [
             entry
-            for entry in (content if isinstance(content, list) else [])
-            if isinstance(entry, dict)
-            and all(isinstance(entry.get(key), str) for key in ("id", "path", "sha256"))
+            for entry in read_rows(self._path)
+            if all(isinstance(entry.get(key), str) for key in ("id", "path", "sha256"))
         ]
-
-    def _write(self, entries: list[dict[str, str]]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(self._path)
 
 
 def _file(entry: dict[str, str]) -> LoraFile:

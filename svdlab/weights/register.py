@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from svdlab.errors import BadCheckpoint, BadInput, CheckpointUnavailable
+from svdlab.files import read_rows, write_rows
 from svdlab.recipes.checkpoint import Checkpoint, Source
 from svdlab.weights.availability import Asked, availability, kinds
 from svdlab.weights.bases import base_for, named_base
@@ -183,25 +184,17 @@ class Registry:
         return any(entry["id"] == id for entry in self._entries())
 
     def _entries(self) -> list[dict]:
-        try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return []
         return [
             entry
-            for entry in (content if isinstance(content, list) else [])
-            if isinstance(entry, dict)
-            and isinstance(entry.get("id"), str)
+            for entry in read_rows(self.path)
+            if isinstance(entry.get("id"), str)
             and isinstance(entry.get("path"), str)
             and isinstance(entry.get("num_frames"), int | None)
             and isinstance(entry.get("base"), str | None)
         ]
 
     def _write(self, entries: list[dict]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(self.path)
+        write_rows(self.path, entries)
 
 
 def _with_base(one: Checkpoint, base: Checkpoint | None, num_frames: int | None) -> Checkpoint:

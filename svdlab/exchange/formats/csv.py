@@ -23,11 +23,12 @@ def write(table: pandas.DataFrame, path: Path) -> None:
     safe = table.copy()
     for name in safe.columns:
         if safe[name].dtype == object or str(safe[name].dtype).startswith("str"):
-            safe[name] = safe[name].map(_disarmed, na_action="ignore")
+            safe[name] = safe[name].map(disarmed, na_action="ignore")
     write_whole(path, lambda file: safe.to_csv(file, index=False, encoding="utf-8"))
 
 
-def _disarmed(value: Any) -> Any:
+def disarmed(value: Any) -> Any:
+    """A value, and of a text that would be a formula the same as text."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 

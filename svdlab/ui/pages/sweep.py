@@ -20,7 +20,7 @@ from svdlab.lab.lab import Lab
 from svdlab.lab.sweep_plans import Plan
 from svdlab.lab.sweeps import SweepStanding
 from svdlab.lab.visit import Visit
-from svdlab.lab.watching import Watching
+from svdlab.lab.watching import QUIET_SECONDS, Watching
 from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import random_seed
 from svdlab.recipes.sweeps import Grid, Sweep
@@ -38,7 +38,6 @@ from svdlab.ui.words import sentence
 PLANNED_AT_ONCE = 2_000  # cells that are looked up at every change; of a larger grid, when it is started
 SHEETS_AT_ONCE = 8
 LOOK_SECONDS = 1.0  # how often a sweep that somebody follows is looked at
-QUIET_SECONDS = 15.0  # a line on which nothing is said is cut
 
 
 class BaseControls(Controls):
@@ -311,10 +310,9 @@ class SweepPage:
         seen, standing = self._looks.get(id, (0.0, None))
         if standing is None or time.monotonic() - seen > LOOK_SECONDS / 2:
             standing = self.lab.sweeps.standing(id)
-            self._looks = {
-                **{other: look for other, look in self._looks.items() if time.monotonic() - look[0] < 60}
-            }
-            self._looks[id] = (time.monotonic(), standing)
+            now = time.monotonic()
+            self._looks = {other: look for other, look in self._looks.items() if now - look[0] < 60}
+            self._looks[id] = (now, standing)
         running = [cell for cell in standing.cells if cell.state == "running" and cell.run]
         return standing, {cell.number: self.lab.live.present(cell.run or "").text for cell in running}
 

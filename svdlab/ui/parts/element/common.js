@@ -10,6 +10,12 @@ const make = (tag, attributes = {}, ...children) => {
   node.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
   return node;
 };
+const svg = (tag, attributes, ...children) => {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+};
 const say = (node, text) => {
   node.textContent = text || "";
   node.hidden = !text;

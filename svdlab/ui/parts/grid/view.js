@@ -209,12 +209,6 @@ const drawValue = (node, number) => {
   label.style.setProperty("--heat", Math.round(8 + 84 * part) + "%");
   label.dataset.hot = String(part > 0.65);
 };
-const svg = (tag, attributes, ...children) => {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-};
 const drawPlot = () => {
   const figure = $(".sweep-plot");
   $(".choose-best").hidden = !view.measure || !measured.size;

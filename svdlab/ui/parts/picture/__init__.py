@@ -31,10 +31,6 @@ SHOWN_SIDE = 960  # pixels, long side of the copy a page shows
 THUMB_SIDE = 128
 CARRIERS = (".mp4", ".webm", ".json")  # files that are no pictures: without a recipe they are of no use
 
-NO_LORAS = (
-    "Its LoRAs are chosen in the shell (svdlab generate --like FILE); here the clip is made without them."
-)
-
 
 class PictureBox:
     """The component and what it does; `name` is its id on the page."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import gradio as gr
 
-from svdlab.errors import BadInput
 from svdlab.lab.sweep_plans import Plan
 from svdlab.recipes.sweeps import Grid
 from svdlab.ui.parts.axes import RowError
@@ -61,5 +60,4 @@ def counts(grid: Grid) -> Sequence[int]:
 def problem(error: Exception) -> dict[str, Any]:
     """Why there is no plan; under its row, if it is one row's fault."""
     row = error.row if isinstance(error, RowError) else None
-    known = isinstance(error, BadInput)
-    return {"error": sentence(error) if known else sentence(Exception(str(error))), "row": row}
+    return {"error": sentence(error), "row": row}

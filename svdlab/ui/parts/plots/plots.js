@@ -1,12 +1,5 @@
 // Lines over frames that follow the player, and the camera's path. Put in front of a part's own script.
 // plots: {lines: [{label, unit, digits, help, sides: [[number or null, …]]}], paths: [[[x, y], …]]}; letters name the sides.
-const SVG = "http://www.w3.org/2000/svg";
-const svg = (tag, attributes, ...children) => {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-};
 const PLOT = { width: 240, height: 56, edge: 4 };
 
 const plotted = (line, letters) => {
