@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Before gradio or huggingface_hub is imported anywhere: both read these once. Nothing here may reach a network,
 # and a proxy would stand between a test and the server it has started.
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+# Each worker of the tests has ports of its own: a port that one has found free, another may take before it is bound.
+os.environ["GRADIO_SERVER_PORT"] = str(7860 + 200 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]))
 for _name in ("http_proxy", "https_proxy", "all_proxy"):
     os.environ.pop(_name, None)
     os.environ.pop(_name.upper(), None)

@@ -16,7 +16,7 @@ from diffusers import UNetSpatioTemporalConditionModel
 from training import codec, heldout, pool
 from training.clips import RESTLESS, STEADY, ClipMaker
 from training.codec import PATCH, Codec
-from training.runs import Clock, device_of, load_state, save_state, times
+from training.runs import Clock, as_laid_out, device_of, load_state, save_state, times
 from training.unet import (
     COLUMNS,
     ROWS,
@@ -131,6 +131,7 @@ class Run:
         if course.start and not stopped:
             state = None  # fine-tuning begins anew, from what the first network has become
         self.unet = self._first(work, state is not None).to(device).train()
+        as_laid_out(self.unet)
         self.trainer, self.best = unet_trainer(self.unet, course.rate), -1.0
         if state:
             self.trainer.load_state_dict(state["trainer"])

@@ -1,4 +1,4 @@
-"""The optimiser of the demo models: Muon for matrices, AdamW for vectors, and a running average of the weights."""
+"""The optimiser of the demo models: Muon for matrices, AdamW for the rest, and a running average of the weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
+
+from training.runs import as_laid_out
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # quintic coefficients of Jordan et al. 2024, "Muon"
 
@@ -63,6 +65,17 @@ class Muon(torch.optim.Optimizer):
                     p.sub_(step.view_as(p), alpha=group["lr"] * 0.2 * max(shape) ** 0.5)
 
 
+MUON_SIDE = 512  # longest short side that is orthogonalised: the work grows with its cube
+
+
+def orthogonalized(parameter: torch.Tensor) -> bool:
+    """Whether Muon steps it: a matrix, but not the two large square ones that embed a noise level and the time ids.
+
+    Those had taken half of the optimiser's time for a few numbers a clip.
+    """
+    return parameter.dim() >= 2 and min(parameter.flatten(1).shape) <= MUON_SIDE
+
+
 class Trainer:
     """Muon and AdamW over one module with one learning-rate factor; its whole state can be saved and restored."""
 
@@ -70,11 +83,15 @@ class Trainer:
         trained = [p for p in module.parameters() if p.requires_grad]
         self.module = module
         self.lrs = (matrix_lr, vector_lr)
-        self.matrices = Muon([p for p in trained if p.dim() >= 2], matrix_lr)
+        self.matrices = Muon([p for p in trained if orthogonalized(p)], matrix_lr)
         self.vectors = torch.optim.AdamW(
-            [p for p in trained if p.dim() < 2], vector_lr, betas=(0.9, 0.99), weight_decay=0.0
+            [p for p in trained if not orthogonalized(p)],
+            vector_lr,
+            betas=(0.9, 0.99),
+            weight_decay=0.0,
         )
         self.average = copy.deepcopy(module).eval().requires_grad_(False)
+        as_laid_out(self.average, torch.contiguous_format, torch.contiguous_format)  # as files have it
         self.decay = average
         self.steps = 0
 

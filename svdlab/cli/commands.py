@@ -23,6 +23,7 @@ from svdlab.cli.measure import measure
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of, environment_of
 from svdlab.cli.plan import plan
 from svdlab.cli.study import study
+from svdlab.cli.votes import votes
 from svdlab.errors import BadInput
 
 SETTINGS = {
@@ -48,6 +49,7 @@ class _Ordered(TyperGroup):
             "loss",
             "measure",
             "study",
+            "votes",
             "runs",
             "checkpoints",
             "loras",
@@ -88,6 +90,7 @@ def command() -> Any:
         again.reproduce,
         measure,
         study,
+        votes,
         look.presets,
         look.doctor,
         examples,

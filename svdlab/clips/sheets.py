@@ -44,6 +44,21 @@ def side_by_side(a: np.ndarray, b: np.ndarray, label_a: str, label_b: str, *, ga
     return out
 
 
+def beside(a: np.ndarray, b: np.ndarray, gap: int = 16) -> np.ndarray:
+    """Two clips of one size and length as one that says nothing of either: (n, H, 2·W + gap, 3) uint8, grey between.
+
+    The gap keeps a video's coding of one side out of the other.
+    """
+    a, b = checked(a), checked(b)
+    if a.shape != b.shape:
+        raise ValueError(f"two clips as one need one shape, got {a.shape} and {b.shape}")
+    count, height, width = a.shape[:3]
+    out = np.full((count, height, 2 * width + gap, 3), 128, np.uint8)
+    out[:, :, :width] = a
+    out[:, :, width + gap :] = b
+    return out
+
+
 def poster(frames: np.ndarray) -> Image.Image:
     """The first frame."""
     return Image.fromarray(checked(frames)[0])

@@ -208,6 +208,22 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX cells_by_run ON cells (run) WHERE run IS NOT NULL;
     ALTER TABLE runs ADD COLUMN sweep TEXT;
     """,
+    # What people said of two clips without knowing which was which. Runs and checkpoints are named, not referred to: a
+    # vote stays when its clips go.
+    """
+    CREATE TABLE votes (
+        id INTEGER PRIMARY KEY,
+        left_run TEXT NOT NULL,
+        right_run TEXT NOT NULL,
+        left_checkpoint TEXT NOT NULL,
+        right_checkpoint TEXT NOT NULL,
+        answer TEXT NOT NULL CHECK (answer IN ('left','right','tie','both bad')),
+        sitting TEXT NOT NULL,
+        created REAL NOT NULL,
+        visitor TEXT
+    );
+    CREATE INDEX votes_by_sitting ON votes (sitting);
+    """,
 )
 
 

@@ -17,8 +17,8 @@ from svdlab.files import put_in_place, sync_folder
 from svdlab.history.ids import new_id
 from svdlab.history.owners import is_alive
 from svdlab.history.run_files import whole_result
-from svdlab.history.sweeps import Sweeps
 from svdlab.history.turns import WAITS_AGAIN, Only, first_waiting, must_have_room, next_turn, take_turn
+from svdlab.history.votes import Votes
 from svdlab.recipes.records import UNFINISHED, Comparison, Outcome, Recipe, Run, RunState
 from svdlab.recipes.visitors import OPERATOR, Visitor
 
@@ -26,8 +26,8 @@ ENDED = "The program ended while this was being rendered."
 LEASE_SECONDS = 120.0  # a worker on another host that has not been heard of for this long is taken for dead
 
 
-class History(Sweeps):
-    """What is kept (see `Kept`, `Marks`, `Bin`, `Sweeps`) and the queue: accepting, claiming, ending, recovering."""
+class History(Votes):
+    """What is kept (see `Kept`, `Marks`, `Bin`, `Sweeps`, `Votes`), and the queue: accepting, claiming, ending."""
 
     # Accepting
 

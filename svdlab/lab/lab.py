@@ -31,6 +31,7 @@ from svdlab.lab.policy import Policy
 from svdlab.lab.pulse import Pulse
 from svdlab.lab.quota import Quota
 from svdlab.lab.sweeps import AxisValues, Sweeps, SweepStanding
+from svdlab.lab.votes import Booth
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.events import Event
 from svdlab.recipes.fairness import Fairness, fairness, same_latents
@@ -58,7 +59,7 @@ class Lab(Asking):
     What there is to find, mark and put away is in `history`, what is happening now in `live`, whether something was
     rendered before in `before`, whether with the weights of today in `bits`, what a visitor may do in `policy`.
     `numbers` is what this process's worker renders with, `quota` how it is lent time, if that is rationed; `sweeps` has
-    the verbs of sweeps.
+    the verbs of sweeps, `booth` those of blind votes.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Lab(Asking):
         self.quota: Quota | None = None
         self._on_asked = []
         self.sweeps = Sweeps(self)
+        self.booth = Booth(self)
         self.interrupted = self.history.recover()
         self._closers: list[Callable[[], None]] = []
         self._residents: list[Callable[[], list[Resident]]] = []

@@ -18,10 +18,12 @@ from svdlab.lab.lab import Lab
 from svdlab.lab.pictures import PictureSource
 from svdlab.lab.policy import Permission
 from svdlab.lab.sweep_plans import Plan
+from svdlab.lab.votes import Contest, Open
 from svdlab.recipes.checkpoint import Decoder
 from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.sweeps import Grid, Sweep
 from svdlab.recipes.visitors import Visitor
+from svdlab.recipes.votes import Scope, Vote
 from svdlab.weights.availability import availability
 
 One = TypeVar("One", Run, Comparison)
@@ -248,6 +250,28 @@ class Visit:
         return self.submit_comparison(
             *self.lab.comparison_recipes(stored, a, b, preset, seed, changes), preset
         )
+
+    # Voting
+
+    def contests(self) -> list[Contest]:
+        """As `Booth.contests`, of the runs this visitor may list."""
+        return self.lab.booth.contests(self._only)
+
+    def ballot(self, scope: Scope, sitting: str, fresh: bool = False) -> Open | None:
+        """As `Booth.next`, of runs this visitor may see. Raises `BadInput`, `NotFound`."""
+        for id in scope.runs:
+            self.run(id)
+        return self.lab.booth.next(scope, sitting, self.visitor, self._only, fresh)
+
+    def vote(self, token: str, answer: str) -> Vote:
+        """As `Booth.take`. Raises `BadInput`, `DataFolderError`."""
+        return self.lab.booth.take(token, answer, self.visitor)
+
+    def votes(self, scope: Scope, sitting: str | None = None) -> list[Vote]:
+        """The votes on a scope: everybody's, or where visitors are strangers this one's. Raises `NotFound`."""
+        for id in scope.runs:
+            self.run(id)
+        return self._history.votes(scope, sitting, self._only)
 
     # Controls
 

@@ -26,6 +26,7 @@ from svdlab.lab.policy import REFUSALS
 from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.sweeps import Sweep
 from svdlab.recipes.visitors import Visitor
+from svdlab.recipes.votes import Scope
 from svdlab.ui import build_app, launch
 from svdlab.ui.identity import COOKIE, visitor_of
 from tests.made import SMALL, make_pair, make_run, picture_of
@@ -227,6 +228,20 @@ def pauses(world: World, role: str) -> bool:
     return world.lab.history.sweep(made.id).state == "paused"
 
 
+def votes(world: World, role: str) -> bool:
+    """Whether an open ballot of the owner's could be voted on."""
+    scope = Scope(runs=(world.read.id, world.second.id))
+    shown = world.lab.booth.next(scope, f"sitting {next(_numbers)}", world.owner)
+    assert shown is not None
+    before = len(world.lab.history.votes(scope))
+    world.call("Votes.vote", role, {"token": shown.token, "answer": "tie"}, [])
+    return len(world.lab.history.votes(scope)) > before
+
+
+def ballot(world: World, **scope: Any) -> dict[str, Any]:
+    return {"scope": scope, "sitting": f"sitting {next(_numbers)}", "fresh": True}
+
+
 def nothing(_: World) -> str:
     return ""
 
@@ -313,6 +328,17 @@ DOORS: dict[str, tuple[Try, tuple[str, ...]]] = {
         tells("HistoryPage.export", lambda w: "exports", lambda w: {"ids": [w.read.id], "as": "csv"}),
         EVERYBODY,
     ),
+    # blind votes: whose run it is may be voted on by whoever has its id, an open ballot by whoever opened it
+    "Votes.open": (tells("Votes.open", lambda w: "Demo 1.0 and Demo 1.1"), OWNERS),
+    "Votes.next": (
+        tells("Votes.next", lambda w: "token", lambda w: ballot(w, checkpoints=["demo-1-0", "demo-1-1"])),
+        OWNERS,
+    ),
+    "Votes.reveal": (
+        tells("Votes.reveal", lambda w: "headline", lambda w: ballot(w, runs=[w.read.id, w.second.id])),
+        EVERYBODY,
+    ),
+    "Votes.vote": (votes, ("owner",)),
     # what is the machine's
     "HistoryPage.measure": (tells("HistoryPage.measure", lambda w: "free on that disk"), OPERATORS),
     "_fetch.fetch": (refused("_fetch.fetch", None, REFUSALS["fetch_weights"], ["svd"]), OPERATORS),

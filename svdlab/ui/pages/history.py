@@ -236,4 +236,4 @@ def build(lab: Lab, app: gr.Blocks) -> HistoryPage:
     return page
 
 
-PAGE = Page("History", "history", build, place=4)
+PAGE = Page("History", "history", build, place=5)

@@ -192,4 +192,4 @@ def build(lab: Lab, app: gr.Blocks) -> Models:
     return page
 
 
-PAGE = Page("Models", "models", build, place=5)
+PAGE = Page("Models", "models", build, place=6)

@@ -150,6 +150,8 @@ const drawChosen = () => {
   $(".to-explore").hidden = chosen.length !== 1;
   $(".to-explore").href = "./?run=" + encodeURIComponent(cells.get(chosen[0]).run);
   $(".to-compare").disabled = chosen.length !== 2;
+  $(".to-vote").hidden = chosen.length < 2;
+  $(".to-vote").href = "vote?runs=" + chosen.map((number) => encodeURIComponent(cells.get(number).run)).join(",");
 };
 
 // ---- A new value
