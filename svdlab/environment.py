@@ -152,6 +152,13 @@ def _count(text: str) -> int:
     return count
 
 
+def _positive(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError(text)
+    return count
+
+
 def _ids(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
@@ -226,7 +233,22 @@ class Environment:
         "SVDLAB_WORKER",
         "Which kind of worker renders what the page is asked for (`svdlab app --help` lists them).",
         wanted="the name of a worker",
-        unset="local: a thread of the same program; zerogpu on a ZeroGPU Space",
+        unset="local: a thread of the same program; cluster with SVDLAB_CLUSTER; zerogpu on a ZeroGPU Space",
+    )
+    cluster: str | None = _variable(
+        "SVDLAB_CLUSTER",
+        "The Ray cluster that renders: auto (the one this machine is a node of), local (one started here), host:port "
+        "of its head, or ray://host:port.",
+        wanted="auto, local, host:port or ray://host:port",
+        unset="none: this machine renders",
+    )
+    cluster_cpus: int = _variable(
+        "SVDLAB_CLUSTER_CPUS",
+        "How many cores each actor of a cluster without GPUs has.",
+        _positive,
+        4,
+        wanted="a whole number above 0",
+        unset="4",
     )
     placed: tuple[str, ...] = _variable(
         "SVDLAB_PLACED",
@@ -464,7 +486,8 @@ class Environment:
     @property
     def worker_kind(self) -> str:
         """The kind of worker that renders: the one that is named, else the one for this hardware."""
-        return self.worker or ("zerogpu" if self.zero_gpu else "local")
+        usual = "cluster" if self.cluster else "zerogpu" if self.zero_gpu else "local"
+        return self.worker or usual
 
     @property
     def has_examples(self) -> bool:

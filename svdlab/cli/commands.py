@@ -20,7 +20,16 @@ from svdlab.cli.flags import HELP_WIDTH, SectionedCommand, dashed, knob_flags
 from svdlab.cli.interrupt import second_leaves_at_once
 from svdlab.cli.loss import loss
 from svdlab.cli.measure import measure
-from svdlab.cli.options import AsJson, DataDir, Device, Dtype, data_dir_of, environment_of
+from svdlab.cli.options import (
+    AsJson,
+    DataDir,
+    Device,
+    Dtype,
+    OnCluster,
+    data_dir_of,
+    environment_of,
+    use_cluster,
+)
 from svdlab.cli.plan import plan
 from svdlab.cli.study import study
 from svdlab.cli.votes import votes
@@ -144,6 +153,7 @@ def app(
     data_dir: DataDir = None,
     device: Device = "",
     dtype: Dtype = "",
+    cluster: OnCluster = "",
 ) -> None:
     """Serve the lab in the browser until Ctrl-C.
 
@@ -154,6 +164,7 @@ def app(
     from svdlab.ui import launch
     from svdlab.workers import open_lab
 
+    use_cluster(ctx, cluster)
     environment = environment_of(ctx)
     host, port = host or environment.listening, port or environment.port
     logs.start(environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,7 +86,21 @@ LoraFiles = Annotated[
         help="Add a LoRA to the UNet: its file, or its id (svdlab loras). Several times for several.",
     ),
 ]
+OnCluster = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Render on a Ray cluster: auto, local, host:port or ray://host:port.",
+    ),
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or 'last'.", show_default=False)]
+
+
+def use_cluster(ctx: typer.Context, address: str) -> None:
+    """Has the whole command go by that cluster, if one is named, as if the environment had named it."""
+    if address:
+        ctx.find_root().obj = replace(environment_of(ctx), cluster=address, worker=None)
 
 
 def data_dir_of(ctx: typer.Context, data_dir: Path | None) -> Path | None:

@@ -14,9 +14,10 @@ from svdlab.recipes.records import Run
 from svdlab.weights.availability import availability
 
 if TYPE_CHECKING:
+    from svdlab.history.turns import Only
     from svdlab.lab.lab import Lab
     from svdlab.recipes.checkpoint import Checkpoint
-    from svdlab.workers import Compute
+    from svdlab.workers import Compute, Worker
 
 DENOISING_SHARE = 0.9  # of a bar; the rest is decoding
 CANCEL_SECONDS = (
@@ -47,11 +48,22 @@ def must_be_here(checkpoint: Checkpoint) -> None:
 
 def can_render(lab: Lab, device: str, dtype: str) -> Compute:
     """What to render with here. Raises `BadInput` before anything is queued if that device is not there."""
-    from svdlab.workers import Compute, LocalWorker
+    from svdlab.workers import Compute
 
     compute = Compute.of(lab.environment, device, dtype)
-    LocalWorker(lab, compute).check()
+    worker_for(lab, compute).check()
     return compute
+
+
+def worker_for(lab: Lab, compute: Compute, only: Only = None) -> Worker:
+    """Who renders what a command asks for: this machine, or the environment's cluster."""
+    from svdlab.workers import LocalWorker
+
+    if not lab.environment.cluster:
+        return LocalWorker(lab, compute, only)
+    from svdlab.workers.cluster import Cluster
+
+    return Cluster(lab, compute, only)
 
 
 def render(lab: Lab, runs: Sequence[Run], compute: Compute) -> list[Run]:
@@ -88,9 +100,7 @@ def _follow(
     cancelled: Callable[[], str],
 ) -> None:
     """Renders these runs here and shows them to their ends. Ctrl-C cancels them: then raises `Cancelled`."""
-    from svdlab.workers import LocalWorker
-
-    LocalWorker(lab, compute, only=ids).start()
+    worker_for(lab, compute, ids).start()
     try:
         with shown as bars:
             for event in lab.watch(*ids):

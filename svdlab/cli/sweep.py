@@ -14,8 +14,18 @@ import typer
 
 from svdlab.cli import files, words
 from svdlab.cli.flags import knob_flags
-from svdlab.cli.options import AsJson, DataDir, Device, Dtype, LoraFiles, PresetId, open_data
-from svdlab.cli.progress import can_render, must_be_here
+from svdlab.cli.options import (
+    AsJson,
+    DataDir,
+    Device,
+    Dtype,
+    LoraFiles,
+    OnCluster,
+    PresetId,
+    open_data,
+    use_cluster,
+)
+from svdlab.cli.progress import can_render, must_be_here, worker_for
 from svdlab.cli.wanted import say_notes, start_of, wanted
 from svdlab.errors import BadInput, Cancelled, RenderFailed
 from svdlab.exchange.formats import FORMATS
@@ -107,6 +117,7 @@ def sweep(
     data_dir: DataDir = None,
     device: Device = "",
     dtype: Dtype = "",
+    cluster: OnCluster = "",
     *,
     changes: dict[str, str],
 ) -> None:
@@ -116,6 +127,7 @@ def sweep(
     Ctrl-C stops the sweep so that --resume goes on with it. Knobs that are not given are the preset's, else what the
     checkpoint's makers use; without --seed one is drawn, for all cells.
     """
+    use_cluster(ctx, cluster)
     if output is not None:
         files.check_path(output, ENDINGS)
     if (best is None) != (by is None):
@@ -290,9 +302,8 @@ def _check_measures(by: str | None) -> None:
 def _rendered(lab: Lab, made: Sweep, compute: Compute) -> SweepStanding:
     """Renders a sweep's cells here and shows how far it is. Ctrl-C leaves it paused: then raises `Cancelled`."""
     from svdlab.history.turns import OfSweep
-    from svdlab.workers import LocalWorker
 
-    LocalWorker(lab, compute, only=OfSweep(made.id)).start()
+    worker_for(lab, compute, OfSweep(made.id)).start()
     try:
         with _bar(made.cells) as show:
             for standing in lab.sweeps.watch(made.id):

@@ -44,6 +44,17 @@ def _check_cuda(device: torch.device) -> None:
         raise BadInput(f"there is no {device} here, only {there}")
 
 
+def answers(device: torch.device) -> bool:
+    """Whether a device still computes: after some errors every further call of the process fails on a GPU."""
+    if device.type != "cuda":
+        return True
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        return False
+    return True
+
+
 def choose_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:
     """'auto' is float16 on CUDA, float32 elsewhere (MPS gives black frames in half precision)."""
     if wanted != "auto":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from svdlab.environment import Environment
 from svdlab.history.turns import Only
 from svdlab.lab.lab import Lab
 from svdlab.recipes.changes import Change
@@ -25,42 +26,40 @@ if TYPE_CHECKING:
     from svdlab.engine.safety import SafetyCheck
 
 
-class LocalWorker(Worker):
-    """Renders in a thread. `renderer` is one that is there already and that nobody else uses."""
+class Rendering:
+    """The renderer of one device, and the operator's safety checker if there is one: both loaded at first use.
+
+    `renderer` is one that is there already and that nobody else uses.
+    """
 
     def __init__(
-        self,
-        lab: Lab,
-        compute: Compute | None = None,
-        only: Only = None,
-        warm: bool = False,
-        renderer: Renderer | None = None,
+        self, compute: Compute, environment: Environment, hashes: Hashes, renderer: Renderer | None = None
     ) -> None:
-        super().__init__(lab, compute, only, warm)
-        self._renderer = renderer
+        self.compute, self._environment, self._hashes = compute, environment, hashes
+        self.loaded = renderer
         self._safety: SafetyCheck | None = None
 
     @property
     def renderer(self) -> Renderer:
         """The renderer, built at first use: this is where torch is loaded."""
-        if self._renderer is None:
+        if self.loaded is None:
             from svdlab.engine.renderer import Renderer
 
             asked = self.compute
-            self._renderer = Renderer(
+            self.loaded = Renderer(
                 asked.device,
                 asked.dtype,
                 asked.budget_bytes,
                 offload=asked.offload,
                 acceleration=asked.acceleration,
-                hashes=self.lab.hashes,
+                hashes=self._hashes,
             )
-        return self._renderer
+        return self.loaded
 
     @property
     def safety(self) -> SafetyCheck | None:
         """The operator's safety checker, fetched and loaded at first use. Raises `CheckpointUnavailable`."""
-        place = self.lab.environment.safety_checker
+        place = self._environment.safety_checker
         if place and self._safety is None:
             from svdlab.engine.safety import SafetyCheck
 
@@ -77,6 +76,30 @@ class LocalWorker(Worker):
         from svdlab.engine.safety import guarded
 
         return guarded(self.renderer.render, check)(jobs, stop)
+
+
+class LocalWorker(Worker):
+    """Renders in a thread. `renderer` is one that is there already and that nobody else uses."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        compute: Compute | None = None,
+        only: Only = None,
+        warm: bool = False,
+        renderer: Renderer | None = None,
+    ) -> None:
+        super().__init__(lab, compute, only, warm)
+        self.rendering = Rendering(self.compute, lab.environment, lab.hashes, renderer)
+
+    @property
+    def renderer(self) -> Renderer:
+        """The renderer, built at first use."""
+        return self.rendering.renderer
+
+    def render(self, jobs: Sequence[Job], stop: Stop) -> Generator[Update, None, None]:
+        """As `Rendering.render`."""
+        return self.rendering.render(jobs, stop)
 
     def check(self) -> None:
         """Raises `BadInput` if the device that was named is not there, 'auto' and 'cpu' always are, and
@@ -95,11 +118,12 @@ class LocalWorker(Worker):
 
     def resident(self) -> list[Resident]:
         """The components in memory, shared ones once."""
-        return self._renderer.resident() if self._renderer is not None else []
+        return self.rendering.loaded.resident() if self.rendering.loaded is not None else []
 
     def plan(self, checkpoints: Sequence[Checkpoint], settings: GenerationSettings) -> Plan | None:
         """What the renderer would do, once there is one: a page does not wait for torch."""
-        return self._renderer.plan(checkpoints, settings) if self._renderer is not None else None
+        there = self.rendering.loaded
+        return there.plan(checkpoints, settings) if there is not None else None
 
     def examiner(self) -> LocalExaminer:
         """Reads weights in whoever's thread asks."""
