@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from svdlab.exchange.restore import restore
 from svdlab.history.run_files import read_measured
 from tests.ui.conftest import Filled
@@ -62,6 +64,32 @@ def test_lines_over_frames_follow_the_player_and_lead_to_a_frame(filled: Filled,
     page.locator('#run-player [data-frame="0"]').wait_for()
     assert said.inner_text() == "– px/frame"  # nothing moved yet
     assert page.locator(".camera-path polyline").count() == 1
+
+
+def test_one_row_over_time_shows_the_camera_and_leads_to_a_frame(
+    filled: Filled, page_1440: Page, screenshots: Path
+) -> None:
+    page, run = page_1440, filled.runs[2]
+    page.goto(filled.page_of(run))
+    page.locator(".slices[data-painted='4']").wait_for()
+    bands = page.evaluate(
+        """() => {
+            const canvas = document.querySelector('.slice canvas'), pen = canvas.getContext('2d');
+            const band = canvas.height / 4;
+            return [0, 1, 2, 3].map((index) => [...pen.getImageData(0, index * band + 1, canvas.width, 1).data]);
+        }"""
+    )
+    rows = np.array(bands).reshape(4, -1, 4)[..., :3].astype(float)
+    shift = 1 + run.settings.seed % 5  # px a frame that the drawn clip moves by
+    for index in range(1, 4):
+        moved = np.roll(rows[0], shift * index, axis=0)
+        assert np.abs(rows[index] - moved).mean() < 6 < np.abs(rows[index] - rows[0]).mean()
+    box = page.locator(".slice").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 20, box["y"] + box["height"] * 0.9)
+    page.locator('#run-player [data-frame="3"]').wait_for()
+    page.locator(".plots").scroll_into_view_if_needed()
+    page.screenshot(path=screenshots / "run-slices-1440.png")
 
 
 def test_a_run_without_its_video_says_so(filled: Filled, page_1440: Page) -> None:

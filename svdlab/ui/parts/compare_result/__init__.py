@@ -35,7 +35,7 @@ LOOK = (
 
 def build(name: str) -> gr.HTML:
     """The element; `name` is its id on the page."""
-    return element("compare_result", {}, name=name, before=(plots.SCRIPT,))
+    return element("compare_result", {}, name=name, before=plots.SCRIPTS)
 
 
 def started() -> dict[str, Any]:

@@ -88,9 +88,13 @@ const setNames = (value) => {
   text($(".sp-b figcaption b"), swapped ? "A" : "B");
 };
 
+// Other parts of the page draw from the frames while they are held here.
+const tellClips = () => document.dispatchEvent(new CustomEvent("svdlab:clips", { detail: { clips: clips.map(({ frames }) => ({ frames })) } }));
+
 function release() {
   for (const clip of clips) for (const bitmap of clip.frames) bitmap.close();
   clips = [];
+  tellClips();
 }
 
 async function load(value) {
@@ -153,6 +157,7 @@ function ready(opened, shortest, scale) {
   scrub.max = count - 1;
   text($(".sp-of"), "/" + count);
   setState("ready");
+  tellClips();
   goTo(0);
   const said = [];
   const longer = clips.findIndex((clip) => clip.count > count);

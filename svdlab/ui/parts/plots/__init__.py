@@ -1,6 +1,7 @@
-"""What was measured frame by frame, of one clip or two, as lines that follow the player; drawn inside other parts.
+"""What was measured frame by frame, of one clip or two, as lines that follow the player, and one row of pixels over
+time; drawn inside other parts.
 
-A click on a line goes to that frame. `plots.js` is put in front of the script of a part that draws them. Knows runs'
+A click on a line goes to that frame. `SCRIPTS` are put in front of the script of a part that draws them. Knows runs'
 files and the metrics' declarations; nothing of a page's wiring.
 """
 
@@ -12,7 +13,7 @@ from svdlab.history.run_files import read_measured
 from svdlab.metrics.definitions import METRICS, edition
 from svdlab.recipes.records import Run
 
-SCRIPT = "plots/plots.js"
+SCRIPTS = ("plots/plots.js", "plots/slices.js")
 
 
 def value(*runs: Run) -> dict[str, Any] | None:

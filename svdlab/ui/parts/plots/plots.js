@@ -9,7 +9,11 @@ const plotted = (line, letters) => {
   const span = high - low || 1;
   const x = (frame) => PLOT.edge + (frame / Math.max(1, count - 1)) * (PLOT.width - 2 * PLOT.edge);
   const y = (one) => PLOT.height - PLOT.edge - ((one - low) / span) * (PLOT.height - 2 * PLOT.edge);
-  const said = (one) => (one === null || one === undefined ? "–" : one.toFixed(line.digits).replace("-", "−"));
+  const said = (one) => {
+    if (one === null || one === undefined) return "–";
+    const text = one.toFixed(line.digits);
+    return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−"); // nothing has no sign
+  };
   const picture = svg("svg", { viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img", preserveAspectRatio: "none" });
   picture.setAttribute("aria-label", `${line.label}, frame by frame: ${said(Math.min(...known))} to ${said(Math.max(...known))} ${line.unit}`);
   picture.append(svg("line", { class: "zero", x1: 0, x2: PLOT.width, y1: y(0), y2: y(0) }));
@@ -64,7 +68,7 @@ const pathOf = (paths, letters) => {
 let following = [];
 const drawPlots = (box, plots, letters) => {
   box.hidden = !plots;
-  following = plots ? [pathOf(plots.paths, letters), ...plots.lines.map((line) => plotted(line, letters))].filter(Boolean) : [];
+  following = plots ? [pathOf(plots.paths, letters), ...plots.lines.map((line) => plotted(line, letters)), slices(letters)].filter(Boolean) : [];
   $(".plots-grid", box).replaceChildren(...following.map(({ node }) => node));
   following.forEach(({ follow }) => follow(0));
 };

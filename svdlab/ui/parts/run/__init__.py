@@ -35,7 +35,7 @@ STAGES = {
 
 def build(name: str) -> gr.HTML:
     """The element; `name` is its id on the page."""
-    return element("run", {}, name=name, before=(plots.SCRIPT,))
+    return element("run", {}, name=name, before=plots.SCRIPTS)
 
 
 def nothing(text: str) -> dict[str, Any]:
