@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from svdlab.cli import files, words
-from svdlab.cli.flags import knob_flags
+from svdlab.cli.flags import knob_flags, table_flags
 from svdlab.cli.options import AsJson, DataDir, Device, Dtype, open_data
 from svdlab.cli.wanted import kept_picture
 from svdlab.errors import BadInput
@@ -17,6 +17,7 @@ from svdlab.errors import BadInput
 MOST_SEEDS = 1000
 
 
+@table_flags
 @knob_flags
 def study(
     ctx: typer.Context,
@@ -42,16 +43,13 @@ def study(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the report there: one .html file."),
     ] = None,
-    to_csv: Annotated[
-        Path | None,
-        typer.Option("--csv", metavar="FILE", help="As a table, a row for each pair and measure."),
-    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
     device: Device = "",
     dtype: Dtype = "",
     *,
     changes: dict[str, str],
+    as_table: dict[str, Path],
 ) -> None:
     """Ask what differs between two checkpoints, over pictures and seeds.
 
@@ -65,9 +63,10 @@ def study(
 
     if article and presets:
         raise BadInput("--article and --preset both say what to ask under; give one of them")
-    for path, ending in ((output, ".html"), (to_csv, ".csv")):
-        if path is not None:
-            files.check_path(path, (ending,))
+    if output is not None:
+        files.check_path(output, (".html",))
+    for name, path in as_table.items():
+        files.check_path(path, (f".{name}",))
     several = files.pictures_in(pictures) or [Path(one) for one in pictures]
     first = _first_seed(changes.pop("seed", "0"))
     with open_data(ctx, data_dir) as lab:
@@ -104,8 +103,8 @@ def study(
         if output is not None:
             command = ["svdlab", *sys.argv[1:]]
             study_report.write_html(output, question, said, found, made, command)
-        if to_csv is not None:
-            study_report.write_csv(to_csv, made)
+        for path in as_table.values():
+            study_report.write_measures(path, made)
         if as_json:
             words.say_json(study_report.as_json(question, said, found, made))
             return

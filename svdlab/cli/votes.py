@@ -8,19 +8,20 @@ from typing import Annotated
 import typer
 
 from svdlab.cli import files, words
+from svdlab.cli.flags import table_flags
 from svdlab.cli.options import AsJson, DataDir, open_data
 from svdlab.errors import BadInput
 
 
+@table_flags
 def votes(
     ctx: typer.Context,
     a: Annotated[str | None, typer.Option("-a", metavar="ID", help="Only between this checkpoint …")] = None,
     b: Annotated[str | None, typer.Option("-b", metavar="ID", help="… and this one.")] = None,
-    to_csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write the votes there, a row for each.")
-    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
+    *,
+    as_table: dict[str, Path],
 ) -> None:
     """Say what blind votes came to: who wins, how surely, ties, and whether a place on the screen was favoured.
 
@@ -33,8 +34,8 @@ def votes(
 
     if (a is None) != (b is None) or (a is not None and a == b):
         raise BadInput("-a and -b are two checkpoints; give both or neither")
-    if to_csv is not None:
-        files.check_path(to_csv, (".csv",))
+    for name, path in as_table.items():
+        files.check_path(path, (f".{name}",))
     with open_data(ctx, data_dir) as lab:
         found = lab.history.votes()
         named = {id for one in found for id in (one.ballot.left_checkpoint, one.ballot.right_checkpoint)}
@@ -47,8 +48,8 @@ def votes(
         scope = Scope(checkpoints=tuple(sorted(named)))
         found = lab.history.votes(scope) if named else []
         verdict = lab.booth.verdict(scope, found)
-        if to_csv is not None:
-            write_votes(to_csv, found)
+        for path in as_table.values():
+            write_votes(path, found)
         if as_json:
             words.say_json(verdicts.as_json(verdict))
             return

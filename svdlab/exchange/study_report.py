@@ -1,11 +1,10 @@
-"""A study as one self-contained HTML file, and as CSV. Knows answers and runs; nothing of workers or screens.
+"""A study as one self-contained HTML file, and as a table. Knows answers and runs; nothing of workers or screens.
 
 The file fetches nothing: plots are SVG inside it, and it holds all recipes and the command that makes it again.
 """
 
 from __future__ import annotations
 
-import csv
 import html
 import json
 import math
@@ -13,6 +12,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from svdlab.exchange.tables import write_rows
 from svdlab.files import write_whole
 from svdlab.lab.studies import Answer, Made
 from svdlab.metrics.definitions import METRICS, edition
@@ -115,21 +115,16 @@ def _pairs(made: Sequence[Made]) -> str:
     return f"<div style='overflow:auto'><table>{''.join(rows)}</table></div>"
 
 
-def write_csv(path: Path, made: Sequence[Made]) -> None:
-    """A row for each pair and measure. Raises `BadInput` where it cannot be written."""
-
-    def write(target: Path) -> None:
-        with target.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(("setting", "picture", "seed", "run_a", "run_b", "metric", "a", "b", "difference"))
-            for one in made:
-                where = (one.pair.setting, one.pair.picture, one.pair.seed, one.a.id, one.b.id)
-                for name in METRICS:
-                    a, b = (run.outcome.metrics.get(name) for run in (one.a, one.b))
-                    if a is not None and b is not None:
-                        rows.writerow((*where, name, a, b, round(b - a, 6)))
-
-    write_whole(path, write)
+def write_measures(path: Path, made: Sequence[Made]) -> None:
+    """A row for each pair and measure, as CSV or Parquet by the name. Raises `BadInput` where it cannot be written."""
+    rows = [
+        (one.pair.setting, one.pair.picture, one.pair.seed, one.a.id, one.b.id, name, a, b, round(b - a, 6))
+        for one in made
+        for name in METRICS
+        if (a := one.a.outcome.metrics.get(name)) is not None
+        and (b := one.b.outcome.metrics.get(name)) is not None
+    ]
+    write_rows(path, ("setting", "picture", "seed", "run_a", "run_b", "metric", "a", "b", "difference"), rows)
 
 
 def as_json(

@@ -6,7 +6,7 @@ in `svdlab.exchange.zip_writing` and `svdlab.exchange.zip_reading`, and can be h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +111,15 @@ def _row(run: Run) -> dict[str, Any]:
         "error": run.error,
         **{f"version_{name}": version for name, version in run.recipe.versions.items()},
     }
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Writes rows in the format of `FORMATS` that the path ends with. Raises `BadInput` where it cannot be written."""
+    import pandas as pd
+
+    FORMATS[path.suffix.lower().removeprefix(".")].write(
+        pd.DataFrame(list(rows), columns=list(columns)), path
+    )
 
 
 def write_table(runs: Iterable[Run], path: Path, format: str = "csv") -> int:

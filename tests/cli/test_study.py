@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -19,11 +20,27 @@ def test_the_pair_is_studied_and_asked_again_renders_nothing(
 ) -> None:
     Image.linear_gradient("L").convert("RGB").save(tmp_path / "a.png")
     asked = ["study", str(tmp_path / "a.png"), "-a", "demo-1-0", "-b", "demo-1-1", "--seeds", "2", *FAST]
-    assert main([*asked, "-o", str(tmp_path / "report.html"), "--csv", str(tmp_path / "report.csv")]) == 0
+    assert (
+        main(
+            [
+                *asked,
+                "-o",
+                str(tmp_path / "report.html"),
+                "--csv",
+                str(tmp_path / "report.csv"),
+                "--parquet",
+                str(tmp_path / "report.parquet"),
+            ]
+        )
+        == 0
+    )
     out, error = capsys.readouterr()
     assert "2 pairs, 4 runs; 0 of them were rendered before." in error
     assert "Camera motion: not enough to say" in out or "Camera motion: the same" in out
     assert "--seeds" in " ".join(asked)
+    tables = [pd.read_csv(tmp_path / "report.csv"), pd.read_parquet(tmp_path / "report.parquet")]
+    assert tables[0].equals(tables[1])
+    assert set(tables[0]["seed"]) == {0, 1}
     assert (tmp_path / "report.html").stat().st_size > 5000
     with Lab(data_dir) as lab:
         assert lab.history.count() == 4
