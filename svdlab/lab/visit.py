@@ -20,6 +20,7 @@ from svdlab.lab.policy import Permission
 from svdlab.lab.sweep_plans import Plan
 from svdlab.lab.votes import Contest, Open
 from svdlab.recipes.checkpoint import Decoder
+from svdlab.recipes.loras import Lora
 from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.sweeps import Grid, Sweep
 from svdlab.recipes.visitors import Visitor
@@ -231,10 +232,11 @@ class Visit:
         checkpoint: str | None = None,
         preset: str | None = None,
         seed: int | str | None = None,
+        loras: tuple[Lora, ...] = (),
         **changes: Any,
     ) -> Run:
         """As `Lab.generate`, within this visitor's bounds and without waiting: the run as it was accepted."""
-        return self.submit(self.lab.recipe_of(picture, checkpoint, preset, seed, changes), preset)
+        return self.submit(self.lab.recipe_of(picture, checkpoint, preset, seed, changes, loras), preset)
 
     def order_comparison(
         self,
@@ -243,12 +245,13 @@ class Visit:
         b: str | None = None,
         preset: str | None = None,
         seed: int | str | None = None,
+        loras: tuple[Lora, ...] = (),
         **changes: Any,
     ) -> Comparison:
         """As `Lab.compare`, within this visitor's bounds and without waiting."""
         stored = self.lab.add_picture(picture)
         return self.submit_comparison(
-            *self.lab.comparison_recipes(stored, a, b, preset, seed, changes), preset
+            *self.lab.comparison_recipes(stored, a, b, preset, seed, changes, loras=loras), preset
         )
 
     # Voting

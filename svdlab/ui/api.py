@@ -24,6 +24,7 @@ from svdlab.exchange.pair_export import file_name, write_pair
 from svdlab.lab.lab import Lab
 from svdlab.lab.visit import Visit
 from svdlab.lab.watching import Watching
+from svdlab.recipes.loras import Lora
 from svdlab.recipes.records import Comparison, Run
 from svdlab.recipes.settings import KNOBS, Knob
 from svdlab.ui.handover import hand_over
@@ -38,6 +39,8 @@ SWEEP_HINTS: dict[str, Any] = {
     "skip": list | None,
     "dry_run": bool | None,
 }
+LORA_HINTS: dict[str, Any] = {"loras": list | None}
+CLIP_CHOICES = ("checkpoint", "preset", "loras")
 
 
 def build(lab: Lab, watching: Watching) -> None:
@@ -169,37 +172,61 @@ async def _over(lab: Lab, watching: Watching, *ids: str) -> list[Run]:
 
 def _generate(lab: Lab, watching: Watching) -> Callable[..., Any]:
     async def generate(
-        request: gr.Request, picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any
+        request: gr.Request,
+        picture: Any,
+        checkpoint: Any = None,
+        preset: Any = None,
+        loras: Any = None,
+        *knobs: Any,
     ) -> Any:
-        run: Run = await asyncio.to_thread(_asked, visit_of(lab, request), picture, checkpoint, preset, knobs)
+        asked = (picture, checkpoint, preset, loras, knobs)
+        run: Run = await asyncio.to_thread(_asked, visit_of(lab, request), *asked)
         [run] = await _over(lab, watching, run.id)
         return answer(run.video), run.recipe.model_dump(mode="json")
 
     generate.__doc__ = (
         "A picture in, a video and its recipe out. Knobs that are not given keep the checkpoint's official value, "
-        "or the preset's. The seed may be 'random', which it also is when it is not given."
+        "or the preset's. The seed may be 'random', which it also is when it is not given. loras are ids of LoRAs "
+        "that were added to the lab, each with its strength behind it or not: ['tdd:0.8']."
     )
-    return with_knobs(generate, "checkpoint", "preset", returns=tuple[FileData, dict])
+    return with_knobs(generate, *CLIP_CHOICES, returns=tuple[FileData, dict], hints=LORA_HINTS)
 
 
 def _submit(lab: Lab) -> Callable[..., Any]:
     def submit(
-        request: gr.Request, picture: Any, checkpoint: Any = None, preset: Any = None, *knobs: Any
+        request: gr.Request,
+        picture: Any,
+        checkpoint: Any = None,
+        preset: Any = None,
+        loras: Any = None,
+        *knobs: Any,
     ) -> Any:
-        run = _asked(visit_of(lab, request), picture, checkpoint, preset, knobs)
+        run = _asked(visit_of(lab, request), picture, checkpoint, preset, loras, knobs)
         return run_summary(run) | {"events": f"/events?id={run.id}"}
 
     submit.__doc__ = (
         "As /generate, but that it answers at once with the run's id. GET its 'events' address to follow it as "
         "server-sent events, or ask /run now and then; /clip has the video when its state is 'done'."
     )
-    return with_knobs(submit, "checkpoint", "preset", returns=dict)
+    return with_knobs(submit, *CLIP_CHOICES, returns=dict, hints=LORA_HINTS)
 
 
-def _asked(visit: Visit, picture: Any, checkpoint: Any, preset: Any, knobs: tuple[Any, ...]) -> Run:
+def _asked(
+    visit: Visit, picture: Any, checkpoint: Any, preset: Any, loras: Any, knobs: tuple[Any, ...]
+) -> Run:
     seed, changes = _changes(knobs)
-    run: Run = told(lambda: visit.order(file_of(picture), checkpoint, preset, seed, **changes))
+
+    def asked() -> Run:
+        added = _loras(visit.lab, loras)
+        return visit.order(file_of(picture), checkpoint, preset, seed, added, **changes)
+
+    run: Run = told(asked)
     return run
+
+
+def _loras(lab: Lab, given: Any) -> tuple[Lora, ...]:
+    """LoRAs by id. Raises `BadInput`, `NotFound`: a file of this machine is nobody's to name from outside."""
+    return lab.loras.chosen(_texts(given, "loras"), files=False)
 
 
 def _sweep(lab: Lab) -> Callable[..., Any]:
@@ -212,13 +239,15 @@ def _sweep(lab: Lab) -> Callable[..., Any]:
         dry_run: Any = None,
         checkpoint: Any = None,
         preset: Any = None,
+        loras: Any = None,
         *knobs: Any,
     ) -> Any:
         (seed, changes), visit = _changes(knobs), visit_of(lab, request)
 
         def asked() -> dict[str, Any]:
             grid = lab.sweeps.grid(_axes(axes), _names(together), _texts(skip, "skip"))
-            base = lab.recipe_of(file_of(picture), checkpoint, preset, seed, changes)
+            added = _loras(lab, loras)
+            base = lab.recipe_of(file_of(picture), checkpoint, preset, seed, changes, added)
             plan = visit.plan_sweep(base, grid, preset, told=changes)
             told_first = plan.summary()
             if dry_run:
@@ -236,7 +265,14 @@ def _sweep(lab: Lab) -> Callable[..., Any]:
         "is rendered. Ask /cells how far it is."
     )
     return with_knobs(
-        sweep, "axes", "together", "skip", "dry_run", "checkpoint", "preset", returns=dict, hints=SWEEP_HINTS
+        sweep,
+        "axes",
+        "together",
+        "skip",
+        "dry_run",
+        *CLIP_CHOICES,
+        returns=dict,
+        hints=SWEEP_HINTS | LORA_HINTS,
     )
 
 
@@ -310,12 +346,18 @@ def _clip(lab: Lab) -> Callable[..., Any]:
 
 def _compare(lab: Lab, watching: Watching) -> Callable[..., Any]:
     async def compare(
-        request: gr.Request, picture: Any, a: Any = None, b: Any = None, preset: Any = None, *knobs: Any
+        request: gr.Request,
+        picture: Any,
+        a: Any = None,
+        b: Any = None,
+        preset: Any = None,
+        loras: Any = None,
+        *knobs: Any,
     ) -> Any:
         (seed, changes), visit = _changes(knobs), visit_of(lab, request)
 
         def asked() -> Comparison:
-            return visit.order_comparison(file_of(picture), a, b, preset, seed, **changes)
+            return visit.order_comparison(file_of(picture), a, b, preset, seed, _loras(lab, loras), **changes)
 
         def written(id: str) -> Any:
             pair = visit.comparison(id)
@@ -328,9 +370,10 @@ def _compare(lab: Lab, watching: Watching) -> Callable[..., Any]:
 
     compare.__doc__ = (
         "A picture in, two checkpoints side by side out: the labelled MP4, and both recipes with what was measured. "
-        "Without a and b it is the best pair of 1.0 and 1.1 that is here. Both sides get the same noise."
+        "Without a and b it is the best pair of 1.0 and 1.1 that is here. Both sides get the same noise "
+        "and the same loras."
     )
-    return with_knobs(compare, "a", "b", "preset", returns=tuple[FileData, dict])
+    return with_knobs(compare, "a", "b", "preset", "loras", returns=tuple[FileData, dict], hints=LORA_HINTS)
 
 
 def _runs(lab: Lab) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ from svdlab.history.sweeps import MOST_TRIES
 from svdlab.history.turns import OfSweep
 from svdlab.lab.desk import Desk
 from svdlab.lab.lab import Lab
+from svdlab.lab.quota import TODAY, Quota
 from svdlab.lab.visit import Visit
 from svdlab.recipes.records import Recipe, Run
 from svdlab.recipes.sweeps import Sweep
@@ -113,7 +114,9 @@ def test_two_sweeps_that_have_a_cell_in_common_render_it_once(lab: Lab) -> None:
 
 def test_what_a_checkpoint_refuses_is_said_and_the_other_cells_go_on(lab: Lab) -> None:
     plan = lab.sweeps.plan(base_of(lab), lab.sweeps.grid({"width": "64, 70, 96", "seed": "1..2"}))
-    assert plan.refused == {"width must be a multiple of 8 for demo-1-0, got 70; try 64 or 72": 2}
+    step = lab.catalogue.get("demo-1-0").size_step
+    said = f"width must be a multiple of {step} for demo-1-0, got 70; try 64 or {64 + step}"
+    assert plan.refused == {said: 2}
     assert plan.to_render == 4
     sweep = lab.sweeps.submit(plan)
     drain(lab)
@@ -375,6 +378,27 @@ def test_a_visitor_asks_for_so_many_cells_and_sees_and_stops_its_own_only(public
     drain(public)
     assert {run.visitor for run in runs_of(public, sweep)} == {GUEST.id}
     assert public.sweeps.standing(sweep.id).counts == {"done": 4}
+
+
+def test_a_lent_gpu_takes_no_sweeps_but_its_operators(public: Lab) -> None:
+    public.quota = Quota(TODAY)
+    grid = public.sweeps.grid({"seed": "1..2"})
+    with pytest.raises(NotAllowed, match="lent its GPU for one click at a time, so it takes no sweeps"):
+        Visit(public, GUEST).plan_sweep(base_of(public), grid)
+    assert Visit(public, OPERATOR).plan_sweep(base_of(public), grid).to_render == 2
+
+
+def test_visitors_sweeps_take_turns_cell_by_cell(public: Lab) -> None:
+    others = Visitor("other", "lane-of-other")
+    sweeps = {
+        visit.visitor.id: visit.submit_sweep(
+            visit.plan_sweep(base_of(public), public.sweeps.grid({"seed": seeds}))
+        ).id
+        for visit, seeds in ((Visit(public, GUEST), "1..3"), (Visit(public, others), "4..6"))
+    }
+    order = [one_turn(public)[0].visitor for _ in range(6)]
+    assert set(sweeps) == {"guest", "other"}
+    assert all(first != second for first, second in pairwise(order))
 
 
 def test_a_visitors_cells_are_refused_where_its_bounds_are_and_shared_where_others_had_them(

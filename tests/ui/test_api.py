@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from diffusers import UNetSpatioTemporalConditionModel
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -21,6 +22,7 @@ from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui import launch
 from svdlab.workers import open_lab
+from tests.lora_files import factors, save
 from tests.made import make_run
 from tests.waiting import until
 
@@ -33,6 +35,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with open_lab(tmp_path_factory.mktemp("api"), device="cpu") as lab:
         address = launch(lab, port=None, block=False)
         client = Client(address, verbose=False, download_files=tmp_path_factory.mktemp("got"))
+        unet = UNetSpatioTemporalConditionModel.from_pretrained(
+            lab.catalogue.get("demo-1-1").source.location + "/unet"
+        )
+        made = factors(unet, lambda name: name.endswith("to_q"))
+        lab.loras.add(save(tmp_path_factory.mktemp("loras") / "sway.safetensors", made))
         yield client
         client.close()
 
@@ -69,7 +76,7 @@ def test_only_the_named_endpoints_are_public(client: Client) -> None:
 def test_generate_has_one_parameter_per_knob(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     parameters = [p["parameter_name"] for p in named["/generate"]["parameters"]]
-    assert parameters == ["picture", "checkpoint", "preset", *KNOBS]
+    assert parameters == ["picture", "checkpoint", "preset", "loras", *KNOBS]
 
 
 def test_a_picture_becomes_a_video_with_its_recipe(client: Client, picture: str) -> None:
@@ -78,6 +85,16 @@ def test_a_picture_becomes_a_video_with_its_recipe(client: Client, picture: str)
     assert recipe["settings"]["motion_bucket_id"] == 154
     assert recipe["settings"]["seed"] == 7
     assert Recipe.from_json(json.dumps(recipe)).checkpoint == "demo-1-1"
+
+
+def test_loras_are_added_by_id_to_a_clip_and_to_both_sides(client: Client, picture: str) -> None:
+    _, recipe = generate(client, picture, loras=["sway:0.5"])
+    assert [lora["strength"] for lora in recipe["loras"]] == [0.5]
+    plain = generate(client, picture)[1]
+    assert plain["loras"] == []
+    asked = {"a": "demo-1-0", "b": "demo-1-1", "seed": 7, **SMALL, "loras": ["sway"]}
+    _, pair = client.predict(handle_file(picture), **asked, api_name="/compare")
+    assert pair["a"]["loras"] == pair["b"]["loras"] == [{**recipe["loras"][0], "strength": 1.0}]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +120,10 @@ def test_a_picture_becomes_a_video_with_its_recipe(client: Client, picture: str)
         ("checkpoint", ["demo-1-1"], "there is no checkpoint"),
         ("preset", "nicest", "there is no preset 'nicest'"),
         ("preset", {"id": 1}, "there is no preset"),
+        ("loras", ["nothing"], "there is no LoRA 'nothing'; there are sway"),
+        ("loras", ["/etc/passwd"], "there is no LoRA '/etc/passwd'"),
+        ("loras", "sway", "loras must be a list of texts"),
+        ("loras", ["sway:much"], "a LoRA's strength must be a number from -10 to 10, got much"),
     ],
 )
 def test_a_wrong_argument_gets_its_sentence(

@@ -131,10 +131,14 @@ class Models:
             return None
 
     def remove(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
-        """Forgets a registered checkpoint."""
+        """Forgets a registered checkpoint, or a LoRA; files stay."""
+        wanted = asked(event)
         try:
             visit_of(self.lab, request).require("change_weights")
-            self.lab.remove_checkpoint(str(asked(event).get("id")))
+            if "lora" in wanted:
+                self.lab.loras.remove(str(wanted["lora"]))
+            else:
+                self.lab.remove_checkpoint(str(wanted.get("id")))
         except SvdlabError as error:
             return models.value(self.lab, added={"error": sentence(error)})
         return models.value(self.lab)

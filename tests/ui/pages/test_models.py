@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import huggingface_hub
 import pytest
 import safetensors.torch
+from diffusers import UNetSpatioTemporalConditionModel
 
 from svdlab.lab.lab import Lab
 from svdlab.recipes.checkpoint import Source
@@ -19,6 +20,7 @@ from svdlab.ui import launch
 from svdlab.workers import open_lab
 from tests import original_layout, tiny
 from tests.hub_server import HubServer, point_at
+from tests.lora_files import factors, save
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -124,6 +126,22 @@ def test_weights_are_checked_where_they_stand(served: tuple[Lab, str], page_1440
     page = visit(page_1440, served[1])
     page.locator(".card[data-id='demo-1-1'] button", has_text="Check").click()
     page.get_by_text(re.compile(r"Whole\. unet: UNetSpatioTemporalConditionModel")).wait_for(timeout=READ)
+
+
+def test_a_lora_is_forgotten_and_its_file_stays(
+    served: tuple[Lab, str], page_1440: Page, tmp_path: Path
+) -> None:
+    lab, address = served
+    unet = UNetSpatioTemporalConditionModel.from_pretrained(
+        lab.catalogue.get("demo-1-1").source.location + "/unet"
+    )
+    file = save(tmp_path / "sway.safetensors", factors(unet, lambda name: name.endswith("to_q")))
+    lab.loras.add(file)
+    page = visit(page_1440, address)
+    page.get_by_role("button", name="Forget sway; its file stays").click()
+    page.locator(".lora-files").wait_for(state="hidden")
+    assert list(lab.loras) == []
+    assert file.is_file()
 
 
 def test_a_folder_of_ones_own_is_added_and_forgotten(

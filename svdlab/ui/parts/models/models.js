@@ -110,7 +110,8 @@ const draw = () => {
   if (focused) $(`[data-event="${focused[0]}"][data-id="${CSS.escape(focused[1])}"]`)?.focus();
   $(".lora-files").hidden = !value.loras?.length;
   $(".lora-list").replaceChildren(...(value.loras || []).map(([id, said, hash]) =>
-    make("li", {}, make("b", {}, id), " " + said, make("span", {}, hash))));
+    make("li", {}, make("b", {}, id), " " + said, make("span", {}, hash),
+      value.shared ? "" : make("button", { type: "button", class: "link", "data-lora": id, "aria-label": `Forget ${id}; its file stays` }, "Forget"))));
   $(".adding").hidden = value.shared;
   const { added = {}, touched = {} } = answered;
   say($(".add-error"), added.error);
@@ -133,6 +134,7 @@ element.addEventListener("click", (event) => {
     if (button.dataset.event === "check") answer("checked", { id: button.dataset.id, said: "Reading all of it…" });
     trigger(button.dataset.event, { id: button.dataset.id });
   }
+  if (button?.dataset.lora) trigger("forget", { lora: button.dataset.lora });
   if (button?.matches(".touched-go")) answer("touched", { said: "Reading both…", busy: true });
   if (button?.matches(".touched-go")) trigger("contrast", { a: $(".touched-a").value, b: $(".touched-b").value });
 });
