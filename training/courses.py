@@ -79,8 +79,8 @@ class Course:
 
 
 FIRST = Course()
-LAST = replace(FIRST, shapes=WHOLE, high=0.35, rate=0.7)
-TUNED = replace(LAST, name="tuned", start="unet", restless=STEADY, fixed=(6, 127), rate=0.4)
+LAST = replace(FIRST, shapes=WHOLE, high=0.75, rate=0.7)
+TUNED = replace(LAST, name="tuned", start="unet", restless=STEADY, fixed=(6, 127), high=0.5, rate=0.4)
 
 
 def known_codec(work: Path, pictures: int = PICTURES) -> Codec:

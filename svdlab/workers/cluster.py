@@ -47,6 +47,18 @@ class Over:
     error: str = ""
 
 
+@dataclass
+class Connection:
+    """This process's connection to Ray: whether it is ours to end, and how many workers use it."""
+
+    ours: bool = False
+    workers: int = 0
+    address: str = ""
+
+
+_connection = Connection()
+
+
 class Seat:
     """What lives in an actor: one renderer, which works in a thread, so that every call is answered at once."""
 
@@ -150,7 +162,6 @@ class Cluster(Worker):
         super().__init__(lab, compute, only, warm)
         self.address = address or lab.environment.cluster or "auto"
         self._ray: Any = None
-        self._ours = False  # whether the connection is this worker's to end
         self._actors: list[Any] = []
         self._free: queue.Queue[Any] = queue.Queue()
         self._unfit: list[str] = []  # what is said of each actor with another svdlab
@@ -162,9 +173,11 @@ class Cluster(Worker):
         if self._ray is not None:
             return
         ray = _imported()
+        if _connection.ours and not _connection.workers and _connection.address != self.address:
+            ray.shutdown()  # another cluster was looked for, and nobody uses it
         if not ray.is_initialized():
             self._connect(ray)
-            self._ours = True
+            _connection.ours, _connection.address = True, self.address
         self._ray = ray
 
     def _connect(self, ray: ModuleType) -> None:
@@ -199,18 +212,21 @@ class Cluster(Worker):
         self._actors = [made.remote(self.compute, checker) for _ in range(self.seats)]
         for actor in self._actors:
             self._await(actor)
+        _connection.workers += 1
         return super().start()
 
     def stop(self) -> None:
         """Ends the threads, then the actors and the connection."""
         super().stop()
-        if self._ray is None:
+        if not self._actors:
             return
         for actor in self._actors:
             self._ray.kill(actor)
         self._actors = []
-        if self._ours:
+        _connection.workers -= 1
+        if _connection.ours and not _connection.workers:  # Ray has one connection a process
             self._ray.shutdown()
+            _connection.ours = False
         self._ray = None
 
     def examiner(self) -> Examiner:

@@ -136,12 +136,11 @@ def test_a_cancel_reaches_an_actor_and_a_killed_actor_comes_back(nodes: Any, tmp
         until(lambda: lab.history.get(other.id).done, seconds=120)
 
 
-@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1", "ray://127.0.0.1:1"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_a_cluster_that_cannot_be_reached_is_a_sentence(
     address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SVDLAB_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where `auto` looks for one
     picture_of(0).save(tmp_path / "hills.png")
     with Lab(tmp_path / "data") as lab, pytest.raises(BadInput, match="no Ray cluster can be reached at"):
         Cluster(lab, address=address).check()
