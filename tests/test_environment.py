@@ -202,6 +202,7 @@ READERS = {
     "cli/examples.py": "hands its own environment on to the process it starts",
     "cli/__init__.py": "sets what the model libraries read when they are imported",
     "engine/bench.py": "hands its own environment on to the process it starts",
+    "workers/cluster.py": "sets what Ray reads when it is imported",
     "workers/zerogpu.py": "sets what the package spaces reads when it is imported",
     "ui/site.py": "sets what gradio reads when it is imported",
     "weights/sources/hub.py": "HF_HUB_OFFLINE is huggingface_hub's, and means what it means there",

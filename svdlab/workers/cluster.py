@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import queue
 import secrets
 import socket
@@ -17,6 +16,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Self
+
+import numpy as np
 
 from svdlab import __version__
 from svdlab.environment import Environment
@@ -75,20 +76,19 @@ class Seat:
         """Which svdlab this is, and where."""
         return __version__, socket.gethostname()
 
-    def begin(self, claim: str, jobs: bytes) -> None:
+    def begin(self, claim: str, jobs: list[Job]) -> None:
         """Begins with a claim's jobs, once, and lets another claim's go."""
         if claim == self._claim:
             return
         self._claim, self._told, self._stops = claim, queue.SimpleQueue(), set()
-        given: list[Job] = [_as_here(job) for job in pickle.loads(jobs)]
-        work = (claim, given, self._told, self._stops, self._thread)
+        work = (claim, [_as_here(job) for job in jobs], self._told, self._stops, self._thread)
         self._thread = threading.Thread(target=self._work, args=work, daemon=True)
         self._thread.start()
 
-    def take(self, claim: str, stops: Sequence[str]) -> bytes:
+    def take(self, claim: str, stops: list[str]) -> list[Update | Over]:
         """What there is to tell of a claim, in order, waiting a moment for it; these of its jobs are to stop."""
         if claim != self._claim:
-            return pickle.dumps([Over("another claim was begun in its place")])
+            return [Over("another claim was begun in its place")]
         self._stops.update(stops)
         told: list[Update | Over] = []
         try:
@@ -96,7 +96,7 @@ class Seat:
             while True:
                 told.append(self._told.get_nowait())
         except queue.Empty:
-            return pickle.dumps(told)
+            return told
 
     def leave(self, claim: str) -> None:
         """Lets a claim's jobs go."""
@@ -134,11 +134,15 @@ class Seat:
 
 
 def _as_here(job: Job) -> Job:
-    """A job whose embedded weights are this machine's: svdlab may be installed elsewhere than where it was asked."""
+    """A job whose embedded weights are this machine's: svdlab may be installed elsewhere than where it was asked.
+
+    What Ray brings can only be read, and torch wants arrays that can be written to.
+    """
     lent = job.decoder_from
     own = Catalogue()
     return replace(
         job,
+        picture=np.array(job.picture),
         checkpoint=own.get(job.checkpoint.id) if job.checkpoint.demo else job.checkpoint,
         decoder_from=own.get(lent.id) if lent is not None and lent.demo else lent,
     )
@@ -297,10 +301,10 @@ class Cluster(Worker):
         """The updates of jobs on one actor; each that ends leaves `left`. Raises Ray's errors if it is lost."""
         claim, over = secrets.token_hex(8), False
         try:
-            self._answer(actor.begin.remote(claim, pickle.dumps(list(left.values()))))
+            self._answer(actor.begin.remote(claim, list(left.values())))
             while not over:
                 stops = [id for id in left if stop(id)]
-                for update in pickle.loads(self._answer(actor.take.remote(claim, stops))):
+                for update in self._answer(actor.take.remote(claim, stops)):
                     if isinstance(update, Over):
                         over = True
                         if update.error:
@@ -308,7 +312,11 @@ class Cluster(Worker):
                         break
                     if isinstance(update, Rendered | Failed | Stopped):
                         left.pop(update.job, None)
-                    yield update
+                    yield (
+                        replace(update, frames=np.array(update.frames))
+                        if isinstance(update, Rendered)
+                        else update
+                    )
         finally:
             if not over:
                 actor.leave.remote(claim)

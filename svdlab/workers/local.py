@@ -97,6 +97,11 @@ class LocalWorker(Worker):
         """The renderer, built at first use."""
         return self.rendering.renderer
 
+    @property
+    def safety(self) -> SafetyCheck | None:
+        """As `Rendering.safety`."""
+        return self.rendering.safety
+
     def render(self, jobs: Sequence[Job], stop: Stop) -> Generator[Update, None, None]:
         """As `Rendering.render`."""
         return self.rendering.render(jobs, stop)

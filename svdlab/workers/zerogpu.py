@@ -92,7 +92,7 @@ class ZeroGpu(Worker):
         assert self._lend is not None
         wanted = [one for one in self.lab.catalogue if one.demo or one.id in self.lab.environment.placed]
         placed = frozenset(one.id for one in wanted if self._place(one))
-        _ = self._there.rendering.safety
+        _ = self._there.safety
         self.quota = self.lab.quota = replace(self.quota, placed=placed)
         self._call = self._lend(duration=self._seconds)(self._rendered)
 

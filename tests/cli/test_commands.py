@@ -160,6 +160,7 @@ def test_help_names_every_command(shell: Shell) -> None:
         "loss",
         "measure",
         "study",
+        "votes",
         "runs",
         "checkpoints",
         "loras",
@@ -555,7 +556,7 @@ def test_a_device_that_is_not_there_is_said_before_anything_is_accepted(
         ("SVDLAB_DEVICE", "gpu", "SVDLAB_DEVICE must be auto, cpu, mps, cuda or cuda:1 and so on, got 'gpu'"),
         ("SVDLAB_DTYPE", "int8", "SVDLAB_DTYPE must be auto, float32, float16 or bfloat16, got 'int8'"),
         ("SVDLAB_PORT", "no", "SVDLAB_PORT must be a whole number from 1 to 65535, got 'no'"),
-        ("SVDLAB_WORKER", "cloud", "worker must be local or zerogpu, got 'cloud'"),
+        ("SVDLAB_WORKER", "cloud", "worker must be cluster or local or zerogpu, got 'cloud'"),
     ],
 )
 def test_a_wrong_variable_is_one_sentence(

@@ -133,7 +133,7 @@ def test_the_report_is_one_file_with_answers_recipes_and_command(tmp_path: Path)
         found = answers(made, "<b>A</b>", "B")
         command = ["svdlab", "study", "a picture.png"]
         study_report.write_html(tmp_path / "r.html", "What <differs>?", ["4 pairs."], found, made, command)
-        study_report.write_csv(tmp_path / "r.csv", made)
+        study_report.write_measures(tmp_path / "r.csv", made)
         text = (tmp_path / "r.html").read_text(encoding="utf-8")
         assert "What &lt;differs&gt;?" in text
         assert "<b>A</b>" not in text

@@ -486,7 +486,7 @@ CLOSED = dict.fromkeys(
     404,
 )
 ROUTES: dict[str, int] = {
-    **dict.fromkeys(("/", "/run", "/compare", "/sweep", "/history", "/models", "/config"), 200),
+    **dict.fromkeys(("/", "/run", "/compare", "/sweep", "/vote", "/history", "/models", "/config"), 200),
     **dict.fromkeys(("/theme.css", "/robots.txt", "/favicon.ico", "/manifest.json", "/openapi.json"), 200),
     **dict.fromkeys(("/gradio_api/info", "/gradio_api/openapi.json", "/gradio_api/theme.css"), 200),
     **dict.fromkeys(("/gradio_api/user", "/gradio_api/login_check", "/gradio_api/token"), 200),

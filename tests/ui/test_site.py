@@ -32,7 +32,7 @@ def build(lab, app):
     plain("<p>What was noted.</p>", name="notes-text")
 
 
-PAGE = Page("Notes", "notes", build, place=4)
+PAGE = Page("Notes", "notes", build, place=5)
 '''
 SERVE = """
 import json, sys, urllib.request
@@ -66,6 +66,7 @@ def test_every_page_is_found_by_its_file_and_stands_where_it_says() -> None:
         "Explore",
         "Compare",
         "Sweep",
+        "Vote",
         "History",
         "Models",
     ]
@@ -82,7 +83,7 @@ def test_a_page_is_one_file(tmp_path: Path) -> None:
     shown = {part["props"].get("elem_id"): part["props"].get("value") for part in config["components"]}
     assert "What was noted." in shown["notes-text"]
     links = re.findall(r'<a href="([^"]*)"( aria-current=page)?>(\w+)</a>', shown["frame-notes"])
-    assert links[3:] == [
+    assert links[4:] == [
         ("history", "", "History"),
         ("notes", " aria-current=page", "Notes"),
         ("models", "", "Models"),

@@ -52,6 +52,7 @@ def test_a_kind_that_is_added_is_in_the_help_and_renders(
     said = run_on(tree, "from svdlab.cli import main; main(['app', '--help'])")
     workers = " ".join(said.partition("Workers:\n")[2].split())
     assert workers == (
+        "cluster A Ray cluster: a warm actor on each GPU, or on every few cores where there is none. "
         "local A thread of this program that renders on one device of this machine. "
         "paper Draws every clip as a still, for whoever has no device at all. "
         "zerogpu A GPU that is lent for each clip or pair, in a forked process (ZeroGPU)."

@@ -559,7 +559,7 @@ def test_the_endpoint_gives_one_video_and_both_recipes(
 ) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     parameters = [p["parameter_name"] for p in named["/compare"]["parameters"]]
-    assert parameters == ["picture", "a", "b", "preset", *KNOBS]
+    assert parameters == ["picture", "a", "b", "preset", "loras", *KNOBS]
     video, told = client.predict(handle_file(str(example_picture)), api_name="/compare", seed=9, **SMALL)
     frames, _ = read_mp4_frames(video)
     assert len(frames) == 4

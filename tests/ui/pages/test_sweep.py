@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from svdlab.lab.lab import Lab
 from svdlab.recipes.sweeps import Sweep
@@ -21,6 +23,7 @@ from tests.waiting import until
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
 AXES = {"checkpoint": "demo-1-0,demo-1-1", "motion_bucket_id": "20,127", "seed": "1..3"}
 
 
@@ -84,6 +87,29 @@ def test_all_cells_play_on_one_clock(swept: Swept, page_1440: Page, screenshots:
     page.keyboard.press("End")
     assert page.locator(".sweep-at").inner_text() == "4/4"
     page.screenshot(path=screenshots / "sweep-1440.png")
+
+
+def test_each_value_has_its_mean_and_interval_over_whatever_else_varies(
+    swept: Swept, page_1440: Page, screenshots: Path
+) -> None:
+    page = visit(page_1440, swept.page(columns=1, rows=2, measure="camera_motion"), 5)
+    page.locator(".sweep-mean circle").first.wait_for()
+    values: dict[str, list[float]] = {"20": [], "127": []}
+    for number, value in swept.lab.history.measured(swept.sweep.id, "camera_motion").items():
+        cell = swept.sweep.grid.cell(swept.sweep.grid.place(number))
+        values[str(cell.values["motion_bucket_id"])].append(value)
+    said = page.locator(".sweep-mean title").all_text_contents()
+    assert len(said) == 2
+    for (bucket, seen), title in zip(values.items(), said, strict=True):
+        low, high = stats.t.interval(0.95, len(seen) - 1, np.mean(seen), stats.sem(seen))
+        expected = (
+            f"{bucket}: {np.mean(seen):.2f} px/frame, between {low:.2f} and {high:.2f}, {len(seen)} cells"
+        )
+        assert [float(x) for x in NUMBERS.findall(title.replace("−", "-"))] == pytest.approx(
+            [float(x) for x in NUMBERS.findall(expected)], abs=0.02
+        )
+    page.locator(".sweep-plot").scroll_into_view_if_needed()
+    page.screenshot(path=screenshots / "sweep-means-1440.png")
 
 
 def test_rows_columns_and_pages_are_chosen_afterwards_and_stand_in_the_address(

@@ -1,6 +1,12 @@
 // The line beside Generate: how long, what differs from the preset; hands notes and errors to the controls.
+// What was refused stands until something is changed: on a slow line the answer to the last change may come after it.
+let refused = null;
+const panel = element.closest(".asking") || document;
+for (const kind of ["input", "change"]) panel.addEventListener(kind, () => (refused = null), true);
 const show = () => {
-  const value = props.value || {};
+  let value = props.value || {};
+  if (value.asked) refused = value.errors;
+  else if (refused && !Object.keys(value.errors || {}).length) value = { ...value, errors: refused };
   say($(".advice-estimate"), value.estimate);
   say($(".advice-differs"), value.differs && "Differs from preset: " + value.differs + ".");
   say($(".advice-error"), value.errors?.["*"]);
@@ -10,7 +16,6 @@ const show = () => {
   tell("problem", { field, sentence: value.errors?.[field] });
   // After Generate the sentence may stand out of sight.
   if (value.asked) {
-    const panel = element.closest(".asking") || document;
     setTimeout(() => panel.querySelector(".error:not([hidden])")?.scrollIntoView({ block: "center", behavior: "smooth" }), 50);
   }
 };

@@ -171,6 +171,9 @@ const drawBar = () => {
   act("pair").title = chosen.size === 2 ? "" : "Choose two";
   act("wall").hidden = pairs;
   act("wall").disabled = chosen.size < 2 || chosen.size > 12;
+  act("vote").hidden = pairs;
+  act("vote").disabled = chosen.size < 2 || chosen.size > 24 || !done;
+  act("vote").title = act("vote").disabled ? "Choose 2 to 24 finished runs" : "";
   act("wall").title = act("wall").disabled ? "Choose 2 to 12" : "";
   for (const name of ["star", "discard"]) act(name).hidden = shared || (name === "discard" && Boolean(query.bin));
   act("star").textContent = all.every((tile) => tile.starred) ? "Take star away" : "Star";
@@ -216,6 +219,7 @@ $(".gallery-bar").addEventListener("click", (event) => {
     last = null;
   }
   if (name === "pair") trigger("pair", { ids });
+  if (name === "vote") window.location.assign("vote?runs=" + ids.map(encodeURIComponent).join(","));
   if (name === "wall") window.location.href = "history?wall=" + ids.map(encodeURIComponent).join(",");
   if (name === "star") trigger("mark", { ids, what: "star", value: !ids.every((id) => tiles.get(id).starred) });
   if (name === "discard") trigger("discard", { ids, did: "discard" });

@@ -209,6 +209,24 @@ const drawValue = (node, number) => {
   label.style.setProperty("--heat", Math.round(8 + 84 * part) + "%");
   label.dataset.hot = String(part > 0.65);
 };
+// Of each value that runs across: the mean of all its cells, whatever else they have, and where it would lie 95 times in 100.
+const STUDENT = [12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23]; // for 1 to 10 degrees of freedom
+const FEWEST = 3; // cells of a value from which it has a mean
+const meansAcross = () => {
+  const groups = new Map();
+  for (const [number, value] of measured) {
+    const column = placeOf(number)[view.columns];
+    groups.set(column, [...(groups.get(column) || []), value]);
+  }
+  const found = [...groups].filter(([, values]) => values.length >= FEWEST).map(([column, values]) => {
+    const count = values.length;
+    const mean = values.reduce((sum, value) => sum + value, 0) / count;
+    const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (count - 1));
+    const reach = ((STUDENT[count - 2] ?? 1.96 + 2.5 / (count - 1)) * spread) / Math.sqrt(count);
+    return { column, count, mean, low: mean - reach, high: mean + reach };
+  });
+  return found.length > 1 ? found.sort((a, b) => a.column - b.column) : [];
+};
 const drawPlot = () => {
   const figure = $(".sweep-plot");
   $(".choose-best").hidden = !view.measure || !measured.size;
@@ -217,7 +235,8 @@ const drawPlot = () => {
   const [, label, unit] = digitsOf();
   const across = sweep.dimensions[view.columns];
   const xs = across.numbers?.every((x) => typeof x === "number") ? across.numbers : across.values.map((_, at) => at);
-  const [low, high] = stretch();
+  const means = meansAcross();
+  const [low, high] = [Math.min(stretch()[0], ...means.map((one) => one.low)), Math.max(stretch()[1], ...means.map((one) => one.high))];
   const [left, right] = [Math.min(...xs), Math.max(...xs)];
   const [wide, tall] = [640, 200];
   const x = (value) => 58 + ((wide - 150) * (value - left)) / (right - left || 1);
@@ -242,5 +261,16 @@ const drawPlot = () => {
     }
     marks.push(group);
   });
+  if (means.length) {
+    const group = svg("g", { class: "sweep-mean" });
+    for (const { column, mean, low: least, high: most, count } of means) {
+      const bar = svg("path", { d: `M${x(xs[column])} ${y(least)}V${y(most)}m-4 0h8M${x(xs[column]) - 4} ${y(least)}h8` });
+      bar.append(svg("title", {}, `${across.values[column]}: ${numberSaid(mean)} ${unit}, between ${numberSaid(least)} and ${numberSaid(most)}, ${count} cells`));
+      group.append(bar, svg("circle", { cx: x(xs[column]), cy: y(mean), r: 4 }));
+    }
+    group.prepend(svg("polyline", { points: means.map(({ column, mean }) => `${x(xs[column])},${y(mean)}`).join(" ") }));
+    marks.push(group);
+  }
+  say($("p", figure), means.length ? "Dark: the mean of all cells of a value, over whatever else varies, with the interval that would hold it 95 times in 100." : "");
   $("div", figure).replaceChildren(svg("svg", { viewBox: `0 0 ${wide} ${tall}`, role: "img", "aria-label": $("figcaption", figure).textContent }, ...marks));
 };
