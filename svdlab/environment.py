@@ -16,6 +16,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -145,16 +146,9 @@ def _folders(text: str) -> tuple[Path, ...]:
     return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part.strip())
 
 
-def _count(text: str) -> int:
+def _count(text: str, least: int = 0) -> int:
     count = int(text)
-    if count < 0:
-        raise ValueError(text)
-    return count
-
-
-def _positive(text: str) -> int:
-    count = int(text)
-    if count < 1:
+    if count < least:
         raise ValueError(text)
     return count
 
@@ -245,7 +239,7 @@ class Environment:
     cluster_cpus: int = _variable(
         "SVDLAB_CLUSTER_CPUS",
         "How many cores each actor of a cluster without GPUs has.",
-        _positive,
+        partial(_count, least=1),
         4,
         wanted="a whole number above 0",
         unset="4",

@@ -10,7 +10,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from svdlab.engine.loading import open_weights
 from svdlab.engine.original_names import SOURCES
+from svdlab.weights.catalogue import Catalogue
 
 RANK, ALPHA = 4, 6.0
 Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]  # layer → down and up
@@ -81,6 +83,12 @@ def save(
             tensors[alpha] = torch.tensor(ALPHA)
     safetensors.torch.save_file(tensors, path, dict(metadata or {}))
     return path
+
+
+def demo_lora(path: Path, layer: str, how: str = "PEFT", checkpoint: str = "demo-1-1") -> Path:
+    """A LoRA file for the layers of a demo checkpoint's UNet whose names end so."""
+    unet = open_weights(Catalogue().get(checkpoint)).load("unet", torch.float32)
+    return save(path, factors(unet, lambda name: name.endswith(layer)), how)
 
 
 def scale_of(how: str) -> float:

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,6 +100,12 @@ def check_path(path: Path, endings: Sequence[str]) -> None:
     if path.suffix.lower() not in endings:
         raise BadInput(f"the file's name must end in {', '.join(endings)}, got {path.name}")
     check_parent(path)
+
+
+def check_tables(as_table: Mapping[str, Path]) -> None:
+    """`check_path` for each table that was asked for, by its format."""
+    for name, path in as_table.items():
+        check_path(path, (f".{name}",))
 
 
 def check_parent(path: Path) -> None:

@@ -65,8 +65,7 @@ def study(
         raise BadInput("--article and --preset both say what to ask under; give one of them")
     if output is not None:
         files.check_path(output, (".html",))
-    for name, path in as_table.items():
-        files.check_path(path, (f".{name}",))
+    files.check_tables(as_table)
     several = files.pictures_in(pictures) or [Path(one) for one in pictures]
     first = _first_seed(changes.pop("seed", "0"))
     with open_data(ctx, data_dir) as lab:

@@ -34,8 +34,7 @@ def votes(
 
     if (a is None) != (b is None) or (a is not None and a == b):
         raise BadInput("-a and -b are two checkpoints; give both or neither")
-    for name, path in as_table.items():
-        files.check_path(path, (f".{name}",))
+    files.check_tables(as_table)
     with open_data(ctx, data_dir) as lab:
         found = lab.history.votes()
         named = {id for one in found for id in (one.ballot.left_checkpoint, one.ballot.right_checkpoint)}

@@ -38,22 +38,19 @@ def side_by_side(a: np.ndarray, b: np.ndarray, label_a: str, label_b: str, *, ga
         _write(page, label, (left + text // 2, bar // 2), text, width - text)
     out = np.empty((count, bar + height, whole, 3), np.uint8)
     out[:, :bar] = np.asarray(page)
-    out[:, bar:] = BAR
-    out[:, bar:, :width] = a[:count]
-    out[:, bar:, width + gap : 2 * width + gap] = b[:count]
+    out[:, bar:] = beside(a[:count], b[:count], whole - 2 * width, BAR)
     return out
 
 
-def beside(a: np.ndarray, b: np.ndarray, gap: int = 16) -> np.ndarray:
-    """Two clips of one size and length as one that says nothing of either: (n, H, 2·W + gap, 3) uint8, grey between.
-
-    The gap keeps a video's coding of one side out of the other.
-    """
+def beside(
+    a: np.ndarray, b: np.ndarray, gap: int, between: tuple[int, int, int] = (128, 128, 128)
+) -> np.ndarray:
+    """Two clips of one size and length as one, with nothing said of either: (n, H, 2·W + gap, 3) uint8."""
     a, b = checked(a), checked(b)
     if a.shape != b.shape:
         raise ValueError(f"two clips as one need one shape, got {a.shape} and {b.shape}")
     count, height, width = a.shape[:3]
-    out = np.full((count, height, 2 * width + gap, 3), 128, np.uint8)
+    out = np.full((count, height, 2 * width + gap, 3), between, np.uint8)
     out[:, :, :width] = a
     out[:, :, width + gap :] = b
     return out

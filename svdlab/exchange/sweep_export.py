@@ -169,17 +169,10 @@ def caption(lab: Lab, sweep: Sweep, view: View) -> str:
     turned = [d for d in range(len(grid.dimensions)) if d not in (*view.rows, *view.columns)]
     pages = [said(lab, axis, view.at.get(d, 0)) for d in turned for axis in grid.dimensions[d]]
     varied = {axis.name for axis in grid.axes}
-    same = [] if varied & {"checkpoint", "preset"} else [_name(lab, sweep.base.checkpoint)]
+    same = [] if varied & {"checkpoint", "preset"} else [lab.checkpoint_name(sweep.base.checkpoint)]
     if "preset" not in varied:
         for name in ("num_frames", "fps", "motion_bucket_id", "seed", "num_inference_steps"):
             if name not in varied:
                 value = getattr(sweep.base.settings, name)
                 same.append(f"{KNOBS[name].label.lower()} {value}")
     return " · ".join([sweep.title, *pages, ", ".join(same)])
-
-
-def _name(lab: Lab, checkpoint: str) -> str:
-    try:
-        return lab.catalogue.get(checkpoint).name
-    except NotFound:
-        return checkpoint

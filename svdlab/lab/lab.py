@@ -342,10 +342,14 @@ class Lab(Asking):
 
     def name(self, run: Run) -> str:
         """A run's checkpoint as a person calls it; its id if it is not known any more."""
+        return self.checkpoint_name(run.recipe.checkpoint)
+
+    def checkpoint_name(self, id: str) -> str:
+        """A checkpoint as a person calls it; its id if it is not known any more."""
         try:
-            return self.catalogue.get(run.recipe.checkpoint).name
+            return self.catalogue.get(id).name
         except NotFound:
-            return run.recipe.checkpoint
+            return id
 
     def label(self, run: Run) -> str:
         """What stands above a clip: the checkpoint's name and id, and the LoRAs added to it."""

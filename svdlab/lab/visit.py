@@ -262,8 +262,7 @@ class Visit:
 
     def ballot(self, scope: Scope, sitting: str, fresh: bool = False) -> Open | None:
         """As `Booth.next`, of runs this visitor may see. Raises `BadInput`, `NotFound`."""
-        for id in scope.runs:
-            self.run(id)
+        self._must_see(scope)
         return self.lab.booth.next(scope, sitting, self.visitor, self._only, fresh)
 
     def vote(self, token: str, answer: str) -> Vote:
@@ -272,9 +271,17 @@ class Visit:
 
     def votes(self, scope: Scope, sitting: str | None = None) -> list[Vote]:
         """The votes on a scope: everybody's, or where visitors are strangers this one's. Raises `NotFound`."""
+        self._must_see(scope)
+        return self._history.votes(scope, sitting, self._only)
+
+    def check_ballots(self, scope: Scope) -> None:
+        """Raises `BadInput` or `NotFound` with what keeps this visitor from voting on these."""
+        self._must_see(scope)
+        self.lab.booth.pairs(scope, self._only)
+
+    def _must_see(self, scope: Scope) -> None:
         for id in scope.runs:
             self.run(id)
-        return self._history.votes(scope, sitting, self._only)
 
     # Controls
 

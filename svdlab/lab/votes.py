@@ -160,7 +160,7 @@ class Booth:
         """What votes between the scope's entrants say: who wins, how surely."""
         votes = list(votes)
         entrants = list(dict.fromkeys(scope.runs or sorted(scope.checkpoints)))
-        names = {one: self._name(one, scope) for one in entrants}
+        names = self._names(entrants, scope)
         of = _entrants_of(scope)
         if len(entrants) == 2:
             a = entrants[0]
@@ -176,13 +176,13 @@ class Booth:
         ]
         return Verdict(names, len(votes), None, ranking(duels))
 
-    def _name(self, one: str, scope: Scope) -> str:
-        """An entrant as people call it: a checkpoint's name, or what sets a run apart from the other chosen ones."""
+    def _names(self, entrants: Sequence[str], scope: Scope) -> dict[str, str]:
+        """Entrants as people call them: checkpoints' names, or what sets a run apart from the other chosen ones."""
         lab = self._lab
         if not scope.runs:
-            return lab.catalogue.get(one).name if one in {known.id for known in lab.catalogue} else one
-        runs = {id: lab.history.get(id) for id in scope.runs}
-        return apart(runs[one], list(runs.values()), lab.name) or one[:8]
+            return {id: lab.checkpoint_name(id) for id in entrants}
+        runs = [lab.history.get(id) for id in entrants]
+        return {run.id: apart(run, runs, lab.name) or run.id[:8] for run in runs}
 
 
 def shape_of(run: Run) -> tuple[int, int, int, float]:

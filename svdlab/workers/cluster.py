@@ -1,6 +1,6 @@
 """A Ray cluster: a warm actor on each GPU, or on every few cores where there is none.
 
-This process alone claims and writes: it hands jobs to actors, one claim at a time each, and takes back bytes. An actor
+This process alone claims and writes: it hands jobs to actors, one claim at a time each, and takes back frames. An actor
 that is lost, with its node or by itself, costs what it was rendering; that is rendered again elsewhere. Knows Ray.
 """
 
@@ -67,6 +67,7 @@ class Seat:
         environment = Environment.read()
         asked = Environment(safety_checker=safety_checker)
         self._rendering = Rendering(compute, asked, Hashes(environment.data_folder))
+        self._catalogue = Catalogue()
         self._claim = ""
         self._told: queue.SimpleQueue[Update | Over] = queue.SimpleQueue()
         self._stops: set[str] = set()
@@ -81,7 +82,13 @@ class Seat:
         if claim == self._claim:
             return
         self._claim, self._told, self._stops = claim, queue.SimpleQueue(), set()
-        work = (claim, [_as_here(job) for job in jobs], self._told, self._stops, self._thread)
+        work = (
+            claim,
+            [_as_here(job, self._catalogue) for job in jobs],
+            self._told,
+            self._stops,
+            self._thread,
+        )
         self._thread = threading.Thread(target=self._work, args=work, daemon=True)
         self._thread.start()
 
@@ -133,13 +140,12 @@ class Seat:
             os._exit(1)
 
 
-def _as_here(job: Job) -> Job:
+def _as_here(job: Job, own: Catalogue) -> Job:
     """A job whose embedded weights are this machine's: svdlab may be installed elsewhere than where it was asked.
 
     What Ray brings can only be read, and torch wants arrays that can be written to.
     """
     lent = job.decoder_from
-    own = Catalogue()
     return replace(
         job,
         picture=np.array(job.picture),

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from diffusers import UNetSpatioTemporalConditionModel
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -22,7 +21,7 @@ from svdlab.recipes.records import Recipe
 from svdlab.recipes.settings import KNOBS
 from svdlab.ui import launch
 from svdlab.workers import open_lab
-from tests.lora_files import factors, save
+from tests.lora_files import demo_lora
 from tests.made import make_run
 from tests.waiting import until
 
@@ -35,11 +34,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with open_lab(tmp_path_factory.mktemp("api"), device="cpu") as lab:
         address = launch(lab, port=None, block=False)
         client = Client(address, verbose=False, download_files=tmp_path_factory.mktemp("got"))
-        unet = UNetSpatioTemporalConditionModel.from_pretrained(
-            lab.catalogue.get("demo-1-1").source.location + "/unet"
-        )
-        made = factors(unet, lambda name: name.endswith("to_q"))
-        lab.loras.add(save(tmp_path_factory.mktemp("loras") / "sway.safetensors", made))
+        lab.loras.add(demo_lora(tmp_path_factory.mktemp("loras") / "sway.safetensors", "to_q"))
         yield client
         client.close()
 

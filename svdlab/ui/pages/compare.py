@@ -191,7 +191,7 @@ class Compare:
             return {self.picture.component: self.picture.problem(picture, error)}
         missing = self.controls.one_missing(*form_values[:2])
         if missing:
-            return {self.controls.advice: missing}
+            return {self.controls.refused: missing}
         try:
             form = self.controls.read(*form_values)
             settings = form.settings if form.locked else form.settings.but(seed=random_seed())
@@ -200,7 +200,7 @@ class Compare:
             preset = form.preset.id if form.preset else None
             shown = self.ask(visit_of(self.lab, request), a, b, preset, kept_ids(mine))
         except SvdlabError as error:
-            return {self.controls.advice: self.controls.refuse(error)}
+            return {self.controls.refused: self.controls.refuse(error)}
         knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked, form.loras)
         return {self.controls.knobs: knobs, **shown}
 
@@ -373,7 +373,7 @@ class Compare:
         self.swap.swap(lambda a, b: (b, a), [a, b], [a, b], **QUIET)
         shown = [self.stage, self.player, self.result, self.strip]
         form = [self.picture.component, *self.controls.inputs, self.option]
-        page = [*form, self.controls.advice, self.following, self.mine, *shown]
+        page = [*form, self.controls.refused, self.following, self.mine, *shown]
         self.picture.wire(self.take, [self.picture.component], page)
         gr.on([self.go.click, self.controls.knobs.submit], self.start, [*form, self.mine], page, **EACH)
         self.strip.select(self.pick, self.mine, page, **EACH)

@@ -159,7 +159,7 @@ class Explore:
             preset = form.preset.id if form.preset else None
             shown = self.ask(visit_of(self.lab, request), recipe, preset, kept_ids(mine))
         except SvdlabError as error:
-            return {self.controls.advice: self.controls.refuse(error)}
+            return {self.controls.refused: self.controls.refuse(error)}
         knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked, form.loras)
         return {self.controls.knobs: knobs, **shown}
 
@@ -316,7 +316,7 @@ class Explore:
         page = [
             self.picture.component,
             *self.controls.inputs,
-            self.controls.advice,
+            self.controls.refused,
             self.following,
             self.mine,
             *shown,

@@ -201,7 +201,7 @@ class SweepPage:
             form = self.controls.read(*form_values)
             self.controls.must_be_here(form)
         except SvdlabError as error:
-            return {self.controls.advice: self.controls.refuse(error)}
+            return {self.controls.refused: self.controls.refuse(error)}
         try:
             planned = self._plan(visit, picture, form_values, axes.read(self.lab, rows))
             sweep = visit.submit_sweep(planned)
@@ -322,7 +322,7 @@ class SweepPage:
         """Who calls what."""
         self.controls.wire()
         form = [self.picture.component, *self.controls.inputs, self.axes]
-        page = [*form, self.controls.advice, self.plan, self.grid, self.following, self.answer]
+        page = [*form, self.controls.refused, self.plan, self.grid, self.following, self.answer]
         self.picture.wire(self.take, [self.picture.component], page)
         changed = [component.change for component in form]
         gr.on(changed, self.advise, form, self.plan, trigger_mode="always_last", **QUIET)

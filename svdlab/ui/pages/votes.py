@@ -42,9 +42,7 @@ class Votes:
         try:
             chosen = Scope(runs=tuple(filter(None, query.get("runs", "").split(",")))[: MOST_CHOSEN + 1])
             if chosen.runs:
-                for id in chosen.runs:
-                    visit.run(id)
-                self.lab.booth.pairs(chosen)
+                visit.check_ballots(chosen)
                 return ballot.value(self.lab, [], chosen)
             return ballot.value(self.lab, visit.contests(), None)
         except SvdlabError as error:
@@ -52,8 +50,8 @@ class Votes:
 
     def next(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Two clips that this sitting has not seen; none when it has seen all."""
-        wanted, visit = asked(event), visit_of(self.lab, request)
-        scope, sitting = ballot.scope_of(wanted.get("scope")), ballot.sitting_of(wanted.get("sitting"))
+        visit, wanted = visit_of(self.lab, request), asked(event)
+        scope, sitting = ballot.meant(wanted)
         try:
             found = visit.ballot(scope, sitting, bool(wanted.get("fresh")))
             shown = ballot.pair(found) if found else None
@@ -63,8 +61,8 @@ class Votes:
 
     def vote(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """Takes what was said of two clips."""
-        wanted, visit = asked(event), visit_of(self.lab, request)
-        scope, sitting = ballot.scope_of(wanted.get("scope")), ballot.sitting_of(wanted.get("sitting"))
+        visit, wanted = visit_of(self.lab, request), asked(event)
+        scope, sitting = ballot.meant(wanted)
         try:
             visit.vote(str(wanted.get("token")), str(wanted.get("answer")))
             return {"kind": "voted", "given": ballot.sitting_line(visit, scope, sitting)}
@@ -73,8 +71,8 @@ class Votes:
 
     def reveal(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """What all votes say, and which clip stood where in this sitting's."""
-        wanted, visit = asked(event), visit_of(self.lab, request)
-        scope, sitting = ballot.scope_of(wanted.get("scope")), ballot.sitting_of(wanted.get("sitting"))
+        visit, wanted = visit_of(self.lab, request), asked(event)
+        scope, sitting = ballot.meant(wanted)
         try:
             said = self.lab.booth.verdict(scope, visit.votes(scope))
             return verdict.value(said, visit.votes(scope, sitting))

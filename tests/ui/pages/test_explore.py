@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from svdlab.engine.loading import open_weights
 from svdlab.environment import Environment
 from svdlab.lab.lab import Lab
 from svdlab.lab.visit import Visit
@@ -21,7 +20,7 @@ from svdlab.ui import launch
 from svdlab.ui.pages.explore import Explore
 from svdlab.workers import open_lab
 from tests import rows
-from tests.lora_files import factors, save
+from tests.lora_files import demo_lora
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -258,11 +257,7 @@ def test_a_bad_value_gets_its_sentence_under_its_control(served: Served, explore
 def test_a_lora_is_added_at_a_strength_kept_with_the_run_and_left_out_again(
     served: Served, page_1440: Page, tmp_path: Path, screenshots: Path
 ) -> None:
-    import torch
-
-    demo = open_weights(served.lab.catalogue.get("demo-1-1")).load("unet", torch.float32)
-    made = factors(demo, lambda name: name.endswith("to_v"))
-    lora = served.lab.loras.add(save(tmp_path / "sway.safetensors", made, "kohya"))
+    lora = served.lab.loras.add(demo_lora(tmp_path / "sway.safetensors", "to_v", "kohya"))
     try:
         visit(page_1440, served.address)
         quick(page_1440, seed=77)

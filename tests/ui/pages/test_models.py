@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import huggingface_hub
 import pytest
 import safetensors.torch
-from diffusers import UNetSpatioTemporalConditionModel
 
 from svdlab.lab.lab import Lab
 from svdlab.recipes.checkpoint import Source
@@ -20,7 +19,7 @@ from svdlab.ui import launch
 from svdlab.workers import open_lab
 from tests import original_layout, tiny
 from tests.hub_server import HubServer, point_at
-from tests.lora_files import factors, save
+from tests.lora_files import demo_lora
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -132,10 +131,7 @@ def test_a_lora_is_forgotten_and_its_file_stays(
     served: tuple[Lab, str], page_1440: Page, tmp_path: Path
 ) -> None:
     lab, address = served
-    unet = UNetSpatioTemporalConditionModel.from_pretrained(
-        lab.catalogue.get("demo-1-1").source.location + "/unet"
-    )
-    file = save(tmp_path / "sway.safetensors", factors(unet, lambda name: name.endswith("to_q")))
+    file = demo_lora(tmp_path / "sway.safetensors", "to_q")
     lab.loras.add(file)
     page = visit(page_1440, address)
     page.get_by_role("button", name="Forget sway; its file stays").click()

@@ -22,7 +22,7 @@ from svdlab.ui.handover import hand_over
 from svdlab.ui.parts.element import element
 from svdlab.words import counted
 
-GAP = 16  # px between the clips, two of H.264's blocks
+GAP = 16  # px between the clips, one of H.264's blocks: the coding of one side stays out of the other
 CRF = 12  # finer than what is kept for looking at: what is judged must not be the video's own loss
 MOST_NAMED = 64  # characters of an id or a sitting
 
@@ -34,12 +34,11 @@ def build(name: str) -> gr.HTML:
 
 def value(lab: Lab, contests: list[Contest], scope: Scope | None, error: str = "") -> dict[str, Any]:
     """What there is to vote on, and what was chosen by the address."""
-    names = {one.id: one.name for one in lab.catalogue}
     return {
         "contests": [
             {
                 "checkpoints": one.checkpoints,
-                "name": f"{_versus(one, names)}: {counted(one.pairs, 'pair')}",
+                "name": f"{_versus(lab, one)}: {counted(one.pairs, 'pair')}",
             }
             for one in contests
         ],
@@ -48,10 +47,10 @@ def value(lab: Lab, contests: list[Contest], scope: Scope | None, error: str = "
     }
 
 
-def _versus(contest: Contest, names: dict[str, str]) -> str:
+def _versus(lab: Lab, contest: Contest) -> str:
     if len(contest.checkpoints) > 2:
         return f"All {len(contest.checkpoints)} checkpoints"
-    return " and ".join(names.get(id, id) for id in contest.checkpoints)
+    return " and ".join(map(lab.checkpoint_name, contest.checkpoints))
 
 
 def pair(ballot: Open) -> dict[str, Any]:
@@ -72,10 +71,12 @@ def _write(path: Path, ballot: Open) -> None:
     write_mp4(path, beside(left, right, GAP), fps, every_frame_key=False, crf=CRF)
 
 
-def scope_of(told: Any) -> Scope:
-    """What a page says is voted on: untrusted."""
+def meant(asked: dict[str, Any]) -> tuple[Scope, str]:
+    """What a page's event says is voted on, and in which sitting: untrusted."""
+    told = asked.get("scope")
     told = told if isinstance(told, dict) else {}
-    return Scope(*(_ids(told.get(name)) for name in ("checkpoints", "runs")))
+    scope = Scope(*(_ids(told.get(name)) for name in ("checkpoints", "runs")))
+    return scope, str(asked.get("sitting") or "nobody's")[:MOST_NAMED]
 
 
 def _ids(told: Any) -> tuple[str, ...]:
@@ -84,11 +85,6 @@ def _ids(told: Any) -> tuple[str, ...]:
         if isinstance(told, list)
         else ()
     )
-
-
-def sitting_of(told: Any) -> str:
-    """The sitting a page says it is, and whose: untrusted."""
-    return str(told)[:MOST_NAMED] if told else "nobody's"
 
 
 def sitting_line(visit: Visit, scope: Scope, sitting: str) -> str:

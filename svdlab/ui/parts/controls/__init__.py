@@ -31,7 +31,7 @@ from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.loras import Lora
 from svdlab.recipes.presets import Preset
 from svdlab.recipes.settings import KNOBS, GenerationSettings, resolve_seed
-from svdlab.ui.parts import advice, choice, forecast, loras
+from svdlab.ui.parts import advice, choice, forecast, loras, relay
 from svdlab.ui.parts import knobs as panel
 from svdlab.ui.parts.element import QUIET
 from svdlab.ui.words import sentence
@@ -77,6 +77,7 @@ class Controls:
         self.preset: gr.HTML
         self.knobs: gr.HTML
         self.advice: gr.HTML
+        self.refused: gr.HTML
         self.forecast: gr.HTML
 
     # Components
@@ -127,6 +128,7 @@ class Controls:
     def build_advice(self) -> gr.HTML:
         """How long it will take and what differs from the preset; it also carries notes to the controls."""
         self.advice = advice.build(f"{self.name}-advice")
+        self.refused = relay.build(f"{self.name}-refused", "refused")
         self.forecast = forecast.build(f"{self.name}-forecast")
         return self.advice
 
@@ -288,7 +290,9 @@ class Controls:
             return forecast.value(None)
 
     def refuse(self, error: SvdlabError, field: str | None = None) -> dict[str, Any]:
-        """`problem` in answer to Generate: the page also brings the sentence into sight."""
+        """`problem` in answer to Generate, for `refused`: the page brings the sentence into sight, and no answer to an
+        earlier change takes it away.
+        """
         return {**self.problem(error, field), "asked": time.time()}
 
     def problem(self, error: SvdlabError, field: str | None = None) -> dict[str, Any]:

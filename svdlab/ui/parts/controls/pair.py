@@ -63,7 +63,7 @@ class PairControls(Controls):
         return advice
 
     def one_missing(self, *chosen: Any) -> dict[str, Any] | None:
-        """What `advice` shows if a side cannot be rendered with: the sentence stands under its chooser."""
+        """What `refused` tells if a side cannot be rendered with: the sentence stands under its chooser."""
         for side, id in zip(self.sides, chosen, strict=True):
             try:
                 checkpoint = self.lab.catalogue.get(id)
