@@ -32,7 +32,7 @@ from training.unet import (
 )
 
 PICTURES = 1600  # drawn pictures to train on
-WATCHED_SIGMAS = (1.5, 5.0)
+WATCHED_SIGMAS = (1.5, 5.0, 30.0)  # carrying, and with the last what a move is
 UNCONDITIONED = 0.05  # share of clips without a picture: what guidance contrasts with
 WILD = 0.15  # share of clips whose conditioning picture is noisier than the pair is meant to be given
 
@@ -135,7 +135,7 @@ class Run:
         self.trainer, self.best = unet_trainer(self.unet, course.rate), -1.0
         if state:
             self.trainer.load_state_dict(state["trainer"])
-            self.best = state["best"]
+            self.best = state["best"] if stopped else -1.0  # a course is held against itself
         self.clock = Clock(minutes, state["spent"] if state and stopped else 0.0)
 
     def _first(self, work: Path, known: bool) -> UNetSpatioTemporalConditionModel:

@@ -39,7 +39,7 @@ FRAMES, CELLS = 4, 8  # of them that a step decodes: as many frames as svdlab de
 VIEW = (128, 80)  # px that the denoiser sees
 GIVEN_SHARE = 0.5  # of steps on what the denoiser gives, once there is one
 SIGMAS = (0.1, 2.0)  # noise levels that the denoiser is given a clip at
-LATENT_NOISE = 0.05  # on clean latents
+LATENT_NOISE = 0.02  # on clean latents
 LINEAR_STEPS = 600  # of plain convolutions first
 
 

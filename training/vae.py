@@ -122,7 +122,7 @@ def vae_trainer(vae: AutoencoderKLTemporalDecoder, rate: float = 1.0) -> Trainer
     """The encoder stays as it was set, and so does the last mixing over time."""
     for part in (vae.encoder, vae.quant_conv, vae.decoder.time_conv_out):
         part.requires_grad_(False)
-    return Trainer(vae, matrix_lr=4e-4 * rate, vector_lr=4e-4 * rate)
+    return Trainer(vae, matrix_lr=2.4e-4 * rate, vector_lr=2.4e-4 * rate, average=0.998)
 
 
 @torch.no_grad()
