@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -19,6 +19,7 @@ from svdlab.lab.lab import Lab
 from svdlab.lab.pictures import StoredPicture
 from svdlab.lab.visit import Visit
 from svdlab.lab.watching import Watching
+from svdlab.recipes.loras import Lora
 from svdlab.recipes.records import Comparison, Recipe, Run
 from svdlab.recipes.settings import GenerationSettings, random_seed
 from svdlab.ui.frame import Page
@@ -31,6 +32,7 @@ from svdlab.ui.parts import (
     compare_stage,
     compare_swap,
     follow,
+    loras,
     strip,
 )
 from svdlab.ui.parts.compare_stage.forming import Forming, comparison_meant
@@ -119,7 +121,7 @@ class Compare:
 
     def from_run(self, visit: Visit, run: Run, ids: list[str]) -> dict[Any, Any]:
         """A run of Explore: its picture and settings, its checkpoint on the side it belongs to."""
-        return self._as_run(run, self._sides(run.recipe.checkpoint)) | {
+        return self._as_run(run, self._sides(run.recipe.checkpoint), run.recipe.loras) | {
             self.strip: self.strip_value(visit, ids)
         }
 
@@ -157,21 +159,27 @@ class Compare:
         """Everything on the page as it was for a comparison."""
         counts = [run.settings.num_frames for run in (pair.a, pair.b)]
         native = counts[0] != counts[1] and counts == [self._native(run) for run in (pair.a, pair.b)]
-        return self._as_run(pair.a, (pair.a.recipe.checkpoint, pair.b.recipe.checkpoint)) | {
+        a, b = (run.recipe for run in (pair.a, pair.b))
+        shared, *own = loras.shared([a.loras, b.loras])
+        return self._as_run(pair.a, (a.checkpoint, b.checkpoint), shared, own) | {
             self.option: compare_option.value(native),
             self.strip: self.strip_value(visit, ids, pair.id),
             self.following: self._follow(visit, pair.id, ids),
         }
 
-    def _as_run(self, run: Run, sides: tuple[str, str]) -> dict[Any, Any]:
-        """Choosers, knobs and picture as a run had them."""
+    def _as_run(
+        self,
+        run: Run,
+        sides: tuple[str, str],
+        added: tuple[Lora, ...],
+        own: Sequence[tuple[Lora, ...]] = (),
+    ) -> dict[Any, Any]:
+        """Choosers, knobs and picture as a run had them, with LoRAs for both sides and each side's own."""
         preset = self.lab.preset_of(run)
         preset_id = preset.id if preset else None
         shown: dict[Any, Any] = {
             self.controls.preset: preset_id or OWN_SETTINGS,
-            self.controls.knobs: self.controls.fill(
-                run.settings, sides[0], preset_id, added=run.recipe.loras
-            ),
+            self.controls.knobs: self.controls.fill(run.settings, sides[0], preset_id, added=added, own=own),
         }
         for side, id in zip(self.controls.sides, sides, strict=True):
             if self._known(id):
@@ -201,7 +209,9 @@ class Compare:
             shown = self.ask(visit_of(self.lab, request), a, b, preset, kept_ids(mine))
         except SvdlabError as error:
             return {self.controls.refused: self.controls.refuse(error)}
-        knobs = self.controls.fill(settings, form.checkpoint.id, preset, form.locked, form.loras)
+        knobs = self.controls.fill(
+            settings, form.checkpoint.id, preset, form.locked, form.loras, form.own_loras
+        )
         return {self.controls.knobs: knobs, **shown}
 
     def recipes(
@@ -211,7 +221,14 @@ class Compare:
         changes = settings.model_dump(exclude={"seed"})
         a, b = (checkpoint.id for checkpoint in form.checkpoints)
         return self.lab.comparison_recipes(
-            stored, a, b, seed=settings.seed, changes=changes, native_frames=native, loras=form.loras
+            stored,
+            a,
+            b,
+            seed=settings.seed,
+            changes=changes,
+            native_frames=native,
+            loras=form.loras,
+            own_loras=(form.own_loras[0], form.own_loras[1]),
         )
 
     def ask(

@@ -27,6 +27,7 @@ from svdlab.ui.parts import compare_result
 from svdlab.weights.catalogue import Catalogue
 from svdlab.workers import open_lab
 from tests import rows
+from tests.lora_files import demo_lora
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -162,6 +163,35 @@ def test_a_first_visit_is_one_click_away_from_a_fair_pair(
     page_1440.screenshot(path=screenshots / "compare-done-1440-whole.png", full_page=True)
     outside = [url for url in asked if not url.startswith((served.address, "data:", "blob:"))]
     assert outside == []
+
+
+def test_one_checkpoint_with_a_lora_beside_itself_without(
+    served: Served, compare: Page, tmp_path: Path, screenshots: Path
+) -> None:
+    lora = served.lab.loras.add(demo_lora(tmp_path / "sway.safetensors", "to_v", "kohya"))
+    try:
+        compare.reload()
+        quick(compare, seed=78)
+        compare.locator("#compare-b select").select_option("demo-1-0")
+        section = compare.locator("#compare-knobs .loras")
+        section.locator(".lora-add").select_option("sway")
+        section.get_by_label("Side of sway").select_option("b")
+        section.scroll_into_view_if_needed()
+        compare.screenshot(path=screenshots / "compare-lora-1440.png")
+        press_compare(compare)
+        ready(compare)
+        pair = latest(served)
+        assert pair.a.recipe.loras == ()
+        assert [(one.sha256, one.strength) for one in pair.b.recipe.loras] == [(lora.sha256, 1)]
+        badge = compare.locator(".badge")
+        badge.wait_for()
+        assert badge.get_attribute("data-fair") == "true"
+        assert "+ sway 1" in (compare.locator("#compare-result").text_content() or "")
+        compare.goto(f"{served.page}?compare={pair.id}")
+        ready(compare)
+        assert section.get_by_label("Side of sway").input_value() == "b"
+    finally:
+        served.lab.loras.remove("sway")
 
 
 def test_both_sides_step_together_in_every_mode(served: Served, page_1440: Page, pair: Comparison) -> None:

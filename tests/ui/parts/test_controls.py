@@ -20,6 +20,7 @@ from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.loras import Lora
 from svdlab.recipes.plan import Plan
 from svdlab.recipes.settings import KNOBS, MAX_SEED, GenerationSettings
+from svdlab.ui.parts import loras
 from svdlab.ui.parts.controls import Controls
 from svdlab.ui.words import sentence
 
@@ -176,7 +177,7 @@ def test_loras_are_read_and_shown_by_id_and_stay_when_another_preset_is_chosen(
     form = controls.read("demo-1-1", "", chosen)
     assert form.loras == (Lora(sha256=sha256, strength=0.5),)
     shown = controls.fill(form.settings, added=form.loras)
-    assert shown["_loras"] == [{"id": "sway", "strength": "0.5"}]
+    assert shown["_loras"] == [{"id": "sway", "strength": "0.5", "on": ""}]
     assert controls.refill("demo-1-1", "low-motion", chosen)["_loras"] == chosen["_loras"]
     assert controls.reset("demo-1-1", "", chosen)["_loras"] == chosen["_loras"]
     there = controls.first_advice("demo-1-1", "", chosen)["choices"]["loras"]
@@ -195,6 +196,34 @@ def test_loras_are_read_and_shown_by_id_and_stay_when_another_preset_is_chosen(
 def test_loras_that_cannot_be_are_said_under_them(controls: Controls, given: Any, said: str) -> None:
     advice = controls.advise("demo-1-1", "", knobs(controls, _loras=given))
     assert re.match(said, advice["errors"]["loras"])
+
+
+def test_of_two_sides_each_may_have_a_lora_of_its_own(lab: Lab, tmp_path: Path) -> None:
+    pair = built(lab, "a", "b")
+    found = {}
+    for name, height in (("sway", 1), ("calm", 2)):
+        path = tmp_path / f"{name}.safetensors"
+        tensors = {"a.lora_A.weight": np.full((2, 8), height, "f4"), "a.lora_B.weight": np.ones((8, 2), "f4")}
+        safetensors.numpy.save_file(tensors, path)
+        found[name] = lab.loras.add(path).sha256
+    sway, calm = found["sway"], found["calm"]
+    rows = [
+        {"id": "calm", "strength": "1", "on": ""},
+        {"id": "sway", "strength": "0.5", "on": "a"},
+        {"id": "sway", "strength": "2", "on": "b"},
+    ]
+    form = pair.read("demo-1-1", "demo-1-1", "", knobs(pair, _loras=rows))
+    assert form.loras == (Lora(sha256=calm, strength=1),)
+    assert form.own_loras == ((Lora(sha256=sway, strength=0.5),), (Lora(sha256=sway, strength=2),))
+    assert pair.fill(form.settings, added=form.loras, own=form.own_loras)["_loras"] == rows
+    sides = [(*form.loras, *own) for own in form.own_loras]
+    assert loras.shared(sides) == (form.loras, *form.own_loras)
+    twice = [{**rows[0], "id": "sway"}, rows[1]]
+    advice = pair.advise("demo-1-1", "demo-1-1", "", knobs(pair, _loras=twice))
+    assert advice["errors"]["loras"].startswith("One LoRA file was given twice")
+    one = built(lab).read("demo-1-1", "", knobs(pair, _loras=rows[:2]))  # a page of one side knows no sides
+    assert {lora.sha256 for lora in one.loras} == {calm, sway}
+    assert one.own_loras == ()
 
 
 @pytest.mark.parametrize("given", [None, "all", 3, [None, 4, "x"], {"id": "sway"}])

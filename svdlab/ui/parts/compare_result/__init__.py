@@ -45,9 +45,10 @@ def started() -> dict[str, Any]:
 
 def names(lab: Lab, pair: Comparison) -> list[str]:
     """What the two sides differ in, as a person calls it: for tiles and tables."""
-    if lab.fairness(pair).subject == "decoding":
+    called = [lab.name(pair.a), lab.name(pair.b)]
+    if called[0] == called[1] or lab.fairness(pair).subject == "decoding":
         return list(lab.labels(pair))
-    return [lab.name(pair.a), lab.name(pair.b)]
+    return called
 
 
 def value(lab: Lab, pair: Comparison, before: bool) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class Form:
     settings: GenerationSettings
     locked: bool  # whether the seed stays between runs
     loras: tuple[Lora, ...] = ()  # added to every side's UNet
+    own_loras: tuple[tuple[Lora, ...], ...] = ()  # of two sides, what is added to each besides
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -159,8 +160,13 @@ class Controls:
         settings = GenerationSettings.parse(given, base=self._base(checkpoints[0], preset))
         for checkpoint in checkpoints:
             limits.check(checkpoint, self.suited(checkpoint, settings))
-        added = loras.read(self.lab, knobs.get(loras.KEY))
-        return Form(checkpoints, preset, settings, knobs.get("_lock") is not False, added)
+        added, *own = loras.read(self.lab, knobs.get(loras.KEY), self._own_sides)
+        return Form(checkpoints, preset, settings, knobs.get("_lock") is not False, added, tuple(own))
+
+    @property
+    def _own_sides(self) -> tuple[str, ...]:
+        """The sides that can have LoRAs of their own: where there are two."""
+        return self.sides if len(self.sides) > 1 else ()
 
     def suited(self, checkpoint: Checkpoint, settings: GenerationSettings) -> GenerationSettings:
         """Where one set of controls serves two checkpoints, each decodes with what it has."""
@@ -182,14 +188,19 @@ class Controls:
         preset: str | None = None,
         locked: bool = True,
         added: tuple[Lora, ...] = (),
+        own: Sequence[tuple[Lora, ...]] = (),
     ) -> dict[str, Any]:
-        """The knob panel's value for settings and LoRAs; `checkpoint` and `preset` are what they were made for.
+        """The knob panel's value for settings and LoRAs, those for all sides and each side's own; `checkpoint` and
+        `preset` are what they were made for.
 
         The seed goes as text: JavaScript's numbers end at 2⁵³.
         """
         shown = {name: "" if value is None else value for name, value in settings.model_dump().items()}
         made: dict[str, Any] = {"_checkpoint": checkpoint, "_preset": preset or OWN_SETTINGS}
-        made |= {loras.KEY: loras.value(self.lab, added)}
+        rows = loras.value(self.lab, added)
+        for side, alone in zip(self._own_sides, own, strict=False):
+            rows += loras.value(self.lab, alone, side)
+        made |= {loras.KEY: rows}
         return {**shown, "seed": str(settings.drawn_seed), "_lock": locked, **made}
 
     def refill(self, *values: Any) -> Any:

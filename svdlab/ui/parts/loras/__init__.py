@@ -1,12 +1,12 @@
-"""The LoRA files that are added to the UNet, a row each with its strength: part of the knob panel, in whose value they
-are as `_loras`.
+"""The LoRA files that are added to the UNet, a row each with its strength, and with the side it is for where there are
+two: part of the knob panel, in whose value they are as `_loras`.
 
 Knows LoRAs and words; nothing of knobs or the page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from svdlab.errors import BadSettings, SvdlabError
@@ -16,6 +16,7 @@ from svdlab.words import counted
 
 FIELD = "loras"  # where an error's sentence stands
 KEY = "_loras"  # in the panel's value
+ALL = ""  # the side of a LoRA that is for all of them
 
 
 def choices(lab: Lab) -> list[dict[str, str]]:
@@ -23,17 +24,32 @@ def choices(lab: Lab) -> list[dict[str, str]]:
     return [{"id": one.id, "said": f"{counted(one.layers, 'layer')}, rank {one.rank}"} for one in lab.loras]
 
 
-def value(lab: Lab, chosen: Iterable[Lora]) -> list[dict[str, str]]:
-    """What the panel's value holds."""
-    return [{"id": lab.loras.name(lora), "strength": f"{lora.strength:g}"} for lora in chosen]
+def value(lab: Lab, chosen: Iterable[Lora], side: str = ALL) -> list[dict[str, str]]:
+    """What the panel's value holds of LoRAs for one side, or for all."""
+    return [{"id": lab.loras.name(one), "strength": f"{one.strength:g}", "on": side} for one in chosen]
 
 
-def read(lab: Lab, given: Any) -> tuple[Lora, ...]:
-    """The LoRAs of a panel's untrusted value. Raises `BadSettings` with the sentence, for `FIELD`."""
+def read(lab: Lab, given: Any, sides: Sequence[str] = ()) -> tuple[tuple[Lora, ...], ...]:
+    """The LoRAs of a panel's untrusted value: those for all sides, then those for each of `sides` alone.
+
+    Raises `BadSettings` with the sentence, for `FIELD`.
+    """
     rows = [row for row in given if isinstance(row, dict)] if isinstance(given, list) else []
+    asked: dict[str, list[Lora]] = {side: [] for side in (ALL, *sides)}
     try:
-        return together(
-            lab.loras.named(str(row.get("id")), str(row.get("strength"))) for row in rows[: MOST_LORAS + 1]
-        )
+        for row in rows[: MOST_LORAS * len(asked) + 1]:
+            lora = lab.loras.named(str(row.get("id")), str(row.get("strength")))
+            asked.get(str(row.get("on")), asked[ALL]).append(lora)
+        everywhere, *own = asked.values()
+        for one in own:
+            together([*everywhere, *one])
+        return tuple(together(one) for one in (everywhere, *own))
     except SvdlabError as error:
         raise BadSettings(str(error), FIELD) from None
+
+
+def shared(sides: Sequence[Iterable[Lora]]) -> tuple[tuple[Lora, ...], ...]:
+    """The LoRAs that every side has, then what each has besides."""
+    sets = [set(side) for side in sides]
+    everywhere = set.intersection(*sets)
+    return tuple(together(one) for one in (everywhere, *(side - everywhere for side in sets)))
