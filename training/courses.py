@@ -25,6 +25,7 @@ from training.unet import (
     batch_of,
     build,
     draw_levels,
+    drifted,
     loss,
     residuals,
     seen_levels,
@@ -34,6 +35,7 @@ from training.unet import (
 PICTURES = 1600  # drawn pictures to train on
 WATCHED_SIGMAS = (1.5, 5.0, 30.0)  # carrying, and with the last what a move is
 UNCONDITIONED = 0.05  # share of clips without a picture: what guidance contrasts with
+DEEPEST = 3  # steps of sampling that a drifting step goes through
 WILD = 0.15  # share of clips whose conditioning picture is noisier than the pair is meant to be given
 
 
@@ -72,6 +74,7 @@ class Course:
     fixed: tuple[int, int] | None = None  # fps and bucket
     things: float = 0.12  # share of clips with a thing that moves on its own
     shapes: tuple[Shape, ...] = CROPS
+    drifting: float = 0.0  # share of steps on what sampling brings, up to `DEEPEST` steps of it
     high: float = 0.15  # share of high noise levels, where a move is chosen; the others teach the carrying
     rate: float = 1.0  # times the learning rate
     watched: tuple[str, ...] = ("left", "down", "in", "clockwise")  # moves measured while it trains: 12 clips
@@ -80,7 +83,8 @@ class Course:
 
 FIRST = Course()
 LAST = replace(FIRST, shapes=WHOLE, high=0.75, rate=0.7)
-TUNED = replace(LAST, name="tuned", start="unet", restless=STEADY, fixed=(6, 127), high=0.5, rate=0.4)
+OWN = replace(LAST, high=0.4, rate=0.4, drifting=0.6)
+TUNED = replace(OWN, name="tuned", start="unet", restless=STEADY, fixed=(6, 127), high=0.5, rate=0.4)
 
 
 def known_codec(work: Path, pictures: int = PICTURES) -> Codec:
@@ -127,7 +131,8 @@ class Run:
             things=course.things,
         )
         state = load_state(self.folder)
-        stopped = state and state["course"] == repr(course) and state["spent"] < minutes * 60
+        same = state is not None and state["course"] == repr(course)
+        stopped = state and same and state["spent"] < minutes * 60
         if course.start and not stopped:
             state = None  # fine-tuning begins anew, from what the first network has become
         self.unet = self._first(work, state is not None).to(device).train()
@@ -135,7 +140,7 @@ class Run:
         self.trainer, self.best = unet_trainer(self.unet, course.rate), -1.0
         if state:
             self.trainer.load_state_dict(state["trainer"])
-            self.best = state["best"] if stopped else -1.0  # a course is held against itself
+            self.best = state["best"] if same else -1.0  # a course is held against itself
         self.clock = Clock(minutes, state["spent"] if state and stopped else 0.0)
 
     def _first(self, work: Path, known: bool) -> UNetSpatioTemporalConditionModel:
@@ -165,12 +170,16 @@ class Run:
         shown = (torch.rand(count) >= UNCONDITIONED).float().to(self.device).view(-1, 1, 1, 1)
         batch = Batch(batch.latents, batch.given * shown, batch.ids)
         levels = (seen_levels(count) if shape.roaming else draw_levels(count, course.high)).to(self.device)
-        off = residuals(self.unet, batch, levels, torch.randn_like(batch.latents))
+        noise = torch.randn_like(batch.latents)
+        if self.rng.random() < course.drifting:
+            noise = drifted(self.unet, batch, levels, noise, int(self.rng.integers(1, DEEPEST + 1)))
+        off = residuals(self.unet, batch, levels, noise)
         self.trainer.update(loss(off, levels, self.weights), self.clock.factor())
 
     def keep(self) -> None:
         """Says how well the watched clips are carried, saves the state, and the averaged weights if they are best."""
         figures = heldout.carried(self.trainer.average, self.codec, self.watched, WATCHED_SIGMAS)
+        figures.append(heldout.sampled(self.trainer.average, self.codec, self.watched))
         mean = float(np.mean([one.all for one in figures]))
         said = "; ".join(str(one) for one in figures)
         print(f"{self.course.name} {self.trainer.steps} {self.clock.text()} {said}", flush=True)

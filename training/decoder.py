@@ -20,7 +20,7 @@ from training.clips import ClipMaker
 from training.codec import PATCH, Codec, with_motion
 from training.courses import PICTURES, known_codec
 from training.runs import Clock, autocast, device_of, load_state, save_state, times
-from training.unet import Batch, batch_of, residuals
+from training.unet import Batch, batch_of, clean_error, residuals
 from training.vae import (
     build,
     main_path,
@@ -58,8 +58,7 @@ def crops(pictures: np.ndarray, rng: np.random.Generator, count: int, side: int)
 def given(unet: UNetSpatioTemporalConditionModel, batch: Batch, levels: torch.Tensor) -> torch.Tensor:
     """The clean latents that the denoiser predicts for clips noised to σ `levels` (clips,), of unit variance."""
     off = residuals(unet, batch, levels, torch.randn_like(batch.latents))
-    share = (levels / (levels**2 + 1).sqrt()).view(-1, 1, 1, 1, 1)
-    return batch.latents - share * off
+    return batch.latents + clean_error(off, levels)
 
 
 def train(

@@ -19,9 +19,10 @@ from diffusers import UNetSpatioTemporalConditionModel
 from training.clips import MOVES, RESTLESS, STEADY, ClipMaker, Clips
 from training.codec import Codec
 from training.pool import HELD_OUT, draw
-from training.unet import Batch, batch_of, residuals
+from training.unet import Batch, batch_of, clean_error, residuals, stepped
 
 SIGMAS = (0.5, 1.5, 5.0, 30.0)
+LADDER = (6.15, 2.0, 0.52, 0.1)  # the last four of a sampler's eight steps, where the move is known
 FRAMES = 14
 OF_A_MOVE = {RESTLESS: 2, STEADY: 1}  # clips of each move: two of a restless camera, one of a steady one
 
@@ -56,15 +57,18 @@ def clips(
 
 @dataclass(frozen=True)
 class Carried:
-    """dB of pixels of the predicted clean frames at one noise level: over all frames, and over the later half."""
+    """dB of pixels of the predicted clean frames, over all frames and over the later half, after one noise level or
+    several in turn.
+    """
 
-    sigma: float
+    ladder: tuple[float, ...]
     all: float
     later: float
     motion: float  # mean square of what the displacement's prediction is off by
 
     def __str__(self) -> str:
-        return f"σ {self.sigma:g}: {self.all:.2f} dB (later half {self.later:.2f}), motion {self.motion:.3f}"
+        levels = " → ".join(f"{sigma:g}" for sigma in self.ladder)
+        return f"σ {levels}: {self.all:.2f} dB (later half {self.later:.2f}), motion {self.motion:.3f}"
 
 
 @torch.no_grad()
@@ -72,22 +76,36 @@ def carried(
     unet: UNetSpatioTemporalConditionModel, codec: Codec, batch: Batch, sigmas: tuple[float, ...] = SIGMAS
 ) -> list[Carried]:
     """How well a denoiser carries the picture, for each noise level. One clip at a time."""
-    found, latents = [], codec.matrix.shape[1]
-    for sigma in sigmas:
-        generator = torch.Generator().manual_seed(1)
-        squares, motion = [], []
-        for one in batch.split(1):
-            noise = torch.randn(one.latents.shape, generator=generator).to(one.latents)
-            level = torch.full((1,), sigma, device=noise.device)
+    return [_after(unet, codec, batch, (sigma,)) for sigma in sigmas]
+
+
+@torch.no_grad()
+def sampled(
+    unet: UNetSpatioTemporalConditionModel, codec: Codec, batch: Batch, ladder: tuple[float, ...] = LADDER
+) -> Carried:
+    """How well the picture is carried in the end, sampled down these noise levels from a true clip at the first."""
+    return _after(unet, codec, batch, ladder)
+
+
+def _after(
+    unet: UNetSpatioTemporalConditionModel, codec: Codec, batch: Batch, ladder: tuple[float, ...]
+) -> Carried:
+    generator = torch.Generator().manual_seed(1)
+    squares, motion, latents = [], [], codec.matrix.shape[1]
+    for one in batch.split(1):
+        noise = torch.randn(one.latents.shape, generator=generator).to(one.latents)
+        levels = [torch.full((1,), sigma, device=noise.device) for sigma in ladder]
+        for place, level in enumerate(levels):
             off = residuals(unet, one, level, noise)
-            error = off[0] * sigma / math.sqrt(sigma**2 + 1)  # of the clean latents
-            pixels = codec.decode(error[:, :latents] / codec.scaling) / 2
-            squares.append(pixels.pow(2).mean((1, 2, 3)))
-            motion.append(float(off[0, :, latents : latents + 2].pow(2).mean()))
-        square = torch.stack(squares)
-        later = square[:, FRAMES // 2 :]
-        found.append(Carried(sigma, _decibels(square), _decibels(later), float(np.mean(motion))))
-    return found
+            error = clean_error(off, level)
+            if place + 1 < len(levels):
+                noise = stepped(error, noise, level, levels[place + 1])
+        pixels = codec.decode(error[0, :, :latents] / codec.scaling) / 2
+        squares.append(pixels.pow(2).mean((1, 2, 3)))
+        motion.append(float(off[0, :, latents : latents + 2].pow(2).mean()))
+    square = torch.stack(squares)
+    later = square[:, FRAMES // 2 :]
+    return Carried(ladder, _decibels(square), _decibels(later), float(np.mean(motion)))
 
 
 def _decibels(squares: torch.Tensor) -> float:

@@ -8,6 +8,7 @@ before it could find it in the picture's, and carrying the picture along a known
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ WIDTHS = (160, 96)  # channels at 32×18 cells and at 16×9
 ROWS, COLUMNS = HEIGHT // PATCH, WIDTH // PATCH
 SIGMAS = (0.05, 250.0)  # noise levels trained at
 SEEN = (0.5, 4.0)  # of them, where a place's motion shows through the noise
+STEPS_DOWN = (1.6, 5.5)  # times the level that a sampler comes from: eight of Karras' steps have 2 to 5
 SMALL_NOISE = 0.5  # σ below which an error counts as what it does to the picture, not as one of the noise
 MOTION_WEIGHT = 0.25  # of the displacement in the loss
 WAVES_WEIGHT = 0.15  # of its waves
@@ -131,6 +133,45 @@ def residuals(
             inputs, 0.25 * levels.log(), encoder_hidden_states=embeds, added_time_ids=batch.ids
         ).sample
     return made.float() - (noise - sigma * latents) / scale
+
+
+def clean_error(off: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    """What the predicted clean latents are off by, where the v-prediction is off by so much."""
+    return -off * (levels / (levels**2 + 1).sqrt()).view(-1, 1, 1, 1, 1)
+
+
+def stepped(
+    error: torch.Tensor, noise: torch.Tensor, above: torch.Tensor, levels: torch.Tensor
+) -> torch.Tensor:
+    """The noise after Euler's step from `above` down to `levels` (clips,), with a clean prediction so much off.
+
+    What the step leaves of the error stands in the sample as if it were noise.
+    """
+    return noise + error * (1 / levels - 1 / above).view(-1, 1, 1, 1, 1)
+
+
+@torch.no_grad()
+def drifted(
+    unet: UNetSpatioTemporalConditionModel,
+    batch: Batch,
+    levels: torch.Tensor,
+    noise: torch.Tensor,
+    steps: int,
+) -> torch.Tensor:
+    """The noise at `levels` as a sampler brings it there from above in so many steps, with the network's own errors.
+
+    A network that has seen true clips alone takes the errors of its former steps for the picture: each step adds to
+    them. (DAgger's idea, Ross et al. 2011; of diffusion, "exposure bias", Ning et al. 2023.)
+    """
+    low, high = (math.log(times) for times in STEPS_DOWN)
+    ladder = [levels]
+    for _ in range(steps):
+        times = torch.exp(low + (high - low) * torch.rand(len(levels))).to(levels)
+        ladder.append((ladder[-1] * times).clamp(max=SIGMAS[1]))
+    for above, below in itertools.pairwise(reversed(ladder)):
+        error = clean_error(residuals(unet, batch, above, noise), above)
+        noise = stepped(error, noise, above, below)
+    return noise
 
 
 def loss(off: torch.Tensor, levels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

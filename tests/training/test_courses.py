@@ -19,7 +19,7 @@ from training.export import export
 from training.runs import load_state
 
 # The real stages on a network of 0.3 M parameters.
-SMALL = Course(shapes=(Shape(2, 4, 8, 1.0, (3, 4)),), widths=(32, 32), watched=("left",))
+SMALL = Course(shapes=(Shape(2, 4, 8, 1.0, (3, 4)),), widths=(32, 32), watched=("left",), drifting=1.0)
 TUNED = replace(SMALL, name="tuned", start="unet", restless=0.0, fixed=(6, 127))
 
 

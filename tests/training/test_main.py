@@ -27,7 +27,7 @@ def test_a_stopped_plan_is_gone_on_with_where_it_stopped(tmp_path: Path) -> None
 
     with pytest.raises(KeyboardInterrupt):
         train_all(tmp_path, 100, "cpu", {name: stage(name, stopped=name == "vae") for name in STAGES})
-    assert [name for name, _ in done] == ["unet", "whole"]
+    assert [name for name, _ in done] == ["unet", "whole", "own"]
     train_all(tmp_path, 7, "cpu", {name: stage(name) for name in STAGES})
     assert done == [(name, pytest.approx(100 * share)) for name, share in SHARES.items()]
     train_all(tmp_path, 7, "cpu", {name: stage(name) for name in STAGES})

@@ -63,6 +63,31 @@ def test_the_loss_is_least_for_the_right_answer() -> None:
     assert float(wrong) == pytest.approx(wanted, rel=0.01)
 
 
+def test_a_step_down_is_eulers() -> None:
+    latents, noise = (torch.randn(2, 3, CHANNELS, 4, 4) for _ in range(2))
+    batch = Batch(latents, torch.zeros(2, CHANNELS, 4, 4), torch.zeros(2, 3))
+    above, below = torch.tensor([8.0, 3.0]), torch.tensor([2.0, 0.5])
+    off = unet.residuals(Oracle(latents, 0.3), batch, above, noise)
+    clean = latents + unet.clean_error(off, above)
+    high, low = (levels.view(-1, 1, 1, 1, 1) for levels in (above, below))
+    sample = latents + high * noise
+    stepped = sample + (sample - clean) / high * (low - high)  # along the derivative
+    found = unet.stepped(unet.clean_error(off, above), noise, above, below)
+    assert torch.allclose(latents + low * found, stepped, atol=1e-4)
+
+
+def test_what_sampling_brings_has_the_networks_own_errors_in_it() -> None:
+    latents, noise = (torch.randn(2, 3, CHANNELS, 4, 4) for _ in range(2))
+    batch = Batch(latents, torch.zeros(2, CHANNELS, 4, 4), torch.zeros(2, 3))
+    levels = torch.tensor([0.5, 2.0])
+    right, once, thrice = (
+        (unet.drifted(Oracle(latents, off), batch, levels, noise, steps) - noise).abs().mean()
+        for off, steps in ((0.0, 2), (0.3, 1), (0.3, 3))
+    )
+    assert right < 1e-4
+    assert thrice > once > 0.05
+
+
 def test_an_error_that_shows_in_pixels_counts_more() -> None:
     weights = torch.linspace(1.9, 0.1, LATENTS)
     first, last = (torch.zeros(1, 3, CHANNELS, 4, 4) for _ in range(2))
