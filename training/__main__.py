@@ -3,7 +3,7 @@
 scripts/train_demo --minutes 240           everything, each stage with its share of the minutes
 scripts/train_demo unet --minutes 120      demo-1-0: every rate and bucket, a restless camera; mostly small views
 scripts/train_demo whole --minutes 60      the same network with mostly whole frames, and clips of 25 frames
-scripts/train_demo own --minutes 60    the same on what sampling brings, so that its errors do not add up
+scripts/train_demo own --minutes 60        the same on what sampling brings, so that its errors do not add up
 scripts/train_demo vae --minutes 30        the decoder, on clean latents and on what the denoiser gives
 scripts/train_demo tune --minutes 30       demo-1-1: from demo-1-0, at 6 fps and bucket 127, a steady camera
 scripts/train_demo score                   dB of carried pixels on the held-out clips, of what is in training
@@ -68,7 +68,7 @@ def score(folder: Path, checkpoint: Path | None) -> None:
     for moves, named in ((PANS, "12 pans"), (tuple(MOVES), "all 24")):
         batch = heldout.batch(heldout.clips(codec.patch, moves), codec)
         for sigma in heldout.SIGMAS:
-            print(f"{named}: {heldout.carried(unet.eval(), codec, batch, (sigma,))[0]}", flush=True)
+            print(f"{named}: {heldout.carried(unet.eval(), codec, batch, (sigma,))}", flush=True)
 
 
 def main() -> None:

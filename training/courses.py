@@ -33,7 +33,12 @@ from training.unet import (
 )
 
 PICTURES = 1600  # drawn pictures to train on
-WATCHED_SIGMAS = (1.5, 5.0, 30.0)  # carrying, and with the last what a move is
+WATCHED = (
+    (1.5,),
+    (5.0,),
+    (30.0,),
+    heldout.LADDER,
+)  # carrying; what a move is; what is left of both in the end
 UNCONDITIONED = 0.05  # share of clips without a picture: what guidance contrasts with
 DEEPEST = 3  # steps of sampling that a drifting step goes through
 WILD = 0.15  # share of clips whose conditioning picture is noisier than the pair is meant to be given
@@ -84,7 +89,7 @@ class Course:
 FIRST = Course()
 LAST = replace(FIRST, shapes=WHOLE, high=0.75, rate=0.7)
 OWN = replace(LAST, high=0.4, rate=0.4, drifting=0.6)
-TUNED = replace(OWN, name="tuned", start="unet", restless=STEADY, fixed=(6, 127), high=0.5, rate=0.4)
+TUNED = replace(OWN, name="tuned", start="unet", restless=STEADY, fixed=(6, 127), high=0.5)
 
 
 def known_codec(work: Path, pictures: int = PICTURES) -> Codec:
@@ -178,8 +183,7 @@ class Run:
 
     def keep(self) -> None:
         """Says how well the watched clips are carried, saves the state, and the averaged weights if they are best."""
-        figures = heldout.carried(self.trainer.average, self.codec, self.watched, WATCHED_SIGMAS)
-        figures.append(heldout.sampled(self.trainer.average, self.codec, self.watched))
+        figures = [heldout.carried(self.trainer.average, self.codec, self.watched, one) for one in WATCHED]
         mean = float(np.mean([one.all for one in figures]))
         said = "; ".join(str(one) for one in figures)
         print(f"{self.course.name} {self.trainer.steps} {self.clock.text()} {said}", flush=True)

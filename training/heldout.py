@@ -73,23 +73,12 @@ class Carried:
 
 @torch.no_grad()
 def carried(
-    unet: UNetSpatioTemporalConditionModel, codec: Codec, batch: Batch, sigmas: tuple[float, ...] = SIGMAS
-) -> list[Carried]:
-    """How well a denoiser carries the picture, for each noise level. One clip at a time."""
-    return [_after(unet, codec, batch, (sigma,)) for sigma in sigmas]
-
-
-@torch.no_grad()
-def sampled(
-    unet: UNetSpatioTemporalConditionModel, codec: Codec, batch: Batch, ladder: tuple[float, ...] = LADDER
-) -> Carried:
-    """How well the picture is carried in the end, sampled down these noise levels from a true clip at the first."""
-    return _after(unet, codec, batch, ladder)
-
-
-def _after(
     unet: UNetSpatioTemporalConditionModel, codec: Codec, batch: Batch, ladder: tuple[float, ...]
 ) -> Carried:
+    """How well a denoiser carries the picture: in the end, sampled down these levels from a true clip at the first.
+
+    One level is one prediction. One clip at a time.
+    """
     generator = torch.Generator().manual_seed(1)
     squares, motion, latents = [], [], codec.matrix.shape[1]
     for one in batch.split(1):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-SAVE_SECONDS = 240.0  # the held-out clips take a tenth of a minute
+SAVE_SECONDS = 240.0  # the held-out clips take a part of them
 LONGEST_STEP = 100.0  # seconds
 GPU_TIMES = 12  # a GPU takes so many times a CPU's clips a step: on a CPU small batches learn more in an hour
 

@@ -169,7 +169,7 @@ def compare(
         added, *own = (lab.loras.chosen(asked or ()) for asked in (lora, lora_a, lora_b))
         kept = kept_picture(lab, picture)
         first, second = lab.comparison_recipes(
-            kept, a, b, preset, changes.get("seed"), changes, native_frames, added, (own[0], own[1])
+            kept, a, b, preset, changes.get("seed"), changes, native_frames, added, own
         )
         notes = _both_notes(lab, first, second, kept)
         say_notes(notes)

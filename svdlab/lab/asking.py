@@ -222,7 +222,7 @@ class Asking:
         changes: Mapping[str, Any] | None = None,
         native_frames: bool = False,
         loras: tuple[Lora, ...] = (),
-        own_loras: tuple[tuple[Lora, ...], tuple[Lora, ...]] = ((), ()),
+        own_loras: Sequence[tuple[Lora, ...]] = ((), ()),
     ) -> tuple[Recipe, Recipe]:
         """Two recipes with the same settings: A's official ones, the preset's, then `changes`, at a size as `settings`.
 

@@ -228,7 +228,7 @@ class Compare:
             changes=changes,
             native_frames=native,
             loras=form.loras,
-            own_loras=(form.own_loras[0], form.own_loras[1]),
+            own_loras=form.own_loras,
         )
 
     def ask(
@@ -387,7 +387,8 @@ class Compare:
         """Who calls what."""
         self.controls.wire()
         a, b = self.controls.checkpoints.values()
-        self.swap.swap(lambda a, b: (b, a), [a, b], [a, b], **QUIET)
+        both = [a, b, self.controls.knobs]
+        self.swap.swap(self.controls.turned, both, both, **QUIET)
         shown = [self.stage, self.player, self.result, self.strip]
         form = [self.picture.component, *self.controls.inputs, self.option]
         page = [*form, self.controls.refused, self.following, self.mine, *shown]

@@ -190,6 +190,10 @@ def test_one_checkpoint_with_a_lora_beside_itself_without(
         compare.goto(f"{served.page}?compare={pair.id}")
         ready(compare)
         assert section.get_by_label("Side of sway").input_value() == "b"
+        compare.get_by_role(
+            "button", name="Swap A and B"
+        ).click()  # the sides change places with all they have
+        compare.wait_for_function("document.querySelector('.lora-side')?.value === 'a'")
     finally:
         served.lab.loras.remove("sway")
 

@@ -22,6 +22,7 @@ from svdlab.recipes.plan import Plan
 from svdlab.recipes.settings import KNOBS, MAX_SEED, GenerationSettings
 from svdlab.ui.parts import loras
 from svdlab.ui.parts.controls import Controls
+from svdlab.ui.parts.controls.pair import PairControls
 from svdlab.ui.words import sentence
 
 
@@ -218,6 +219,10 @@ def test_of_two_sides_each_may_have_a_lora_of_its_own(lab: Lab, tmp_path: Path) 
     assert pair.fill(form.settings, added=form.loras, own=form.own_loras)["_loras"] == rows
     sides = [(*form.loras, *own) for own in form.own_loras]
     assert loras.shared(sides) == (form.loras, *form.own_loras)
+    *sides, value = PairControls(lab, "swap", ("a", "b")).turned("one", "two", {"fps": 7, "_loras": rows})
+    assert sides == ["two", "one"]
+    assert [row["on"] for row in value["_loras"]] == ["", "b", "a"]
+    assert value["fps"] == 7
     twice = [{**rows[0], "id": "sway"}, rows[1]]
     advice = pair.advise("demo-1-1", "demo-1-1", "", knobs(pair, _loras=twice))
     assert advice["errors"]["loras"].startswith("One LoRA file was given twice")

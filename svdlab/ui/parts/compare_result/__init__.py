@@ -45,10 +45,9 @@ def started() -> dict[str, Any]:
 
 def names(lab: Lab, pair: Comparison) -> list[str]:
     """What the two sides differ in, as a person calls it: for tiles and tables."""
-    called = [lab.name(pair.a), lab.name(pair.b)]
-    if called[0] == called[1] or lab.fairness(pair).subject == "decoding":
+    if pair.a.recipe.loras != pair.b.recipe.loras or lab.fairness(pair).subject == "decoding":
         return list(lab.labels(pair))
-    return called
+    return [lab.name(pair.a), lab.name(pair.b)]
 
 
 def value(lab: Lab, pair: Comparison, before: bool) -> dict[str, Any]:

@@ -197,10 +197,7 @@ class Controls:
         """
         shown = {name: "" if value is None else value for name, value in settings.model_dump().items()}
         made: dict[str, Any] = {"_checkpoint": checkpoint, "_preset": preset or OWN_SETTINGS}
-        rows = loras.value(self.lab, added)
-        for side, alone in zip(self._own_sides, own, strict=False):
-            rows += loras.value(self.lab, alone, side)
-        made |= {loras.KEY: rows}
+        made |= {loras.KEY: loras.value(self.lab, (added, *own), self._own_sides)}
         return {**shown, "seed": str(settings.drawn_seed), "_lock": locked, **made}
 
     def refill(self, *values: Any) -> Any:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from svdlab.errors import CheckpointUnavailable, NotFound, SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint
-from svdlab.ui.parts import compare_option
+from svdlab.ui.parts import compare_option, loras
 from svdlab.ui.parts.controls import Controls
 from svdlab.ui.parts.element import QUIET
 from svdlab.weights.availability import availability
@@ -38,6 +38,12 @@ class PairControls(Controls):
             chosen = list(self.pair_for(preset.compare))
         shown: dict[Any, Any] = dict(zip(self.checkpoints.values(), chosen, strict=True))
         return shown | {self.knobs: self.refill(*chosen, preset_id, knobs)}
+
+    def turned(self, a: Any, b: Any, knobs: Any) -> tuple[Any, Any, Any]:
+        """The two sides in each other's place, with the LoRAs of each."""
+        if isinstance(knobs, dict):
+            knobs = {**knobs, loras.KEY: loras.turned(knobs.get(loras.KEY), (self.sides[0], self.sides[1]))}
+        return b, a, knobs
 
     def pair_for(self, wanted: tuple[str, str]) -> tuple[str, str]:
         """The two checkpoints of that name if both are here, else the best pair that is."""

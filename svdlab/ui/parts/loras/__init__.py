@@ -24,9 +24,13 @@ def choices(lab: Lab) -> list[dict[str, str]]:
     return [{"id": one.id, "said": f"{counted(one.layers, 'layer')}, rank {one.rank}"} for one in lab.loras]
 
 
-def value(lab: Lab, chosen: Iterable[Lora], side: str = ALL) -> list[dict[str, str]]:
-    """What the panel's value holds of LoRAs for one side, or for all."""
-    return [{"id": lab.loras.name(one), "strength": f"{one.strength:g}", "on": side} for one in chosen]
+def value(lab: Lab, chosen: Iterable[Iterable[Lora]], sides: Sequence[str] = ()) -> list[dict[str, str]]:
+    """What the panel's value holds of LoRAs for all sides, then of those for each of `sides` alone."""
+    return [
+        {"id": lab.loras.name(one), "strength": f"{one.strength:g}", "on": side}
+        for side, added in zip((ALL, *sides), chosen, strict=False)
+        for one in added
+    ]
 
 
 def read(lab: Lab, given: Any, sides: Sequence[str] = ()) -> tuple[tuple[Lora, ...], ...]:
@@ -46,6 +50,13 @@ def read(lab: Lab, given: Any, sides: Sequence[str] = ()) -> tuple[tuple[Lora, .
         return tuple(together(one) for one in (everywhere, *own))
     except SvdlabError as error:
         raise BadSettings(str(error), FIELD) from None
+
+
+def turned(rows: Any, sides: tuple[str, str]) -> Any:
+    """The rows of a panel's untrusted value with two sides in each other's place."""
+    other = dict(zip(sides, reversed(sides), strict=True))
+    known = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    return [{**row, "on": other.get(str(row.get("on")), ALL)} for row in rows] if known else rows
 
 
 def shared(sides: Sequence[Iterable[Lora]]) -> tuple[tuple[Lora, ...], ...]:
