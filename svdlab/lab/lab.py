@@ -357,6 +357,13 @@ class Lab(Asking):
             label = f"{self.catalogue.get(run.recipe.checkpoint).name} · {run.recipe.checkpoint}"
         except NotFound:
             label = run.recipe.checkpoint
+        return self._with_loras(label, run)
+
+    def called(self, run: Run) -> str:
+        """A run's checkpoint as a person calls it, and the LoRAs added to it."""
+        return self._with_loras(self.name(run), run)
+
+    def _with_loras(self, label: str, run: Run) -> str:
         added = [f"{self.loras.name(lora)} {lora.strength:g}" for lora in run.recipe.loras]
         return " + ".join((label, *added))
 

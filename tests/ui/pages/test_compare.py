@@ -187,6 +187,7 @@ def test_one_checkpoint_with_a_lora_beside_itself_without(
         badge.wait_for()
         assert badge.get_attribute("data-fair") == "true"
         assert "+ sway 1" in (compare.locator("#compare-result").text_content() or "")
+        compare.locator("#compare-strip").get_by_text("Demo 1.0 | Demo 1.0 + sway 1").first.wait_for()
         compare.goto(f"{served.page}?compare={pair.id}")
         ready(compare)
         assert section.get_by_label("Side of sway").input_value() == "b"

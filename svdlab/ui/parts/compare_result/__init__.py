@@ -45,9 +45,10 @@ def started() -> dict[str, Any]:
 
 def names(lab: Lab, pair: Comparison) -> list[str]:
     """What the two sides differ in, as a person calls it: for tiles and tables."""
-    if pair.a.recipe.loras != pair.b.recipe.loras or lab.fairness(pair).subject == "decoding":
+    if lab.fairness(pair).subject == "decoding":
         return list(lab.labels(pair))
-    return [lab.name(pair.a), lab.name(pair.b)]
+    called = lab.called if pair.a.recipe.loras != pair.b.recipe.loras else lab.name
+    return [called(pair.a), called(pair.b)]
 
 
 def value(lab: Lab, pair: Comparison, before: bool) -> dict[str, Any]:
