@@ -365,7 +365,7 @@ NOBODYS = {
     ),
     *("Controls.foresee", "Controls.refill", "Controls.advise", "Controls.first_advice", "Controls.reset"),
     *("SweepPage.take", "SweepPage.keep", "SweepPage.advise", "SweepPage.start"),
-    *("PairControls.choose_preset", "PairControls.advise", "Compare.wire.<lambda>"),
+    *("PairControls.choose_preset", "PairControls.advise", "PairControls.turned"),
     *(
         "PictureBox.example",
         "Explore.choose_example",
