@@ -27,7 +27,7 @@ from svdlab.errors import BadInput
 PREFIX = "SVDLAB_"
 Offload = Literal["none", "model", "streamed"]
 LogForm = Literal["text", "json"]
-Acceleration = Literal["off", "exact"]
+Acceleration = Literal["off", "exact", "fast"]
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -269,9 +269,11 @@ class Environment:
     )
     acceleration: Acceleration | None = _variable(
         "SVDLAB_ACCELERATION",
-        "Whether what no step of a run changes is computed once (exact), or again at every step as in diffusers (off).",
+        "Whether what no step of a run changes is computed once (exact), or again at every step as in diffusers (off). "
+        "fast is exact, and on a CPU also convolutions laid out otherwise and bfloat16 where the processor has it: "
+        "not the same to the last bit.",
         _acceleration,
-        wanted="exact or off",
+        wanted="off, exact or fast",
         unset="exact on a GPU, off on a CPU, where runs are bit-equal to diffusers",
     )
     kept_latents_bytes: int = _variable(

@@ -1,7 +1,7 @@
 """Training of the decoder: on clean latents of pictures, and on what the denoiser makes of a noised clip.
 
-The denoiser's clip is a true one, noised, predicted clean in one step; a window of it is decoded and held against the
-true frames. Knows the autoencoder, the denoiser and the clips.
+The denoiser's clip is a true one, noised, brought down by none to four steps of sampling and predicted clean; a window
+of it is decoded and held against the true frames. Knows the autoencoder, the denoiser and the clips.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from training.clips import ClipMaker
 from training.codec import PATCH, Codec, with_motion
 from training.courses import PICTURES, known_codec
 from training.runs import Clock, autocast, device_of, load_state, save_state, times
-from training.unet import Batch, batch_of, clean_error, residuals
+from training.unet import Batch, batch_of, clean_error, drifted, residuals
 from training.vae import (
     build,
     main_path,
@@ -38,7 +38,8 @@ CLIP = 14  # frames that the denoiser sees
 FRAMES, CELLS = 4, 8  # of them that a step decodes: as many frames as svdlab decodes at once
 VIEW = (128, 80)  # px that the denoiser sees
 GIVEN_SHARE = 0.5  # of steps on what the denoiser gives, once there is one
-SIGMAS = (0.1, 2.0)  # noise levels that the denoiser is given a clip at
+SIGMAS = (0.1, 1.0)  # noise levels that the denoiser predicts a clip at
+DEEPEST = 4  # steps of sampling that lead there: from σ 0.1 up to where the move is known
 LATENT_NOISE = 0.02  # on clean latents
 LINEAR_STEPS = 600  # of plain convolutions first
 
@@ -55,10 +56,16 @@ def crops(pictures: np.ndarray, rng: np.random.Generator, count: int, side: int)
 
 
 @torch.no_grad()
-def given(unet: UNetSpatioTemporalConditionModel, batch: Batch, levels: torch.Tensor) -> torch.Tensor:
-    """The clean latents that the denoiser predicts for clips noised to σ `levels` (clips,), of unit variance."""
-    off = residuals(unet, batch, levels, torch.randn_like(batch.latents))
-    return batch.latents + clean_error(off, levels)
+def given(
+    unet: UNetSpatioTemporalConditionModel, batch: Batch, levels: torch.Tensor, steps: int
+) -> torch.Tensor:
+    """The clean latents that the denoiser predicts for clips at σ `levels` (clips,), of unit variance.
+
+    The clips were noised further up and brought there by so many steps of sampling: with none it is one prediction
+    from a true clip, with more the errors of sampling are in it, which a decoder never given them shows as grain.
+    """
+    noise = drifted(unet, batch, levels, torch.randn_like(batch.latents), steps)
+    return batch.latents + clean_error(residuals(unet, batch, levels, noise), levels)
 
 
 def train(
@@ -123,7 +130,8 @@ class Run:
         clips = self.maker(times(self.device), CLIP, VIEW)
         low, high = (math.log(sigma) for sigma in SIGMAS)
         levels = torch.exp(low + (high - low) * torch.rand(len(clips.fps))).to(self.device)
-        made = given(self.unet, batch_of(clips, self.codec), levels) / self.codec.scaling
+        steps = int(self.rng.integers(0, DEEPEST + 1))
+        made = given(self.unet, batch_of(clips, self.codec), levels, steps) / self.codec.scaling
         room = (CLIP - FRAMES, VIEW[1] // PATCH - CELLS, VIEW[0] // PATCH - CELLS)
         t, y, x = (int(self.rng.integers(0, most + 1)) for most in room)
         rows, columns = (slice(PATCH * place, PATCH * (place + CELLS)) for place in (y, x))

@@ -70,6 +70,7 @@ def plan(
         chosen = wanted(lab, checkpoint, preset, None, changes)
         known = lab.estimate(chosen.checkpoint.id, chosen.settings)
     from svdlab.engine import memory
+    from svdlab.engine.fast import choose_acceleration
     from svdlab.engine.plan import choose, on_a_card
 
     here = memory.choose_device(device or "auto")
@@ -83,7 +84,7 @@ def plan(
             _networks(chosen.checkpoint, own),
             settings,
             memory.free_bytes(here),
-            exact=(environment.acceleration or ("off" if here.type == "cpu" else "exact")) == "exact",
+            exact=choose_acceleration(here, environment.acceleration) != "off",
             offloads=(environment.offload,) if environment.offload else offloads,
         ).plan
     else:

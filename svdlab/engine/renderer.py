@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,8 +20,8 @@ import transformers
 from PIL import Image
 
 from svdlab import __version__
+from svdlab.engine import fast, loading, memory, plan, sampler
 from svdlab.engine import latents as kept
-from svdlab.engine import loading, memory, plan, sampler
 from svdlab.engine.components import Components
 from svdlab.engine.plan import Networks
 from svdlab.engine.residency import Asked, Residency, held_as
@@ -84,9 +85,7 @@ class Renderer:
         hashes: Hashes | None = None,
         acceleration: Acceleration | None = None,
     ) -> None:
-        self.residency = Residency(device, dtype, budget_bytes, offload, hashes)
-        on_cpu = self.residency.device.type == "cpu"
-        self.acceleration: Acceleration = acceleration or ("off" if on_cpu else "exact")
+        self.residency = Residency(device, dtype, budget_bytes, offload, hashes, acceleration)
         self.previews = previews
         self.encodes = 0
         self._conditionings: OrderedDict[tuple[Any, ...], Conditioning] = OrderedDict()
@@ -100,7 +99,16 @@ class Renderer:
 
     def resident(self) -> list[Resident]:
         """What is in memory now, shared components once, and how it is computed with."""
-        return [replace(one, acceleration=self.acceleration) for one in self.residency.resident()]
+        return self.residency.resident()
+
+    @property
+    def acceleration(self) -> Acceleration:
+        """How it is computed: off, exact or fast."""
+        return self.residency.acceleration
+
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        on, dtype = self.residency.device, self.residency.dtype
+        return fast.arithmetic(on, dtype) if self.acceleration == "fast" else nullcontext()
 
     def render(self, jobs: Sequence[Job], stop: Stop = lambda _: False) -> Generator[Update, None, None]:
         """Renders all jobs; ends each with exactly one of Rendered, Failed, Stopped.
@@ -225,7 +233,7 @@ class Renderer:
             Networks.of(parts),
             settings,
             residency.room,
-            exact=self.acceleration == "exact",
+            exact=self.acceleration != "off",
             offloads=residency.offloads,
             resident=max(residency.bytes, residency.bytes_of(*together) if len(together) > 1 else 0),
             sampled=progress.latents is None,
@@ -248,7 +256,7 @@ class Renderer:
             first,
             settings,
             residency.room,
-            exact=self.acceleration == "exact",
+            exact=self.acceleration != "off",
             offloads=residency.offloads,
             resident=max(residency.bytes, together),
         ).plan
@@ -268,12 +276,12 @@ class Renderer:
         self, progress: _Progress, conditioning: Conditioning, check: Callable[[], None]
     ) -> Iterator[Stepped]:
         job, parts = progress.job, progress.parts
-        exact = self.acceleration == "exact"
+        exact = self.acceleration != "off"
         steps = sampler.denoise(parts, conditioning, progress.noise, job.settings, exact, progress.way)
         decode_seconds = self._decode_cost.get(job.checkpoint.id, 0.0) * _pixels(job.settings)
         while True:
             clock = time.perf_counter()
-            with self.residency.computing(parts.unet):
+            with self.residency.computing(parts.unet), self._arithmetic():
                 step = next(steps, None)
             progress.seconds["denoise"] += (
                 time.perf_counter() - clock
@@ -295,7 +303,7 @@ class Renderer:
         latents = progress.latents.to(parts.device, parts.dtype)
         while True:
             try:
-                with self.residency.computing(parts.vae):
+                with self.residency.computing(parts.vae), self._arithmetic():
                     for chunk in sampler.decode(parts, latents, progress.chunk):
                         pieces.append(chunk.frames)
                         done = chunk.start + len(chunk.frames)
@@ -377,9 +385,16 @@ class Renderer:
             "device": self.device_name,
             "dtype": str(parts.dtype).removeprefix("torch."),
             **{f"{part}_sha256": key for part, key in parts.keys.items()},
-            **({"acceleration": self.acceleration} if self.acceleration != "off" else {}),
+            **self._accelerated(parts.dtype),
             **(dict([AYS_LEVELS]) if settings.schedule == "ays" else {}),
         }
+
+    def _accelerated(self, dtype: torch.dtype) -> dict[str, str]:
+        said: dict[str, str] = {"acceleration": self.acceleration} if self.acceleration != "off" else {}
+        quick = fast.computes_in(self.residency.device, dtype)
+        if self.acceleration == "fast" and quick != dtype:
+            said["computed_in"] = str(quick).removeprefix("torch.")
+        return said
 
     def _peak_memory(self) -> int:
         if self.residency.device.type == "cuda":

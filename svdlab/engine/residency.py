@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 
-from svdlab.engine import loading, memory
+from svdlab.engine import fast, loading, memory
 from svdlab.engine.components import Components, Stamp
 from svdlab.engine.loading import Weights
 from svdlab.engine.loras import add_to
 from svdlab.engine.memory import choose_device, choose_dtype, module_bytes
 from svdlab.engine.streaming import Streamed, order_of
-from svdlab.environment import Offload
+from svdlab.environment import Acceleration, Offload
 from svdlab.errors import SvdlabError
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.loras import AddedLora
@@ -46,7 +46,8 @@ class Residency:
 
     `loads` counts how many components were ever read from disk. `offload` says where weights wait: 'none' on the
     device, 'model' in main memory, each component moved when its stage computes, 'streamed' the same, but the UNet
-    comes piece by piece while it computes. None as `offload` chooses from the free memory whenever something is loaded.
+    comes piece by piece while it computes. None as `offload` chooses from the free memory whenever something is loaded;
+    None as `acceleration` is exact on a GPU and off on a CPU.
     """
 
     def __init__(
@@ -56,9 +57,11 @@ class Residency:
         budget_bytes: int | None = None,
         offload: Offload | None = None,
         hashes: Hashes | None = None,
+        acceleration: Acceleration | None = None,
     ) -> None:
         self.hashes = hashes or Hashes()
         self.device = choose_device(device)
+        self.acceleration = fast.choose_acceleration(self.device, acceleration)
         self.dtype = choose_dtype(self.device, dtype)
         self.budget_bytes = budget_bytes or memory.default_budget(self.device)
         self.loads = 0
@@ -87,6 +90,7 @@ class Residency:
                 size,
                 tuple(id for id, held in list(self._held.items()) if stamp in held.stamps),
                 self.offload,
+                self.acceleration,
             )
             for stamp, size in list(self._sizes.items())
         ]
@@ -162,6 +166,8 @@ class Residency:
         module = weights.load(stamp.part, self.dtype)
         if stamp.loras:
             add_to(module, loras, weights.checkpoint.id)
+        if self.acceleration == "fast":
+            fast.lay_out(module, self.device)
         self._sizes[stamp] = module_bytes(module)
         self._parts[stamp] = self._settle(stamp.part, module)
         self.loads += 1

@@ -253,13 +253,14 @@ def denoise(
         reused = [one.for_step(index, settings.feature_reuse) for one in deep] or [StandIns()] * len(calls)
         for call, stand_ins, shallow in zip(calls, layers, reused, strict=True):
             with (stand_ins + shallow).in_place():
-                predictions += parts.unet(
+                [made] = parts.unet(
                     branches[call],
                     t,
                     encoder_hidden_states=embeds[call],
                     added_time_ids=ids[call],
                     return_dict=False,
                 )
+                predictions.append(made.to(dtype))  # under `fast` it comes in another number format
         prediction = predictions[0] if len(predictions) == 1 else torch.cat(predictions)
         if settings.guided:
             without, with_picture = prediction.chunk(2)

@@ -23,10 +23,13 @@ Keys = Callable[[Checkpoint, str, str], str | None]
 
 @dataclass(frozen=True)
 class Numbers:
-    """What is rendered with, as a person names it. 'auto' as a device is any; as a number format, the device's own."""
+    """What is rendered with, as a person names it. 'auto' as a device is any; as a number format, the device's own.
+    `fast` is what is not equal to the last bit.
+    """
 
     device: str = "auto"
     dtype: str = "auto"
+    fast: bool = False
 
     def fits(self, recipe: Recipe) -> bool:
         """Whether a finished recipe was rendered so. One that does not say how is taken for it."""
@@ -34,7 +37,8 @@ class Numbers:
         kind = device.partition(" ")[0]
         wanted = self.device.partition(":")[0]
         number = ("float16" if kind == "cuda" else "float32") if self.dtype == "auto" else self.dtype
-        return (not kind or wanted in ("auto", kind)) and (not dtype or number == dtype)
+        fits = (not kind or wanted in ("auto", kind)) and (not dtype or number == dtype)
+        return fits and (not kind or recipe.computed_fast == self.fast)
 
 
 def same_schedule(recipe: Recipe) -> bool:

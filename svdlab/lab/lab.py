@@ -80,7 +80,9 @@ class Lab(Asking):
         self.catalogue = catalogue or Catalogue(self.registry.checkpoints(Catalogue()))
         self.presets = presets or Presets()
         self.history = History(self.data_dir, busy_seconds)
-        self.numbers = Numbers(self.environment.device, self.environment.dtype)
+        self.numbers = Numbers(
+            self.environment.device, self.environment.dtype, self.environment.acceleration == "fast"
+        )
         self.bits = Bits(self.catalogue.get, self.hashes)
         self.before = Before(self.history, self.bits, lambda: self.numbers)
         self.live = Live(self.history)

@@ -71,6 +71,10 @@ def fairness(a: Run, b: Run, forced_decoders: bool = False) -> Fairness:
     if short_of_memory and chunks[0] != chunks[1] and counts is None:
         differences.append(f"Memory was short: A decoded {chunks[0]} frames at once and B {chunks[1]}.")
         changed["decode_chunk_size"] = chunks
+    numbers = _numbers(a), _numbers(b)
+    if all(numbers) and numbers[0] != numbers[1]:
+        differences.append(f"A was computed in {numbers[0]} and B in {numbers[1]}.")
+        changed["numbers"] = numbers
     shared = min(a.settings.num_frames, b.settings.num_frames)
     noise_a, noise_b = a.outcome.noise_frames, b.outcome.noise_frames
     known = bool(noise_a and noise_b)
@@ -93,6 +97,12 @@ def fairness(a: Run, b: Run, forced_decoders: bool = False) -> Fairness:
         remarks=tuple(remarks),
         shared_frames=shared,
     )
+
+
+def _numbers(run: Run) -> str:
+    """What a finished run was computed in: 'float32', 'float32, fast'; empty where it is not known."""
+    dtype = run.recipe.versions.get("dtype", "")
+    return f"{dtype}, fast" if dtype and run.recipe.computed_fast else dtype
 
 
 def same_latents(a: Run, b: Run) -> bool:

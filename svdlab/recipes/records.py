@@ -63,6 +63,11 @@ class Recipe(BaseModel):
         """SHA-256 of what decides the frames: everything but the versions. It outlives new knobs."""
         return identity.hash_of(self._content())
 
+    @property
+    def computed_fast(self) -> bool:
+        """Whether it was rendered in the way that is not equal to the last bit."""
+        return self.versions.get("acceleration") == "fast"
+
     def to_json(self) -> str:
         """As it is written into a video and the history: one line, keys sorted, without knobs that came later and are
         as they were introduced, so that an older svdlab can read what it could have rendered.
@@ -155,7 +160,7 @@ class Resident:
     bytes: int
     used_by: tuple[str, ...]  # checkpoint ids; several share it
     offload: str = "none"
-    acceleration: str = "off"  # whether what no step of a run changes is computed once: exact, off
+    acceleration: str = "off"  # off; exact: what no step of a run changes is computed once; fast: not to the last bit
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class Compute:
     @property
     def numbers(self) -> Numbers:
         """What decides the bits of it."""
-        return Numbers(self.device, self.dtype)
+        return Numbers(self.device, self.dtype, self.acceleration == "fast")
 
 
 class Worker(ABC):

@@ -73,8 +73,10 @@ def memory(lab: Lab) -> dict[str, Any]:
         line += {"none": ".", "model": "; each part waits in main memory until its turn."}.get(
             offload, "; the UNet comes piece by piece while it computes."
         )
-        if held[0].acceleration == "exact":
-            line += " What no step of a run changes is computed once."
+        line += {
+            "exact": " What no step of a run changes is computed once.",
+            "fast": " Computed fast: what no step changes once, and not equal to the last bit.",
+        }.get(held[0].acceleration, "")
     parts = [
         {
             "part": PARTS[one.part],
