@@ -160,7 +160,9 @@ class Resident:
     bytes: int
     used_by: tuple[str, ...]  # checkpoint ids; several share it
     offload: str = "none"
-    acceleration: str = "off"  # off; exact: what no step of a run changes is computed once; fast: not to the last bit
+    acceleration: str = (
+        "off"  # off; exact: what no step of a run changes is computed once; fast: not to the last bit
+    )
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from svdlab.clips.frames import read_frames_zip
 from svdlab.engine import fast
 from svdlab.engine.renderer import Renderer
-from svdlab.clips.frames import read_frames_zip
 from svdlab.lab.before import asked
 from svdlab.lab.bits import Numbers
 from svdlab.lab.lab import Lab
@@ -49,7 +49,9 @@ def test_only_float32_on_a_processor_that_has_bfloat16_is_computed_otherwise(
 
 def test_another_layout_is_the_same_network() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(8, 16, 3), nn.Unflatten(0, (1, 2)), nn.Flatten(0, 1), nn.Conv2d(16, 4, 3))
+    network = nn.Sequential(
+        nn.Conv2d(8, 16, 3), nn.Unflatten(0, (1, 2)), nn.Flatten(0, 1), nn.Conv2d(16, 4, 3)
+    )
     pictures = torch.randn(2, 8, 20, 24)
     before = network(pictures)
     fast.lay_out(network, CPU)
