@@ -37,7 +37,7 @@ from svdlab.engine.renderer import Renderer
 from svdlab.engine.residency import Asked, Residency
 from svdlab.engine.shapes import CLASSES, OFFICIAL_UNET, OFFICIAL_VAE, written
 from svdlab.engine.standing import StandIns
-from svdlab.environment import Offload
+from svdlab.environment import Acceleration, Offload
 from svdlab.recipes import work
 from svdlab.recipes.checkpoint import Checkpoint
 from svdlab.recipes.limits import defaults_for
@@ -134,9 +134,15 @@ class Call(NamedTuple):
 class Given(Residency):
     """Holds components that were made here. `cap` is how much of the device may be used, in bytes."""
 
-    def __init__(self, held: Mapping[str, Components], device: torch.device, cap: int | None = None) -> None:
+    def __init__(
+        self,
+        held: Mapping[str, Components],
+        device: torch.device,
+        cap: int | None = None,
+        acceleration: Acceleration | None = None,
+    ) -> None:
         some = next(iter(held.values()))
-        super().__init__(str(device), str(some.dtype).removeprefix("torch."))
+        super().__init__(str(device), str(some.dtype).removeprefix("torch."), acceleration=acceleration)
         self._own, self._cap = held, cap
         for parts in held.values():
             for part, stamp in parts.stamps.items():
@@ -427,7 +433,7 @@ class Bench:
         for parts in held.values():
             for module in (parts.unet, parts.vae, parts.image_encoder):
                 module.to(self.device)
-        renderer.residency = given = Given(held, self.device, cap)
+        renderer.residency = given = Given(held, self.device, cap, renderer.acceleration)
         if cap is not None:
             given.set_offload("model")
         return renderer
