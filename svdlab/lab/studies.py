@@ -121,15 +121,22 @@ def under_way(
 
 def made_of(lab: Lab, pairs: Iterable[StudyPair], done: Mapping[str, Run]) -> list[Made]:
     """The pairs whose two sides are finished, measured as today's are."""
+    measured = as_measured_today(lab, done.values())
+    fresh = {hash: measured[run.id] for hash, run in done.items() if run.id in measured}
+    both = ((pair, fresh.get(asked(pair.a)), fresh.get(asked(pair.b))) for pair in pairs)
+    return [Made(pair, a, b) for pair, a, b in both if a is not None and b is not None]
+
+
+def as_measured_today(lab: Lab, runs: Iterable[Run]) -> dict[str, Run]:
+    """Finished runs by id, those of older definitions measured anew; without those that cannot be."""
     measuring = Measuring(lab)
-    fresh: dict[str, Run] = {}
-    for hash, run in done.items():
+    fresh = {}
+    for run in runs:
         again = run.outcome.measured_as != edition() and measuring.again(run)
         now = lab.history.get(run.id) if again else run
         if now.outcome.measured_as == edition():
-            fresh[hash] = now
-    both = ((pair, fresh.get(asked(pair.a)), fresh.get(asked(pair.b))) for pair in pairs)
-    return [Made(pair, a, b) for pair, a, b in both if a is not None and b is not None]
+            fresh[run.id] = now
+    return fresh
 
 
 def answers(made: Sequence[Made], a: str, b: str) -> list[Answer]:

@@ -62,3 +62,29 @@ def test_what_cannot_be_studied_is_one_sentence(tmp_path: Path, data_dir: Path, 
     ):
         assert main(["study", picture, *wrong]) == 2
         assert said in capsys.readouterr().err
+    for wrong, said in (
+        ([], "name a picture, or a sweep over checkpoints with --sweep"),
+        ([picture, "--sweep", "last"], "a sweep has its pictures and settings"),
+        (["--sweep", "last"], "there is no sweep yet"),
+    ):
+        assert main(["study", *wrong]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_sweep_is_read_as_a_study(
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "a.png")
+    axes = ("--axis", "checkpoint=demo-1-0,demo-1-1", "--axis", "seed=1..2")
+    assert main(["sweep", str(tmp_path / "a.png"), *axes, *FAST]) == 0
+    capsys.readouterr()
+    report = tmp_path / "report.html"
+    assert main(["study", "--sweep", "last", "-a", "demo-1-1", "-o", str(report)]) == 0
+    out, _ = capsys.readouterr()
+    assert out.startswith("What differs between Demo 1.1 and Demo 1.0?")
+    assert "2 of 2 pairs rendered." in out
+    assert "svdlab" in report.read_text("utf-8")
+    assert main(["sweep", str(tmp_path / "a.png"), "--axis", "seed=1..2", *FAST]) == 0
+    capsys.readouterr()
+    assert main(["study", "--sweep", "last"]) == 2
+    assert "has one checkpoint; a study needs one over two of them" in capsys.readouterr().err

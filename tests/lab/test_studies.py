@@ -23,10 +23,12 @@ from svdlab.lab.studies import (
     under_way,
     wanted,
 )
+from svdlab.lab.study_sweeps import made_in, sides_of
 from svdlab.metrics.definitions import METRICS, edition
 from svdlab.metrics.measure import measure
 from svdlab.recipes.records import Outcome
-from tests.made import SMALL, make_run, picture_of, render
+from svdlab.workers import InProcess
+from tests.made import SMALL, draw, make_run, picture_of, render
 from tests.metrics.truth import Scene, Step, film
 
 NUMBERS = Numbers("cpu", "float32")
@@ -146,3 +148,34 @@ def test_the_report_is_one_file_with_answers_recipes_and_command(tmp_path: Path)
         said = study_report.as_json("What?", [], found, made)
         assert said["pairs"] == 4
         assert flaws_said(made, "A", "B") == []
+
+
+def test_a_sweep_over_checkpoints_is_read_as_a_study(tmp_path: Path) -> None:
+    with Lab(tmp_path) as lab:
+        picture = lab.add_picture(picture_of(0))
+        base = lab.recipe("demo-1-0", picture, lab.settings("demo-1-0", SMALL, seed=1))
+        axes = {"checkpoint": "demo-1-0,demo-1-1", "motion_bucket_id": "20,127", "seed": "1..3"}
+        sweep = lab.sweeps.submit(
+            lab.sweeps.plan(base, lab.sweeps.grid(axes, skip=["seed=2 motion_bucket_id=20"]))
+        )
+        assert sides_of(sweep) == ("demo-1-0", "demo-1-1")
+        assert made_in(lab, sweep, lab.sweeps.standing(sweep.id).cells, *sides_of(sweep)) == []
+        with InProcess(lab, draw):
+            pass
+        made = made_in(lab, sweep, lab.sweeps.standing(sweep.id).cells, *sides_of(sweep))
+        assert sorted((one.pair.setting, one.pair.seed) for one in made) == [
+            *(("Motion bucket 127", seed) for seed in (1, 2, 3)),
+            *(("Motion bucket 20", seed) for seed in (1, 3)),
+        ]
+        for one in made:
+            assert (one.a.recipe.checkpoint, one.b.recipe.checkpoint) == sides_of(sweep)
+            assert one.a.settings == one.b.settings
+        turned = made_in(lab, sweep, lab.sweeps.standing(sweep.id).cells, "demo-1-1", "demo-1-0")
+        assert [(one.b.id, one.a.id) for one in turned] == [(one.a.id, one.b.id) for one in made]
+        lab.delete([made[0].a.id])
+        assert len(made_in(lab, sweep, lab.sweeps.standing(sweep.id).cells, *sides_of(sweep))) == 4
+        for wrong in (("demo-1-0", "demo-1-0"), ("demo-1-0", "svd")):
+            with pytest.raises(BadInput, match="two of this study's checkpoints"):
+                made_in(lab, sweep, (), *wrong)
+        alone = lab.sweeps.submit(lab.sweeps.plan(base, lab.sweeps.grid({"seed": "1..2"})))
+        assert sides_of(alone) == ()
